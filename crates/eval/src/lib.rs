@@ -1,0 +1,1 @@
+//! Tasks, metrics, controls, baselines and the statistics that hold them together.

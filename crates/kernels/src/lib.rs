@@ -1,0 +1,1 @@
+//! CPU kernels: packed GEMM, blockwise attention, norms, activations.

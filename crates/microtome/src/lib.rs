@@ -1,0 +1,1 @@
+//! Facade: read, tokenise, run, tap, evaluate, render, resume.

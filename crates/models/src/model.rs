@@ -1,0 +1,201 @@
+//! What a family is and what an opened model can do.
+
+use std::path::{Path, PathBuf};
+
+use microtome_core::{Axis, Counts, GeneNamespace, GeneTable, Organism, Result, Site};
+use serde::Serialize;
+
+use crate::{Tap, Tokens};
+
+/// Licences of a family, shown wherever the family is.
+#[derive(Clone, Debug, Serialize)]
+pub struct LicenceInfo {
+    /// Licence of the authors' code.
+    pub code: &'static str,
+    /// Licence of the published weights.
+    pub weights: &'static str,
+    /// True when either forbids commercial use.
+    pub non_commercial: bool,
+}
+
+/// A published size or version.
+#[derive(Clone, Debug, Serialize)]
+pub struct Variant {
+    /// Preset id for `init --preset`, such as `v1-10m`.
+    pub id: &'static str,
+    /// Published name.
+    pub name: &'static str,
+    /// Blocks.
+    pub n_blocks: usize,
+    /// Residual width.
+    pub d_model: usize,
+    /// Attention heads.
+    pub n_heads: usize,
+    /// Feed-forward width.
+    pub d_mlp: usize,
+    /// Longest input in tokens.
+    pub max_tokens: usize,
+    /// Vocabulary size, including special tokens.
+    pub d_vocab: usize,
+    /// Parameters of the published file.
+    pub n_parameters: u64,
+}
+
+/// A model family: a visible static per file in `families/`.
+pub struct Family {
+    /// `[a-z0-9_]+`.
+    pub id: &'static str,
+    /// Published name.
+    pub name: &'static str,
+    /// One sentence for a reader.
+    pub about: &'static str,
+    /// Paper, as a DOI or arXiv id.
+    pub paper: &'static str,
+    /// `repository@commit` of the reference implementation.
+    pub reference: &'static str,
+    /// Licences.
+    pub licence: LicenceInfo,
+    /// Organisms the family was trained on.
+    pub organisms: &'static [Organism],
+    /// How the vocabulary names genes.
+    pub namespace: GeneNamespace,
+    /// Where the norm sits.
+    pub norm_placement: &'static str,
+    /// Files a checkpoint folder needs, for a reader.
+    pub files: &'static [&'static str],
+    /// Published sizes.
+    pub variants: &'static [Variant],
+    /// How far the implementation is verified against the authors' own code.
+    pub verified: &'static str,
+    /// Looks at a folder or file, never loads. True when it is of this family.
+    pub detect: fn(&Path) -> bool,
+    /// Opens a checkpoint.
+    pub open: fn(&Path) -> Result<Box<dyn Model>>,
+    /// Writes an untrained model of a preset over the vocabulary files of `like` into the folder `out`.
+    pub init: fn(preset: &str, like: &Path, seed: u64, out: &Path) -> Result<()>,
+    /// Writes an untrained twin (same shape, same vocabulary) of the checkpoint `of` into the folder `out`.
+    pub init_twin: fn(of: &Path, seed: u64, out: &Path) -> Result<()>,
+}
+
+/// A site a model offers.
+#[derive(Clone, Debug, Serialize)]
+pub struct SiteInfo {
+    /// The site.
+    pub site: Site,
+    /// Its axes.
+    pub axes: Vec<Axis>,
+}
+
+/// Dimensions and identity of an opened model.
+#[derive(Clone, Debug, Serialize)]
+pub struct ModelInfo {
+    /// Family id.
+    pub family: &'static str,
+    /// Preset id when the dimensions are those of a published variant, otherwise `custom`.
+    pub variant: String,
+    /// Blocks.
+    pub n_blocks: usize,
+    /// Residual width.
+    pub d_model: usize,
+    /// Attention heads.
+    pub n_heads: usize,
+    /// Feed-forward width.
+    pub d_mlp: usize,
+    /// Longest input in tokens.
+    pub max_tokens: usize,
+    /// Vocabulary size.
+    pub d_vocab: usize,
+    /// Parameters counted from the tensors in use.
+    pub n_parameters: u64,
+    /// Files that were read, with the role of each (`weights`, `config`, `token dictionary`, ...).
+    pub files: Vec<(String, PathBuf)>,
+    /// Published choices in force, by name: pooling, specials, activation, eps, ...
+    pub choices: serde_json::Map<String, serde_json::Value>,
+}
+
+/// How the genes of a data set meet a model's vocabulary.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Overlap {
+    /// Genes of the data.
+    pub n_genes: usize,
+    /// Genes of the data that are in the vocabulary.
+    pub n_matched: usize,
+    /// Genes of the vocabulary.
+    pub n_vocabulary: usize,
+    /// Genes of the data that share a vocabulary entry with another gene of the data.
+    pub n_duplicates: usize,
+    /// What happens to them.
+    pub duplicate_rule: String,
+    /// Genes renamed through a mapping table (retired ids, symbols).
+    pub n_renamed: usize,
+    /// Where the names were taken from.
+    pub source: String,
+    /// Up to 10 names of the data that were not found.
+    pub examples_missing: Vec<String>,
+}
+
+/// Genes of one data set matched to one model's vocabulary.
+#[derive(Clone, Debug)]
+pub struct GeneMatch {
+    /// Vocabulary token per gene of the data, `None` when not in the vocabulary.
+    pub token_of_gene: Vec<Option<u32>>,
+    /// Report.
+    pub overlap: Overlap,
+}
+
+/// How one vector is made of a cell's tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CellRule {
+    /// Mean over the cell's gene tokens (special tokens left out).
+    Mean,
+    /// The token at this position.
+    Token(usize),
+}
+
+/// Total counts of the cells as the data set states them (`obs["n_counts"]` where a family reads it).
+#[derive(Clone, Copy, Debug)]
+pub struct CellTotals<'a> {
+    /// Total per cell over all genes.
+    pub values: &'a [f64],
+    /// True when the file stores them as `f32`, which decides the precision of the published arithmetic.
+    pub single_precision: bool,
+}
+
+/// Choices of tokenising.
+#[derive(Clone, Debug, Default)]
+pub struct TokenizeOptions {
+    /// Cap on tokens per cell below the model's own maximum.
+    pub max_tokens: Option<usize>,
+}
+
+/// An opened model.
+pub trait Model: Send + Sync {
+    /// Its family.
+    fn family(&self) -> &'static Family;
+    /// Dimensions, files, choices.
+    fn info(&self) -> &ModelInfo;
+    /// What became of every tensor of the checkpoint.
+    fn audit(&self) -> &microtome_weights::Audit;
+    /// Every site the model can offer, in the order of the forward pass.
+    fn sites(&self) -> Vec<SiteInfo>;
+    /// Published pooling of a cell, and the block whose output it pools.
+    fn cell_rule(&self) -> (CellRule, usize);
+    /// Range of a cell's own gene tokens within its `n` tokens (special tokens excluded).
+    fn gene_tokens(&self, n: usize) -> std::ops::Range<usize>;
+    /// Vocabulary name of a token (Ensembl id, symbol or special).
+    fn token_name(&self, token: u32) -> Option<&str>;
+    /// Matches the genes of a data set. Fails when the organism or the overlap make the result meaningless.
+    fn match_genes(&self, genes: &GeneTable) -> Result<GeneMatch>;
+    /// Tokens of every cell. Errors when the values are not raw counts.
+    /// Without `totals` every cell's counts are summed over all genes of the data, matched or not.
+    fn tokenize(
+        &self,
+        counts: &Counts,
+        totals: Option<CellTotals<'_>>,
+        genes: &GeneMatch,
+        options: &TokenizeOptions,
+    ) -> Result<Tokens>;
+    /// Runs a minibatch, offering every wanted site. Blocks after the last wanted site are not run.
+    fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()>;
+}

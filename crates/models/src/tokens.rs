@@ -1,0 +1,58 @@
+//! Ragged tokens of a minibatch of cells: no padding anywhere.
+
+/// Tokens of some cells, one cell after the other.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tokens {
+    /// `n_cells + 1` offsets into `ids` and `values`.
+    pub offsets: Vec<usize>,
+    /// Token ids, as the model's embedding table counts them.
+    pub ids: Vec<u32>,
+    /// The value that goes with each token (expression, bin, or for rank models the value that was ranked).
+    pub values: Vec<f32>,
+    /// Per cell: how many neighbouring tokens had exactly equal ranking values, so that their order is a convention.
+    pub n_ties: Vec<u32>,
+    /// Per cell: how many expressed known genes did not fit into the model's maximum length.
+    pub n_cut: Vec<u32>,
+}
+
+impl Tokens {
+    /// No cells yet.
+    pub fn new() -> Self {
+        Self { offsets: vec![0], ..Self::default() }
+    }
+
+    /// Number of cells.
+    pub fn n_cells(&self) -> usize {
+        self.offsets.len().saturating_sub(1)
+    }
+
+    /// Number of tokens of one cell.
+    pub fn len_of(&self, cell: usize) -> usize {
+        self.offsets[cell + 1] - self.offsets[cell]
+    }
+
+    /// Token ids and values of one cell.
+    pub fn cell(&self, cell: usize) -> (&[u32], &[f32]) {
+        let range = self.offsets[cell]..self.offsets[cell + 1];
+        (&self.ids[range.clone()], &self.values[range])
+    }
+
+    /// Adds one cell.
+    pub fn push(&mut self, ids: &[u32], values: &[f32], n_ties: u32, n_cut: u32) {
+        self.ids.extend_from_slice(ids);
+        self.values.extend_from_slice(values);
+        self.n_ties.push(n_ties);
+        self.n_cut.push(n_cut);
+        self.offsets.push(self.ids.len());
+    }
+
+    /// The given cells in the given order. Panics when an index is out of range.
+    pub fn select(&self, cells: &[usize]) -> Self {
+        let mut out = Self::new();
+        for &c in cells {
+            let (ids, values) = self.cell(c);
+            out.push(ids, values, self.n_ties[c], self.n_cut[c]);
+        }
+        out
+    }
+}

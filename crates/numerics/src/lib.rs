@@ -1,0 +1,1 @@
+//! kNN, PCA, graphs, diffusion, ranks, UMAP, regression, resampling.

@@ -1,0 +1,5 @@
+//! Checkpoint bytes to named lazy tensors, with an audit of what was used.
+
+mod audit;
+
+pub use audit::{Audit, IgnoredTensor, UsedTensor};
