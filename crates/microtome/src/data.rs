@@ -1,0 +1,198 @@
+//! The data side of a run: file, matrix slot, genes, chosen cells.
+
+use std::path::{Path, PathBuf};
+
+use microtome_core::{Column, CountCheck, Counts, Error, GeneTable, Result, Table};
+use microtome_h5ad::{Dataset, MatrixReader, Slot};
+use microtome_numerics::resample;
+
+/// What the user says about the data.
+#[derive(Clone, Debug, Default)]
+pub struct DataOptions {
+    /// `.h5ad`, 10x `.h5` or 10x matrix folder.
+    pub path: PathBuf,
+    /// Matrix to read counts from (`X`, `raw`, `layers/NAME`); detected when absent.
+    pub slot: Option<String>,
+    /// Column of `var` with Ensembl ids (`var_names` for the index); detected when absent.
+    pub ensembl_column: Option<String>,
+    /// Column of `var` with symbols; detected when absent.
+    pub symbol_column: Option<String>,
+    /// Keep at most this many cells, drawn at random with `seed`.
+    pub max_cells: Option<usize>,
+    /// Seed of that draw.
+    pub seed: u64,
+}
+
+/// An opened data set: which matrix, which genes, which cells.
+pub struct Data {
+    /// The file.
+    pub dataset: Dataset,
+    /// The matrix that holds the counts.
+    pub slot: Slot,
+    /// Gene names and where they come from.
+    pub genes: GeneTable,
+    /// Rows of the file that are used, ascending.
+    pub cells: Vec<usize>,
+    /// What the values looked like in a sample of rows.
+    pub check: CountCheck,
+    /// Things the user should know about what was detected.
+    pub notes: Vec<String>,
+    reader: MatrixReader,
+}
+
+/// Rows looked at to decide whether a matrix holds raw counts.
+const CHECKED_ROWS: usize = 512;
+/// Names under which writers keep raw counts beside a transformed X.
+const COUNT_LAYERS: [&str; 4] = ["counts", "raw_counts", "count", "raw"];
+
+impl Data {
+    /// Opens a data set without reading its matrix. Fails when no matrix of it holds raw counts.
+    pub fn open(options: &DataOptions) -> Result<Self> {
+        let dataset = microtome_h5ad::open(&options.path)?;
+        let mut notes = Vec::new();
+        let (slot, reader, check) = choose_slot(&dataset, options.slot.as_deref(), &mut notes)?;
+        let var = dataset.var(&slot)?;
+        let genes =
+            GeneTable::detect(&var, options.ensembl_column.as_deref(), options.symbol_column.as_deref())
+                .map_err(|e| e.in_file(&options.path))?;
+        let n = reader.n_cells();
+        if n == 0 {
+            return Err(Error::unreadable("the data set has no cells").in_file(&options.path));
+        }
+        let mut data =
+            Self { dataset, slot, genes, cells: (0..n).collect(), check, notes, reader };
+        if let Some(max) = options.max_cells {
+            data.keep_at_most(max, options.seed);
+        }
+        Ok(data)
+    }
+
+    /// File name without folder and ending: the data set's name in records.
+    pub fn name(&self) -> String {
+        let path = self.dataset.path();
+        path.file_stem().or(path.file_name()).map_or_else(|| "data".into(), |n| n.to_string_lossy().into_owned())
+    }
+
+    /// Keeps the cells for which `keep` holds (asked by row of the file).
+    pub fn retain(&mut self, keep: impl Fn(usize) -> bool) {
+        self.cells.retain(|&c| keep(c));
+    }
+
+    /// Draws at most `max` of the cells, without replacement; their order stays.
+    pub fn keep_at_most(&mut self, max: usize, seed: u64) {
+        if self.cells.len() > max {
+            let before = self.cells.len();
+            let mut drawn = resample::sample_without_replacement(before, max, seed);
+            drawn.sort_unstable();
+            self.cells = drawn.into_iter().map(|i| self.cells[i]).collect();
+            self.notes.push(format!("{max} of {before} cells drawn at random (seed {seed})"));
+        }
+    }
+
+    /// Counts of the cells at these positions of [`Data::cells`].
+    pub fn counts(&self, range: std::ops::Range<usize>) -> Result<Counts> {
+        let rows = &self.cells[range];
+        match (rows.first(), rows.last()) {
+            (Some(&first), Some(&last)) if last - first + 1 == rows.len() => self.reader.rows(first..last + 1),
+            _ => self.reader.select(rows),
+        }
+    }
+
+    /// A column of `obs` for the chosen cells.
+    pub fn obs_column(&self, name: &str) -> Result<Column> {
+        Ok(self.dataset.obs_column(name)?.select(&self.cells))
+    }
+
+    /// `obs` of the chosen cells.
+    pub fn obs(&self) -> Result<Table> {
+        Ok(self.dataset.obs()?.select(&self.cells))
+    }
+
+    /// A column of `obs` as numbers, or an error that says what it holds instead.
+    pub fn obs_numbers(&self, name: &str) -> Result<Vec<f64>> {
+        let column = self.obs_column(name)?;
+        column.numbers().ok_or_else(|| {
+            let example = (0..column.len()).find_map(|i| column.text(i)).unwrap_or_default();
+            Error::usage("the column is not numeric")
+                .in_file(self.dataset.path())
+                .at_key(format!("obs[\"{name}\"]"))
+                .expected("numbers")
+                .found(format!("{} values such as \"{example}\"", column.kind()))
+                .remedy("name a numeric column")
+        })
+    }
+}
+
+fn choose_slot(
+    dataset: &Dataset,
+    wanted: Option<&str>,
+    notes: &mut Vec<String>,
+) -> Result<(Slot, MatrixReader, CountCheck)> {
+    if let Some(wanted) = wanted {
+        let slot: Slot = wanted.parse()?;
+        let reader = dataset.matrix(&slot)?;
+        let check = check_sample(&reader)?;
+        return if check.is_raw() { Ok((slot, reader, check)) } else { Err(not_raw(dataset.path(), &slot, &check, &[])) };
+    }
+    let slots = dataset.slots();
+    let candidates = slots.iter().filter(|s| match s {
+        Slot::X | Slot::Raw => true,
+        Slot::Layer(name) => COUNT_LAYERS.contains(&name.as_str()),
+    });
+    let mut first: Option<(Slot, CountCheck)> = None;
+    for slot in candidates {
+        let reader = dataset.matrix(slot)?;
+        let check = check_sample(&reader)?;
+        if check.is_raw() {
+            if let Some((other, _)) = first {
+                notes.push(format!("{other} does not hold raw counts; counts are read from {slot}"));
+            }
+            return Ok((slot.clone(), reader, check));
+        }
+        first.get_or_insert((slot.clone(), check));
+    }
+    match first {
+        Some((slot, check)) => Err(not_raw(dataset.path(), &slot, &check, &slots)),
+        None => Err(Error::unreadable("the file holds no matrix of cells x genes")
+            .in_file(dataset.path())
+            .expected("X, raw/X or layers/counts")),
+    }
+}
+
+fn check_sample(reader: &MatrixReader) -> Result<CountCheck> {
+    let n = reader.n_cells();
+    if n <= CHECKED_ROWS {
+        return Ok(reader.rows(0..n)?.check_raw());
+    }
+    // Beginning, middle and end: files joined from several sources may differ along the way.
+    let part = CHECKED_ROWS / 4;
+    let mut check = CountCheck::default();
+    for start in [0, n / 3, 2 * n / 3, n - part] {
+        check.merge(&reader.rows(start..start + part)?.check_raw());
+    }
+    Ok(check)
+}
+
+fn not_raw(path: &Path, slot: &Slot, check: &CountCheck, slots: &[Slot]) -> Error {
+    let mut found = format!(
+        "of {} stored values looked at, {} are fractional, {} negative, {} not finite; the largest is {}",
+        check.n_values, check.n_fractional, check.n_negative, check.n_non_finite, check.max
+    );
+    if check.n_fractional > 0 && check.n_negative == 0 && check.max < 20.0 {
+        found.push_str(" (this looks like log-normalised expression)");
+    } else if check.n_negative > 0 {
+        found.push_str(" (this looks like scaled or batch-corrected expression)");
+    }
+    let others: Vec<String> = slots.iter().filter(|s| *s != slot).map(ToString::to_string).collect();
+    let remedy = if others.is_empty() {
+        "give a file with raw counts in X, raw or layers[\"counts\"]".to_string()
+    } else {
+        format!("give a file with raw counts, or name the matrix that holds them with --slot ({})", others.join(", "))
+    };
+    Error::mismatch("the matrix does not hold raw counts")
+        .in_file(path)
+        .at_key(slot.to_string())
+        .expected("non-negative whole numbers")
+        .found(found)
+        .remedy(remedy)
+}

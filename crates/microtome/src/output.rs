@@ -1,0 +1,83 @@
+//! Output folders and text files, written whole or not at all.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use microtome_core::{Error, Result};
+
+/// Writes `text` beside `path` and renames it into place.
+pub(crate) fn write_atomic(path: &Path, text: &[u8]) -> Result<()> {
+    let bad = |e: std::io::Error| {
+        Error::output("cannot write the file")
+            .in_file(path)
+            .caused_by(e)
+            .remedy("check that the folder exists, is writable and has space left")
+    };
+    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("out");
+    let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
+    let written = fs::File::create(&temporary).and_then(|mut f| {
+        f.write_all(text)?;
+        f.sync_all()
+    });
+    let renamed = written.and_then(|()| fs::rename(&temporary, path));
+    renamed.map_err(|e| {
+        let _ = fs::remove_file(&temporary);
+        bad(e)
+    })
+}
+
+/// Makes sure the folder of an output file can be written to before any long work starts.
+pub(crate) fn check_writable(path: &Path) -> Result<()> {
+    let folder = match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p.to_path_buf(),
+        _ => PathBuf::from("."),
+    };
+    if path.is_dir() {
+        return Err(Error::output("the output is a folder, a file is wanted").in_file(path));
+    }
+    let probe = folder.join(format!(".microtome-probe-{}", std::process::id()));
+    let outcome = fs::File::create(&probe);
+    let _ = fs::remove_file(&probe);
+    outcome.map(drop).map_err(|e| {
+        Error::output("cannot write into this folder")
+            .in_file(&folder)
+            .caused_by(e)
+            .remedy("name an output in an existing folder that you may write to")
+    })
+}
+
+/// Makes an output folder. One that already holds a finished run is refused unless `overwrite`; one that holds an
+/// unfinished run is refused unless `resume` or `overwrite`.
+pub(crate) fn prepare_folder(dir: &Path, finished_mark: &str, resume: bool, overwrite: bool) -> Result<()> {
+    if dir.is_file() {
+        return Err(Error::output("the output is a file, a folder is wanted").in_file(dir));
+    }
+    fs::create_dir_all(dir).map_err(|e| {
+        Error::output("cannot make the output folder")
+            .in_file(dir)
+            .caused_by(e)
+            .remedy("name a folder inside one that you may write to")
+    })?;
+    check_writable(&dir.join(finished_mark))?;
+    if dir.join(finished_mark).exists() && !overwrite && !resume {
+        return Err(Error::output("the output folder already holds a finished run")
+            .in_file(dir)
+            .found(finished_mark)
+            .remedy("name another folder, or pass --overwrite"));
+    }
+    if dir.join(WORK).exists() {
+        if overwrite {
+            fs::remove_dir_all(dir.join(WORK))
+                .map_err(|e| Error::output("cannot clear an earlier run's work folder").in_file(dir).caused_by(e))?;
+        } else if !resume {
+            return Err(Error::output("the output folder holds an unfinished run")
+                .in_file(dir)
+                .remedy("pass --resume to go on with it, or --overwrite to begin again"));
+        }
+    }
+    Ok(())
+}
+
+/// Folder inside an output folder for what is not finished yet.
+pub(crate) const WORK: &str = ".work";

@@ -1,0 +1,178 @@
+//! Representations on disk: one folder of chunks, each written whole, so that a killed run goes on where it stopped.
+//!
+//! `manifest.json` names the sites, widths and chunk size; `chunk-000012.safetensors` holds one `[cell, width]` array per
+//! site for its cells, in the order of the run, and the SHA-256 of its values. A chunk whose hash or shape does not fit is computed again.
+
+use std::path::{Path, PathBuf};
+
+use microtome_core::{Error, Matrix, Result};
+use microtome_weights::Checkpoint;
+use serde::{Deserialize, Serialize};
+
+use crate::{hash, output};
+
+/// What a store holds. Equal manifests mean that chunks can be reused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Layout version.
+    pub version: u32,
+    /// Hash over everything that decides the values: data, model, cells, choices.
+    pub inputs: String,
+    /// Cells in all.
+    pub n_cells: usize,
+    /// Cells per chunk.
+    pub chunk: usize,
+    /// Arrays by name with their width.
+    pub arrays: Vec<(String, usize)>,
+}
+
+/// A folder of chunks.
+#[derive(Debug)]
+pub struct Store {
+    dir: PathBuf,
+    manifest: Manifest,
+}
+
+/// Layout version written now.
+pub(crate) const VERSION: u32 = 1;
+
+impl Store {
+    /// Makes a store, or opens the one that is there when its manifest is the same. A store with another manifest is
+    /// an error: its chunks belong to another run.
+    pub fn create(dir: &Path, manifest: Manifest) -> Result<Self> {
+        std::fs::create_dir_all(dir)
+            .map_err(|e| Error::output("cannot make the folder").in_file(dir).caused_by(e))?;
+        let path = dir.join("manifest.json");
+        if path.exists() {
+            let old = Self::open(dir)?;
+            if old.manifest != manifest {
+                return Err(Error::usage("the unfinished run in this folder was made from other inputs or options")
+                    .in_file(dir)
+                    .remedy("repeat the command with the options it was begun with, or pass --overwrite"));
+            }
+            return Ok(old);
+        }
+        let text = serde_json::to_vec_pretty(&manifest).map_err(|e| Error::output("cannot write JSON").caused_by(e))?;
+        output::write_atomic(&path, &text)?;
+        Ok(Self { dir: dir.to_path_buf(), manifest })
+    }
+
+    /// Opens a store.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let path = dir.join("manifest.json");
+        let bad = |e: Box<dyn std::error::Error + Send + Sync>| {
+            Error::unreadable("cannot read the manifest of stored representations").in_file(&path).caused_by(e)
+        };
+        let text = std::fs::read(&path).map_err(|e| bad(e.into()))?;
+        let manifest = serde_json::from_slice(&text).map_err(|e| bad(e.into()))?;
+        Ok(Self { dir: dir.to_path_buf(), manifest })
+    }
+
+    /// What it holds.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Number of chunks of a complete store.
+    pub fn n_chunks(&self) -> usize {
+        self.manifest.n_cells.div_ceil(self.manifest.chunk)
+    }
+
+    /// Cells of a chunk.
+    pub fn cells_of(&self, chunk: usize) -> std::ops::Range<usize> {
+        let start = chunk * self.manifest.chunk;
+        start..(start + self.manifest.chunk).min(self.manifest.n_cells)
+    }
+
+    fn path_of(&self, chunk: usize) -> PathBuf {
+        self.dir.join(format!("chunk-{chunk:06}.safetensors"))
+    }
+
+    /// True when the chunk is there, whole and unharmed.
+    pub fn has(&self, chunk: usize) -> bool {
+        self.path_of(chunk).exists() && self.read(chunk).is_ok()
+    }
+
+    /// Writes one chunk: one `[cell, width]` array per array of the manifest, in its order.
+    pub fn write(&self, chunk: usize, arrays: Vec<Vec<f32>>) -> Result<()> {
+        let n = self.cells_of(chunk).len();
+        let digest = digest(&arrays);
+        let tensors: Vec<(String, Vec<usize>, Vec<f32>)> = self
+            .manifest
+            .arrays
+            .iter()
+            .zip(arrays)
+            .map(|((name, width), values)| (name.clone(), vec![n, *width], values))
+            .collect();
+        microtome_weights::write_safetensors(&self.path_of(chunk), &tensors, &[("sha256".into(), digest)])
+    }
+
+    /// Reads one chunk, checking shapes and hash.
+    pub fn read(&self, chunk: usize) -> Result<Vec<Matrix>> {
+        let path = self.path_of(chunk);
+        let n = self.cells_of(chunk).len();
+        let file = Checkpoint::open(&path)?;
+        let mut arrays = Vec::with_capacity(self.manifest.arrays.len());
+        for (name, width) in &self.manifest.arrays {
+            let shape = file.info(name).map(|i| i.shape.clone()).unwrap_or_default();
+            if shape != [n, *width] {
+                return Err(Error::unreadable("stored representation has another shape")
+                    .in_file(&path)
+                    .at_key(name.clone())
+                    .expected(format!("[{n}, {width}]"))
+                    .found(format!("{shape:?}")));
+            }
+            arrays.push(file.read_f32(name)?);
+        }
+        if file.metadata("sha256") != Some(digest(&arrays).as_str()) {
+            return Err(Error::unreadable("stored representation is damaged").in_file(&path).expected("the hash it was written with"));
+        }
+        self.manifest.arrays.iter().zip(arrays).map(|((_, width), values)| Matrix::new(n, *width, values)).collect()
+    }
+
+    /// All cells of every array, in the manifest's order.
+    pub fn read_all(&self) -> Result<Vec<Matrix>> {
+        let mut data: Vec<Vec<f32>> =
+            self.manifest.arrays.iter().map(|(_, w)| Vec::with_capacity(self.manifest.n_cells * w)).collect();
+        for chunk in 0..self.n_chunks() {
+            for (all, part) in data.iter_mut().zip(self.read(chunk)?) {
+                all.extend_from_slice(part.data());
+            }
+        }
+        let widths = self.manifest.arrays.iter().map(|(_, w)| *w);
+        data.into_iter().zip(widths).map(|(d, w)| Matrix::new(self.manifest.n_cells, w, d)).collect()
+    }
+}
+
+fn digest(arrays: &[Vec<f32>]) -> String {
+    let bytes: Vec<u8> = arrays.iter().flatten().flat_map(|v| v.to_le_bytes()).collect();
+    hash::of_bytes(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        Manifest { version: VERSION, inputs: "x".into(), n_cells: 3, chunk: 2, arrays: vec![("embed".into(), 2)] }
+    }
+
+    #[test]
+    fn round_trip_resume_and_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::create(dir.path(), manifest()).unwrap();
+        assert!(!store.has(0));
+        store.write(0, vec![vec![1.0, 2.0, 3.0, 4.0]]).unwrap();
+        store.write(1, vec![vec![5.0, 6.0]]).unwrap();
+        let again = Store::create(dir.path(), manifest()).unwrap();
+        assert_eq!(again.read_all().unwrap()[0].row(2), [5.0, 6.0]);
+        let other = Manifest { inputs: "y".into(), ..manifest() };
+        assert!(Store::create(dir.path(), other).unwrap_err().what().contains("other inputs"));
+        let path = dir.path().join("chunk-000000.safetensors");
+        let mut bytes = std::fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        assert!(!again.has(0));
+        assert!(again.has(1));
+    }
+}
