@@ -40,6 +40,15 @@ pub struct Data {
     reader: MatrixReader,
 }
 
+/// Total counts per cell as the file states them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Totals {
+    /// One per chosen cell.
+    pub values: Vec<f64>,
+    /// True when the file stores them as `f32`, which decides the precision of the published arithmetic.
+    pub single_precision: bool,
+}
+
 /// Rows looked at to decide whether a matrix holds raw counts.
 const CHECKED_ROWS: usize = 512;
 /// Names under which writers keep raw counts beside a transformed X.
@@ -106,6 +115,18 @@ impl Data {
     /// `obs` of the chosen cells.
     pub fn obs(&self) -> Result<Table> {
         Ok(self.dataset.obs()?.select(&self.cells))
+    }
+
+    /// `obs["n_counts"]` of the chosen cells, where the file states it: published pipelines divide by it. A column that
+    /// cannot be right (not numeric, missing, zero or negative values) is not used.
+    pub fn totals(&self) -> Result<Option<Totals>> {
+        const NAME: &str = "n_counts";
+        let Some(dtype) = self.dataset.obs_dtype(NAME)? else { return Ok(None) };
+        let values = self.obs_column(NAME)?.numbers();
+        Ok(values.filter(|v| v.iter().all(|t| t.is_finite() && *t > 0.0)).map(|values| Totals {
+            values,
+            single_precision: dtype == "f32",
+        }))
     }
 
     /// A column of `obs` as numbers, or an error that says what it holds instead.

@@ -1,1 +1,43 @@
-//! Facade: read, tokenise, run, tap, evaluate, render, resume.
+//! Facade of Microtome: read, tokenise, run, tap, evaluate, render, resume.
+//!
+//! Everything a program wants goes through here; the command line and any binding use nothing else. Each job is one
+//! function that takes an options value and a [`microtome_core::Progress`] and returns a report that serialises to JSON.
+
+mod card;
+mod data;
+mod demo;
+mod doctor;
+mod embed;
+mod hash;
+mod init;
+mod inspect;
+mod open;
+mod output;
+mod parity;
+mod perturb;
+mod render;
+mod represent;
+mod scan;
+mod simulate;
+mod store;
+mod tokenize;
+
+pub use data::{Data, DataOptions, Totals};
+pub use demo::{DemoOptions, demo};
+pub use doctor::{Diagnosis, doctor};
+pub use embed::{EmbedOptions, EmbedReport, embed};
+pub use init::init;
+pub use inspect::{Inspection, inspect, models};
+pub use microtome_models::Overlap;
+pub use microtome_models::parity::{KitReport, TensorReport};
+pub use microtome_models::taps::Pooling;
+pub use microtome_train::SimulateOptions;
+pub use open::OpenModel;
+pub use parity::parity;
+pub use perturb::{PerturbReport, Perturbation, perturb};
+pub use render::report;
+pub use represent::CellStats;
+pub use scan::{ScanOptions, ScanReport, scan};
+pub use simulate::{SimulateReport, simulate};
+pub use store::{Manifest, Store};
+pub use tokenize::{TokenReport, tokenize};

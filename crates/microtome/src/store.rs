@@ -22,8 +22,8 @@ pub struct Manifest {
     pub n_cells: usize,
     /// Cells per chunk.
     pub chunk: usize,
-    /// Arrays by name with their width.
-    pub arrays: Vec<(String, usize)>,
+    /// Arrays by name.
+    pub arrays: Vec<String>,
 }
 
 /// A folder of chunks.
@@ -94,15 +94,14 @@ impl Store {
     }
 
     /// Writes one chunk: one `[cell, width]` array per array of the manifest, in its order.
-    pub fn write(&self, chunk: usize, arrays: Vec<Vec<f32>>) -> Result<()> {
-        let n = self.cells_of(chunk).len();
+    pub fn write(&self, chunk: usize, arrays: Vec<Matrix>) -> Result<()> {
         let digest = digest(&arrays);
         let tensors: Vec<(String, Vec<usize>, Vec<f32>)> = self
             .manifest
             .arrays
             .iter()
             .zip(arrays)
-            .map(|((name, width), values)| (name.clone(), vec![n, *width], values))
+            .map(|(name, m)| (name.clone(), vec![m.rows(), m.cols()], m.into_data()))
             .collect();
         microtome_weights::write_safetensors(&self.path_of(chunk), &tensors, &[("sha256".into(), digest)])
     }
@@ -113,39 +112,42 @@ impl Store {
         let n = self.cells_of(chunk).len();
         let file = Checkpoint::open(&path)?;
         let mut arrays = Vec::with_capacity(self.manifest.arrays.len());
-        for (name, width) in &self.manifest.arrays {
-            let shape = file.info(name).map(|i| i.shape.clone()).unwrap_or_default();
-            if shape != [n, *width] {
-                return Err(Error::unreadable("stored representation has another shape")
-                    .in_file(&path)
-                    .at_key(name.clone())
-                    .expected(format!("[{n}, {width}]"))
-                    .found(format!("{shape:?}")));
+        for name in &self.manifest.arrays {
+            match file.info(name).map(|i| i.shape.as_slice()) {
+                Some(&[rows, width]) if rows == n => arrays.push(Matrix::new(n, width, file.read_f32(name)?)?),
+                other => {
+                    return Err(Error::unreadable("stored representation has another shape")
+                        .in_file(&path)
+                        .at_key(name.clone())
+                        .expected(format!("[{n}, width]"))
+                        .found(format!("{other:?}")));
+                }
             }
-            arrays.push(file.read_f32(name)?);
         }
         if file.metadata("sha256") != Some(digest(&arrays).as_str()) {
-            return Err(Error::unreadable("stored representation is damaged").in_file(&path).expected("the hash it was written with"));
+            return Err(Error::unreadable("stored representation is damaged")
+                .in_file(&path)
+                .expected("values that fit the hash they were written with")
+                .remedy("delete this file and repeat the command with --resume"));
         }
-        self.manifest.arrays.iter().zip(arrays).map(|((_, width), values)| Matrix::new(n, *width, values)).collect()
+        Ok(arrays)
     }
 
     /// All cells of every array, in the manifest's order.
     pub fn read_all(&self) -> Result<Vec<Matrix>> {
-        let mut data: Vec<Vec<f32>> =
-            self.manifest.arrays.iter().map(|(_, w)| Vec::with_capacity(self.manifest.n_cells * w)).collect();
+        let mut all: Vec<(usize, Vec<f32>)> = vec![(0, Vec::new()); self.manifest.arrays.len()];
         for chunk in 0..self.n_chunks() {
-            for (all, part) in data.iter_mut().zip(self.read(chunk)?) {
-                all.extend_from_slice(part.data());
+            for ((width, data), part) in all.iter_mut().zip(self.read(chunk)?) {
+                *width = part.cols();
+                data.extend_from_slice(part.data());
             }
         }
-        let widths = self.manifest.arrays.iter().map(|(_, w)| *w);
-        data.into_iter().zip(widths).map(|(d, w)| Matrix::new(self.manifest.n_cells, w, d)).collect()
+        all.into_iter().map(|(width, data)| Matrix::new(self.manifest.n_cells, width, data)).collect()
     }
 }
 
-fn digest(arrays: &[Vec<f32>]) -> String {
-    let bytes: Vec<u8> = arrays.iter().flatten().flat_map(|v| v.to_le_bytes()).collect();
+fn digest(arrays: &[Matrix]) -> String {
+    let bytes: Vec<u8> = arrays.iter().flat_map(|m| m.data()).flat_map(|v| v.to_le_bytes()).collect();
     hash::of_bytes(&bytes)
 }
 
@@ -154,7 +156,7 @@ mod tests {
     use super::*;
 
     fn manifest() -> Manifest {
-        Manifest { version: VERSION, inputs: "x".into(), n_cells: 3, chunk: 2, arrays: vec![("embed".into(), 2)] }
+        Manifest { version: VERSION, inputs: "x".into(), n_cells: 3, chunk: 2, arrays: vec!["embed".into()] }
     }
 
     #[test]
@@ -162,8 +164,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::create(dir.path(), manifest()).unwrap();
         assert!(!store.has(0));
-        store.write(0, vec![vec![1.0, 2.0, 3.0, 4.0]]).unwrap();
-        store.write(1, vec![vec![5.0, 6.0]]).unwrap();
+        store.write(0, vec![Matrix::new(2, 2, vec![1.0, 2.0, 3.0, 4.0]).unwrap()]).unwrap();
+        store.write(1, vec![Matrix::new(1, 2, vec![5.0, 6.0]).unwrap()]).unwrap();
         let again = Store::create(dir.path(), manifest()).unwrap();
         assert_eq!(again.read_all().unwrap()[0].row(2), [5.0, 6.0]);
         let other = Manifest { inputs: "y".into(), ..manifest() };

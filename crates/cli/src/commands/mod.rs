@@ -1,0 +1,54 @@
+//! What each command does: typed arguments in, facade called, result printed.
+
+mod checkpoint;
+mod data;
+mod parity;
+mod scan;
+
+use microtome::DataOptions;
+use microtome_core::{Progress, Result};
+
+use crate::args::{Command, DataArgs, Pool};
+
+/// Runs a command; the number is the exit code.
+pub(crate) fn run(command: Command, progress: &dyn Progress) -> Result<u8> {
+    match command {
+        Command::Models(a) => checkpoint::models(&a),
+        Command::Inspect(a) => checkpoint::inspect(&a),
+        Command::Init(a) => checkpoint::init(&a),
+        Command::Doctor(a) => data::doctor(&a, progress),
+        Command::Tokenize(a) => data::tokenize(&a, progress),
+        Command::Embed(a) => data::embed(&a, progress),
+        Command::Perturb(a) => data::perturb(&a, progress),
+        Command::Simulate(a) => data::simulate(&a, progress),
+        Command::Parity(a) => parity::parity(&a, progress),
+        Command::Scan(a) => scan::scan(&a, progress),
+        Command::Demo(a) => scan::demo(&a, progress),
+        Command::Report(a) => scan::report(&a),
+    }
+}
+
+fn data_options(a: &DataArgs) -> DataOptions {
+    DataOptions {
+        path: a.data.clone(),
+        slot: a.slot.clone(),
+        ensembl_column: a.ensembl_column.clone(),
+        symbol_column: a.symbol_column.clone(),
+        max_cells: a.max_cells,
+        seed: a.seed,
+    }
+}
+
+fn pooling(p: Pool) -> microtome::Pooling {
+    match p {
+        Pool::Mean => microtome::Pooling::Mean,
+        Pool::Published => microtome::Pooling::Published,
+    }
+}
+
+/// The command as it was typed, with the program's own name instead of a path.
+fn command_line() -> Vec<String> {
+    std::iter::once("microtome".to_string())
+        .chain(std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()))
+        .collect()
+}

@@ -1,0 +1,196 @@
+//! `embed`: one `obsm` entry per requested site, streamed.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use microtome_core::{Column, Error, ErrorKind, Progress, Result, RunCard, Site, SitePattern};
+use microtome_h5ad::Writer;
+use microtome_models::Overlap;
+use microtome_models::taps::Pooling;
+use serde::Serialize;
+
+use crate::card::{self, VERSION};
+use crate::data::{Data, DataOptions};
+use crate::open::OpenModel;
+use crate::represent::{CellStats, Request, represent};
+use crate::store::Store;
+use crate::{hash, output};
+
+/// What to embed and where to put it.
+#[derive(Clone, Debug)]
+pub struct EmbedOptions {
+    /// Cells.
+    pub data: DataOptions,
+    /// Checkpoint.
+    pub model: PathBuf,
+    /// Sites, comma separated with `*` as wildcard.
+    pub sites: String,
+    /// How tokens become one vector per cell.
+    pub pooling: Pooling,
+    /// Output file.
+    pub out: PathBuf,
+    /// Go on with an unfinished run.
+    pub resume: bool,
+    /// Replace an existing output.
+    pub overwrite: bool,
+    /// The command line, for the run card.
+    pub command: Vec<String>,
+}
+
+/// What was written.
+#[derive(Clone, Debug, Serialize)]
+pub struct EmbedReport {
+    /// Output file.
+    pub out: PathBuf,
+    /// Keys of `obsm` with their widths.
+    pub obsm: Vec<(String, usize)>,
+    /// Gene overlap.
+    pub overlap: Overlap,
+    /// Facts about the cells.
+    pub cells: CellStats,
+    /// Wall seconds in all.
+    pub seconds: f64,
+    /// Things to know.
+    pub notes: Vec<String>,
+}
+
+/// `obsm` key of a site.
+pub(crate) fn obsm_key(family: &str, site: &str) -> String {
+    format!("X_{family}.{site}")
+}
+
+/// Runs `embed`. The output appears whole or not at all; until then finished chunks lie in `OUT.partial/`.
+pub fn embed(options: &EmbedOptions, progress: &dyn Progress) -> Result<EmbedReport> {
+    let begun = Instant::now();
+    let out = &options.out;
+    output::check_writable(out)?;
+    if out.exists() && !options.overwrite {
+        return Err(Error::output("the output file exists already").in_file(out).remedy("name another file, or pass --overwrite"));
+    }
+    let partial = partial_folder(out);
+    if partial.exists() {
+        if options.overwrite {
+            std::fs::remove_dir_all(&partial)
+                .map_err(|e| Error::output("cannot remove an unfinished run").in_file(&partial).caused_by(e))?;
+        } else if !options.resume {
+            return Err(Error::output("an unfinished run of this output was found")
+                .in_file(&partial)
+                .remedy("pass --resume to go on with it, or --overwrite to begin again"));
+        }
+    }
+    let opened = OpenModel::open(&options.model)?;
+    let data = Data::open(&options.data)?;
+    let model = opened.model.as_ref();
+    let known: Vec<Site> = model.sites().into_iter().map(|s| s.site).collect();
+    let sites = SitePattern::parse(&options.sites)?.select(&known)?;
+    let genes = model.match_genes(&data.genes).map_err(|e| e.in_file(&options.data.path))?;
+    for note in &data.notes {
+        progress.note(note);
+    }
+    let files = hash::inputs("data", &options.data.path)?;
+    let inputs = card::representation_hash(&files, &data, &opened, &sites, options.pooling);
+    let request = Request {
+        data: &data,
+        model,
+        genes: &genes,
+        sites: &sites,
+        pooling: options.pooling,
+        inputs,
+        stage: format!("running {}", opened.name),
+    };
+    let (store, cells) = represent(&request, &partial, progress).inspect_err(|e| forget(e, &partial))?;
+    let card = RunCard {
+        microtome: VERSION.into(),
+        command: options.command.clone(),
+        inputs: files.into_iter().chain(opened.inputs.iter().cloned()).collect(),
+        seed: options.data.seed,
+        precision: "f32".into(),
+        choices: choices(&opened, &data, options.pooling)?,
+    };
+    let obsm = write(&store, &data, &sites, model.info().family, &card, out)?;
+    std::fs::remove_dir_all(&partial)
+        .map_err(|e| Error::output("cannot remove the finished run's work folder").in_file(&partial).caused_by(e))?;
+    Ok(EmbedReport {
+        out: out.clone(),
+        obsm,
+        overlap: genes.overlap,
+        cells,
+        seconds: begun.elapsed().as_secs_f64(),
+        notes: data.notes,
+    })
+}
+
+/// Choices that could have been different, for the run card.
+pub(crate) fn choices(
+    model: &OpenModel,
+    data: &Data,
+    pooling: Pooling,
+) -> Result<serde_json::Map<String, serde_json::Value>> {
+    let mut choices = model.model.info().choices.clone();
+    choices.insert("slot".into(), data.slot.to_string().into());
+    choices.insert("pooling".into(), pooling.to_string().into());
+    choices.insert("ensembl_from".into(), data.genes.ensembl_from.as_ref().map(|c| c.source.clone()).into());
+    choices.insert("symbols_from".into(), data.genes.symbols_from.as_ref().map(|c| c.source.clone()).into());
+    let totals = if data.totals()?.is_some() { "obs[\"n_counts\"]" } else { "summed over all genes of the file" };
+    choices.insert("cell_totals".into(), totals.into());
+    Ok(choices)
+}
+
+fn partial_folder(out: &Path) -> PathBuf {
+    let mut name = out.file_name().unwrap_or_default().to_os_string();
+    name.push(".partial");
+    out.with_file_name(name)
+}
+
+/// Removes the work of a run that cannot be continued; what was stopped or ran out of space is kept for `--resume`.
+fn forget(error: &Error, partial: &Path) {
+    if !matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::Output | ErrorKind::Usage) {
+        let _ = std::fs::remove_dir_all(partial);
+    }
+}
+
+fn write(
+    store: &Store,
+    data: &Data,
+    sites: &[Site],
+    family: &str,
+    card: &RunCard,
+    out: &Path,
+) -> Result<Vec<(String, usize)>> {
+    let mut obs = data.obs()?;
+    let var = data.dataset.var(&data.slot)?;
+    let n = store.manifest().n_cells;
+    let (mut tokens, mut known) = (Vec::with_capacity(n), Vec::with_capacity(n));
+    for chunk in 0..store.n_chunks() {
+        if let Some(facts) = store.read(chunk)?.last() {
+            for cell in 0..facts.rows() {
+                tokens.push(Some(facts.row(cell)[0] as i64));
+                known.push(f64::from(facts.row(cell)[4]) / f64::from(facts.row(cell)[3]));
+            }
+        }
+    }
+    for (name, column) in
+        [("microtome_n_tokens", Column::Int(tokens)), ("microtome_share_of_counts_known", Column::Float(known))]
+    {
+        obs.columns.retain(|(n, _)| n != name);
+        obs.columns.push((name.into(), column));
+    }
+    let mut writer = Writer::create(out, &obs, &var)?;
+    let mut keys = Vec::with_capacity(sites.len());
+    // One array at a time, so that the file's chunks of one array lie together and memory stays at one chunk.
+    for (i, site) in sites.iter().enumerate() {
+        let key = obsm_key(family, &site.to_string());
+        for chunk in 0..store.n_chunks() {
+            let rows = store.read(chunk)?.swap_remove(i);
+            if chunk == 0 {
+                writer.begin_obsm(&key, rows.cols())?;
+                keys.push((key.clone(), rows.cols()));
+            }
+            writer.append_obsm(&key, rows.data())?;
+        }
+    }
+    let card = serde_json::to_value(card).map_err(|e| Error::output("cannot write the run card").caused_by(e))?;
+    writer.set_uns(&serde_json::json!({ "microtome": card }))?;
+    writer.finish()?;
+    Ok(keys)
+}

@@ -1,0 +1,15 @@
+//! `init`: an untrained model of a published shape.
+
+use std::path::Path;
+
+use microtome_core::Result;
+use microtome_models::find_family;
+
+use crate::inspect::{Inspection, inspect};
+
+/// Writes an untrained checkpoint into the folder `out` and opens it again, strictly, to describe it.
+pub fn init(family: &str, preset: &str, like: &Path, seed: u64, out: &Path) -> Result<Inspection> {
+    let family = find_family(family)?;
+    (family.init)(preset, like, seed, out)?;
+    inspect(out)
+}

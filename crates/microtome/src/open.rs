@@ -1,0 +1,37 @@
+//! The model side of a run: an opened checkpoint with a name and the hashes of its files.
+
+use std::path::{Path, PathBuf};
+
+use microtome_core::{InputFile, Result};
+use microtome_models::Model;
+
+use crate::hash;
+
+/// An opened checkpoint.
+pub struct OpenModel {
+    /// The model.
+    pub model: Box<dyn Model>,
+    /// Where it was opened.
+    pub path: PathBuf,
+    /// Name in records: the folder's or file's own name.
+    pub name: String,
+    /// Files it was read from, with hashes.
+    pub inputs: Vec<InputFile>,
+}
+
+impl OpenModel {
+    /// Opens a checkpoint of any family.
+    pub fn open(path: &Path) -> Result<Self> {
+        let model = microtome_models::open(path)?;
+        let inputs =
+            model.info().files.iter().map(|(role, file)| hash::input_file(role, file)).collect::<Result<_>>()?;
+        Ok(Self { model, path: path.to_path_buf(), name: name_of(path), inputs })
+    }
+}
+
+/// Last part of a path that names something: `models/Geneformer-V1-10M/` gives `Geneformer-V1-10M`.
+fn name_of(path: &Path) -> String {
+    let full = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let stem = if full.is_dir() { full.file_name() } else { full.file_stem() };
+    stem.map_or_else(|| "model".into(), |n| n.to_string_lossy().into_owned())
+}

@@ -1,0 +1,24 @@
+//! `parity`: this program against what the authors' own code computed.
+
+use std::path::Path;
+
+use microtome_core::Result;
+use microtome_h5ad::Slot;
+use microtome_models::CellTotals;
+use microtome_models::parity::{KitCells, KitReport, run_kit};
+
+/// Runs one kit folder through our own readers, from the native files.
+pub fn parity(kit: &Path) -> Result<KitReport> {
+    let dataset = microtome_h5ad::open(&kit.join("cells.h5ad"))?;
+    let reader = dataset.matrix(&Slot::X)?;
+    let counts = reader.rows(0..reader.n_cells())?;
+    let (obs, var) = (dataset.obs()?, dataset.var(&Slot::X)?);
+    let dtype = dataset.obs_dtype("n_counts")?;
+    let totals = match &dtype {
+        Some(_) => obs.column("obs", "n_counts")?.numbers(),
+        None => None,
+    };
+    let single_precision = dtype.as_deref() == Some("f32");
+    let totals = totals.as_ref().map(|values| CellTotals { values, single_precision });
+    run_kit(kit, &KitCells { counts: &counts, var: &var, obs: &obs, totals })
+}

@@ -1,0 +1,85 @@
+//! `tokenize`: what a model would see.
+
+use std::path::{Path, PathBuf};
+
+use microtome_core::{Error, Progress, Result};
+use microtome_models::{CellTotals, Overlap, TokenizeOptions, Tokens};
+use microtome_weights::Array;
+use serde::Serialize;
+
+use crate::data::{Data, DataOptions};
+use crate::open::OpenModel;
+use crate::output;
+
+/// What was written.
+#[derive(Clone, Debug, Serialize)]
+pub struct TokenReport {
+    /// Output file.
+    pub out: PathBuf,
+    /// Cells.
+    pub n_cells: usize,
+    /// Tokens in all.
+    pub n_tokens: usize,
+    /// Cells without any known expressed gene.
+    pub n_empty: usize,
+    /// Cells with more known expressed genes than the model takes.
+    pub n_cut_cells: usize,
+    /// Cells in which genes tie exactly.
+    pub n_tied_cells: usize,
+    /// Gene overlap.
+    pub overlap: Overlap,
+}
+
+const CHUNK: usize = 4096;
+
+/// Writes `tokens.ids` and `tokens.values` `[token]`, all cells one after the other, and `tokens.offsets` `[cell + 1]`.
+pub fn tokenize(options: &DataOptions, model: &Path, out: &Path, progress: &dyn Progress) -> Result<TokenReport> {
+    output::check_writable(out)?;
+    let opened = OpenModel::open(model)?;
+    let data = Data::open(options)?;
+    let genes = opened.model.match_genes(&data.genes).map_err(|e| e.in_file(&options.path))?;
+    let totals = data.totals()?;
+    let mut all = Tokens::new();
+    progress.begin("tokenising", data.cells.len() as u64, "cells");
+    for start in (0..data.cells.len()).step_by(CHUNK) {
+        progress.check()?;
+        let range = start..(start + CHUNK).min(data.cells.len());
+        let counts = data.counts(range.clone())?;
+        let part = totals
+            .as_ref()
+            .map(|t| CellTotals { values: &t.values[range.clone()], single_precision: t.single_precision });
+        let tokens = opened
+            .model
+            .tokenize(&counts, part, &genes, &TokenizeOptions::default())
+            .map_err(|e| e.in_file(&options.path).at_key(data.slot.to_string()))?;
+        for cell in 0..tokens.n_cells() {
+            let (ids, values) = tokens.cell(cell);
+            all.push(ids, values, tokens.n_ties[cell], tokens.n_cut[cell]);
+        }
+        progress.advance(range.len() as u64);
+    }
+    progress.end();
+    write(&all, out)?;
+    let has_genes = |&c: &usize| !opened.model.gene_tokens(all.len_of(c)).is_empty();
+    Ok(TokenReport {
+        out: out.to_path_buf(),
+        n_cells: all.n_cells(),
+        n_tokens: all.ids.len(),
+        n_empty: all.n_cells() - (0..all.n_cells()).filter(has_genes).count(),
+        n_cut_cells: all.n_cut.iter().filter(|n| **n > 0).count(),
+        n_tied_cells: all.n_ties.iter().filter(|n| **n > 0).count(),
+        overlap: genes.overlap,
+    })
+}
+
+fn write(tokens: &Tokens, out: &Path) -> Result<()> {
+    let n = tokens.ids.len();
+    let offsets = tokens.offsets.iter().map(|&o| i64::try_from(o)).collect::<Result<Vec<_>, _>>();
+    let offsets = offsets.map_err(|e| Error::output("too many tokens for the file format").caused_by(e))?;
+    let tensors = vec![
+        ("tokens.ids".to_string(), vec![n], Array::I64(tokens.ids.iter().map(|&i| i64::from(i)).collect())),
+        ("tokens.values".to_string(), vec![n], Array::F32(tokens.values.clone())),
+        ("tokens.offsets".to_string(), vec![offsets.len()], Array::I64(offsets)),
+    ];
+    microtome_weights::write_safetensors(out, &tensors, &[])
+}
