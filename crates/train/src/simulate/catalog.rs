@@ -76,3 +76,37 @@ fn parse(line: &'static str) -> Option<Gene> {
     let number: u64 = fields.next()?.parse().ok()?;
     Some(Gene { ensembl_id: format!("ENSG{number:011}"), symbol: fields.next()?, flags: fields.next()? })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_row_is_a_gene_and_none_comes_twice() {
+        let n = GENES.lines().count();
+        let genes = panel(n, 1).unwrap();
+        assert_eq!(genes.len(), n, "a row of genes.tsv does not parse");
+        assert_eq!(genes.iter().map(|g| &g.ensembl_id).collect::<HashSet<_>>().len(), n);
+        assert_eq!(genes.iter().map(|g| g.symbol).collect::<HashSet<_>>().len(), n);
+        assert!(GENES.len() < 60_000);
+        let id_of = |symbol| genes.iter().find(|g| g.symbol == symbol).unwrap();
+        assert_eq!(id_of("GATA1").ensembl_id, "ENSG00000102145");
+        assert!(id_of("GATA1").is_transcription_factor() && id_of("GATA1").is_marker(1));
+        assert_eq!(id_of("MT-ND1").ensembl_id, "ENSG00000198888");
+        assert!(id_of("RPS6").is_ribosomal() && id_of("ACTB").is_housekeeping());
+    }
+
+    #[test]
+    fn any_first_rows_are_a_mix() {
+        for n in [132, 300, 1000] {
+            let genes = panel(n, 11).unwrap();
+            let count = |of: fn(&Gene) -> bool| genes.iter().filter(|g| of(g)).count();
+            assert!(count(Gene::is_transcription_factor) >= 22);
+            assert!(count(Gene::is_mitochondrial) >= 2);
+            assert!(count(Gene::is_s_phase) >= 4 && count(Gene::is_g2m_phase) >= 4);
+            assert!(count(Gene::is_ribosomal) >= 5);
+        }
+    }
+}

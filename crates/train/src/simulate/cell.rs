@@ -52,8 +52,8 @@ impl Simulator {
         let (donor, batch) = self.donor_and_batch(i);
         let draws = &mut Draws::new(o.seed, Purpose::Cell, i as u64);
         let place = self.tree.draw(i, &self.levels.tip_weights[donor], draws);
-        let cycling = o.cycling_share * (1.0 - 0.8 * place.pseudotime);
-        let phase = draws.choose(&[1.0 - 0.8 * cycling, 0.4 * cycling, 0.4 * cycling]);
+        let cycling = o.cycling_share * (1.0 - o.cycling_trend * place.pseudotime);
+        let phase = draws.choose(&[1.0 - cycling, 0.5 * cycling, 0.5 * cycling]);
         let molecules = o.median_molecules
             * libm::exp(o.molecules_sd * draws.normal() + o.molecules_trend * (place.pseudotime - 0.5));
         let log_capture =

@@ -99,3 +99,68 @@ impl Draws {
         count
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moments(mut draw: impl FnMut() -> f64, n: usize) -> (f64, f64) {
+        let values: Vec<f64> = (0..n).map(|_| draw()).collect();
+        let mean = values.iter().sum::<f64>() / n as f64;
+        (mean, values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / (n - 1) as f64)
+    }
+
+    #[test]
+    fn negative_binomial_has_its_moments_and_zeros() {
+        for (k, (mean, dispersion)) in
+            [(0.01, 5.0), (0.5, 0.2), (3.0, 1.0), (40.0, 0.02), (900.0, 0.05), (30_000.0, 0.02)]
+                .iter()
+                .enumerate()
+        {
+            let mut draws = Draws::new(7, Purpose::Cell, k as u64);
+            let n = if *mean > 1000.0 { 4_000 } else { 100_000 };
+            let mut zeros = 0;
+            let (m, v) = moments(
+                || {
+                    let count = draws.negative_binomial(*mean, *dispersion);
+                    assert!(count >= 0.0 && count.fract() == 0.0);
+                    zeros += usize::from(count == 0.0);
+                    count
+                },
+                n,
+            );
+            let variance = mean + dispersion * mean * mean;
+            let error = (variance / n as f64).sqrt();
+            assert!((m - mean).abs() < 4.5 * error, "mean {m} instead of {mean}");
+            assert!((v / variance - 1.0).abs() < 0.12, "variance {v} instead of {variance}");
+            let p0 = (1.0 + dispersion * mean).powf(-1.0 / dispersion);
+            let spread = (p0 * (1.0 - p0) / n as f64).sqrt();
+            assert!((zeros as f64 / n as f64 - p0).abs() <= 4.5 * spread + 1e-12);
+        }
+    }
+
+    #[test]
+    fn normal_is_standard_and_choice_follows_weights() {
+        let mut draws = Draws::new(1, Purpose::Gene, 0);
+        let (m, v) = moments(|| draws.normal(), 100_000);
+        assert!(m.abs() < 0.015 && (v - 1.0).abs() < 0.02, "{m} {v}");
+        let mut seen = [0; 3];
+        (0..10_000).for_each(|_| seen[draws.choose(&[1.0, 0.0, 3.0])] += 1);
+        assert_eq!(seen[1], 0);
+        assert!((seen[2] as f64 / 10_000.0 - 0.75).abs() < 0.02);
+    }
+
+    #[test]
+    fn streams_and_purposes_are_apart_and_stable() {
+        let first = |seed, purpose, stream| Draws::new(seed, purpose, stream).0.next_u64();
+        let all = [
+            first(0, Purpose::Cell, 0),
+            first(0, Purpose::Cell, 1),
+            first(0, Purpose::Gene, 0),
+            first(1, Purpose::Cell, 0),
+        ];
+        assert!((0..4).all(|i| (0..i).all(|j| all[i] != all[j])));
+        // First word of the key stream of ChaCha8 with an all-zero key and nonce (estreambench test vectors).
+        assert_eq!(all[0], u64::from_le_bytes([0x3e, 0x00, 0xef, 0x2f, 0x89, 0x5f, 0x40, 0xd6]));
+    }
+}

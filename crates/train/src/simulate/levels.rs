@@ -9,9 +9,9 @@ use super::tree::{Place, Tree};
 /// Standard deviation of log base expression among genes of one kind.
 const BASE_SD: f64 = 1.1;
 /// How much higher (log) kinds of genes are expressed than the rest.
-const RIBOSOMAL: f64 = 2.6;
-const MITOCHONDRIAL: f64 = 1.8;
-const HOUSEKEEPING: f64 = 1.4;
+const RIBOSOMAL: f64 = 3.1;
+const MITOCHONDRIAL: f64 = 2.0;
+const HOUSEKEEPING: f64 = 1.5;
 const REGULATOR: f64 = -0.5;
 /// Kinds of high expression vary less among each other.
 const HIGH_SD: f64 = 0.7;

@@ -97,18 +97,15 @@ impl Network {
         }
     }
 
-    /// Deals genes to programs in turn: cell cycle genes to their phase, markers to their lineage first, then any
-    /// gene without a fixed role.
+    /// Deals genes to programs in turn: cell cycle genes to their phase, then to the other programs evenly, markers of
+    /// their lineage first, then any gene without a fixed role.
     fn choose_targets(&mut self, genes: &[Gene], order: &[usize], n_in_programs: usize) {
         let mut left = n_in_programs.saturating_sub(self.regulators.len());
+        let is_cell_cycle = |p: &Program| matches!(p.course, Course::SPhase | Course::G2mPhase);
         for &gene in order {
-            let phase = match () {
-                () if genes[gene].is_s_phase() => Course::SPhase,
-                () if genes[gene].is_g2m_phase() => Course::G2mPhase,
-                () => continue,
-            };
-            if self.program_of[gene].is_none() {
-                self.program_of[gene] = self.programs.iter().position(|p| p.course == phase);
+            let phase = self.programs.iter().position(|p| is_cell_cycle(p) && p.is_known_for(&genes[gene]));
+            if self.program_of[gene].is_none() && phase.is_some() {
+                self.program_of[gene] = phase;
                 left = left.saturating_sub(1);
             }
         }
@@ -123,9 +120,8 @@ impl Network {
                     && !gene.is_transcription_factor()
             })
             .collect();
-        let open: Vec<usize> = (0..self.programs.len())
-            .filter(|&p| !matches!(self.programs[p].course, Course::SPhase | Course::G2mPhase))
-            .collect();
+        let open: Vec<usize> =
+            (0..self.programs.len()).filter(|&p| !is_cell_cycle(&self.programs[p])).collect();
         let share = left / open.len();
         for &program in &open {
             pool.sort_by_key(|&g| self.fit(program, &genes[g]));
@@ -135,12 +131,12 @@ impl Network {
         }
     }
 
-    /// 2 for a marker of the program's own lineage, 1 for a marker of none that the tree has, 0 for one of another.
+    /// 2 for a gene known to belong to such a program, 0 for one known to belong to another of the tree, 1 otherwise.
     fn fit(&self, program: usize, gene: &Gene) -> u8 {
-        match self.programs[program].lineage {
-            Some(lineage) if gene.is_marker(lineage) => 2,
-            _ if self.programs.iter().any(|p| p.lineage.is_some_and(|l| gene.is_marker(l))) => 0,
-            _ => 1,
+        if self.programs[program].is_known_for(gene) {
+            2
+        } else {
+            u8::from(!self.programs.iter().any(|p| p.is_known_for(gene)))
         }
     }
 

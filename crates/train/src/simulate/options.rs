@@ -50,7 +50,8 @@ pub struct SimulateOptions {
     pub trunk: f64,
     /// Share of genes that belong to programs.
     pub program_share: f64,
-    /// Scale of all weights of programs along the tree. 0 is a data set without any trajectory.
+    /// Scale of all weights of programs along the tree. With 0, and `cycling_trend` and `molecules_trend` 0 as well,
+    /// counts know nothing of pseudotime and branch.
     pub signal: f64,
     /// Share of targets that are also repressed by a regulator of another program.
     pub repressed_share: f64,
@@ -58,8 +59,10 @@ pub struct SimulateOptions {
     pub regulator_noise: f64,
     /// Scale of the cell cycle programs.
     pub cell_cycle: f64,
-    /// Share of cycling cells at the root; it falls to a fifth at the tips.
+    /// Share of cycling cells at the root.
     pub cycling_share: f64,
+    /// Share of its value at the root that `cycling_share` loses on the way to the tips.
+    pub cycling_trend: f64,
     /// How donors and batches are combined.
     pub batch_design: BatchDesign,
     /// Standard deviation over genes of the effect of a batch.
@@ -108,9 +111,10 @@ impl Default for SimulateOptions {
             regulator_noise: 0.3,
             cell_cycle: 1.0,
             cycling_share: 0.5,
+            cycling_trend: 0.8,
             batch_design: BatchDesign::Nested,
-            batch_effect: 0.15,
-            donor_effect: 0.15,
+            batch_effect: 0.1,
+            donor_effect: 0.1,
             donor_composition: 0.3,
             median_molecules: 20_000.0,
             molecules_sd: 0.35,
@@ -118,7 +122,7 @@ impl Default for SimulateOptions {
             capture_rate: 0.1,
             capture_sd: 0.2,
             batch_capture_sd: 0.1,
-            dispersion_floor: 0.08,
+            dispersion_floor: 0.05,
             dispersion_slope: 0.05,
             dispersion_sd: 0.4,
             mitochondrial_sd: 0.4,
@@ -180,9 +184,9 @@ impl From<Preset> for SimulateOptions {
         let base = Self::default();
         match preset {
             Preset::Demo => base,
-            Preset::Shallow => Self { capture_rate: 0.06, ..base },
-            Preset::Deep => Self { capture_rate: 0.3, ..base },
-            Preset::NoSignal => Self { signal: 0.0, ..base },
+            Preset::Shallow => Self { capture_rate: 0.05, ..base },
+            Preset::Deep => Self { capture_rate: 0.34, ..base },
+            Preset::NoSignal => Self { signal: 0.0, cycling_trend: 0.0, ..base },
             Preset::StrongBatch => {
                 Self { batch_effect: 0.8, donor_effect: 0.4, batch_capture_sd: 0.5, ..base }
             }
@@ -199,7 +203,7 @@ impl SimulateOptions {
             ("n_donors", self.n_donors, 1, 1000),
             ("n_batches", self.n_batches, 1, 1000),
         ] {
-            within(name, value as f64, low as f64, high as f64, value.to_string(), low, high)?;
+            within(name, value, low, high)?;
         }
         for (name, value, low, high) in [
             ("trunk", self.trunk, 0.05, 0.9),
@@ -209,6 +213,7 @@ impl SimulateOptions {
             ("regulator_noise", self.regulator_noise, 0.0, 2.0),
             ("cell_cycle", self.cell_cycle, 0.0, 5.0),
             ("cycling_share", self.cycling_share, 0.0, 1.0),
+            ("cycling_trend", self.cycling_trend, 0.0, 1.0),
             ("batch_effect", self.batch_effect, 0.0, 3.0),
             ("donor_effect", self.donor_effect, 0.0, 3.0),
             ("donor_composition", self.donor_composition, 0.0, 5.0),
@@ -223,7 +228,7 @@ impl SimulateOptions {
             ("dispersion_sd", self.dispersion_sd, 0.0, 1.0),
             ("mitochondrial_sd", self.mitochondrial_sd, 0.0, 1.0),
         ] {
-            within(name, value, low, high, value.to_string(), low, high)?;
+            within(name, value, low, high)?;
         }
         if self.batch_design == BatchDesign::Nested && self.n_batches > self.n_donors {
             return Err(Error::usage("more batches than donors, and each donor is in one batch")
@@ -236,21 +241,13 @@ impl SimulateOptions {
     }
 }
 
-fn within(
-    name: &str,
-    value: f64,
-    low: f64,
-    high: f64,
-    found: String,
-    shown_low: impl fmt::Display,
-    shown_high: impl fmt::Display,
-) -> Result<()> {
-    if (low..=high).contains(&value) {
+fn within<T: PartialOrd + fmt::Display>(name: &str, value: T, low: T, high: T) -> Result<()> {
+    if value >= low && value <= high {
         return Ok(());
     }
     Err(Error::usage("option out of range")
         .at_key(name)
-        .expected(format!("{shown_low} to {shown_high}"))
-        .found(found)
+        .expected(format!("{low} to {high}"))
+        .found(value.to_string())
         .remedy(format!("give {name} a value in that range")))
 }

@@ -1,5 +1,6 @@
 //! Gene programs: what rises and falls along the tree and through the cell cycle.
 
+use super::catalog::Gene;
 use super::tree::{Place, Tree};
 
 /// Cell cycle phases, as they are called in `obs`.
@@ -8,7 +9,7 @@ pub(super) const PHASES: [&str; 3] = ["G1", "S", "G2M"];
 /// What a program follows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Course {
-    /// Full at the root, off where the trunk ends.
+    /// Full at the root, off where the trunk ends (at 0.3 of pseudotime when it is shorter).
     Stem,
     /// Up and down again around the end of the trunk.
     Transition,
@@ -51,6 +52,15 @@ pub(super) fn all(tree: &Tree) -> Vec<Program> {
 }
 
 impl Program {
+    /// Whether the gene is known to belong to such a program in real cells.
+    pub(super) fn is_known_for(&self, gene: &Gene) -> bool {
+        match self.course {
+            Course::SPhase => gene.is_s_phase(),
+            Course::G2mPhase => gene.is_g2m_phase(),
+            _ => self.lineage.is_some_and(|lineage| gene.is_marker(lineage)),
+        }
+    }
+
     /// How active it is at a place of the tree and a phase of the cell cycle, 0..1.
     pub(super) fn activity(&self, tree: &Tree, place: Place, phase: usize) -> f64 {
         let t = place.pseudotime;
