@@ -1,1 +1,9 @@
 //! Simulated cells with known truth.
+//!
+//! [`simulate()`] makes a small data set in one go; [`Simulator`] makes one of any size chunk by chunk.
+
+pub mod simulate;
+
+pub use simulate::{
+    BatchDesign, Preset, SimulateOptions, Simulated, SimulatedCells, Simulator, Topology, simulate,
+};
