@@ -19,6 +19,8 @@
 //!
 //! [`Summary`]: microtome_core::Summary
 
+mod axis;
+mod comparison;
 mod csv;
 mod format;
 mod html;

@@ -23,6 +23,8 @@ pub(crate) struct Series<'a> {
     pub(crate) points: Vec<Point<'a>>,
     /// Sites with a depth that are not part of the line, such as `final_norm` beside the last block.
     pub(crate) extra: Vec<Point<'a>>,
+    /// Depths that were asked for and have no value; the line has a gap there.
+    pub(crate) missing: Vec<f64>,
     /// The answer for this model, where there is one.
     pub(crate) summary: Option<&'a Summary>,
 }
@@ -164,14 +166,19 @@ fn place<'a>(panel: &mut Panel<'a>, r: &'a Record, role: Role, with_pooling: boo
                 role,
                 points: vec![],
                 extra: vec![],
+                missing: vec![],
                 summary: None,
             });
             panel.series.len() - 1
         }
     };
-    let (Some(depth), Some(value)) = (finite(r.depth), finite(r.value)) else { return };
-    let point = Point { depth, value, interval: bounds(r), record: r };
     let series = &mut panel.series[at];
+    let Some(depth) = finite(r.depth) else { return };
+    let Some(value) = finite(r.value) else {
+        series.missing.push(depth);
+        return;
+    };
+    let point = Point { depth, value, interval: bounds(r), record: r };
     let stream = !matches!(r.site.as_deref().map(str::parse), Some(Ok(Site::FinalNorm | Site::CellEmbedding)));
     if stream && !series.points.iter().any(|p| p.depth == depth) {
         series.points.push(point);
