@@ -1,0 +1,72 @@
+//! Ranges and round labels of an axis.
+
+/// A linear axis in data units.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Axis {
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+    pub(crate) step: f64,
+    pub(crate) ticks: Vec<f64>,
+}
+
+impl Axis {
+    /// An axis from the round number below to the round number above all finite values, with about `wanted` labels.
+    /// Without any value it runs from 0 to 1; a single value gets room on both sides.
+    pub(crate) fn around(values: impl Iterator<Item = f64>, wanted: usize) -> Self {
+        let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+        for v in values.filter(|v| v.is_finite()) {
+            // Halves the range of what can be told apart on paper, and keeps differences finite.
+            let v = v.clamp(-1e300, 1e300);
+            low = low.min(v);
+            high = high.max(v);
+        }
+        if low > high {
+            (low, high) = (0.0, 1.0);
+        }
+        if high - low <= low.abs().max(high.abs()) * 1e-9 {
+            let room = if low == 0.0 { 0.5 } else { low.abs() * 0.1 };
+            (low, high) = (low - room, high + room);
+        }
+        let step = round_step((high - low) / wanted.max(1) as f64);
+        let (first, last) = ((low / step).floor(), (high / step).ceil());
+        let n = (last - first).clamp(1.0, 64.0) as usize;
+        let ticks: Vec<f64> = (0..=n).map(|i| (first + i as f64) * step).collect();
+        Self { low: first * step, high: (first + n as f64) * step, step, ticks }
+    }
+
+    /// Place of a value between 0 (low end) and 1 (high end).
+    pub(crate) fn place(&self, value: f64) -> f64 {
+        ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
+    }
+}
+
+/// 1, 2 or 5 times a power of ten, not below `raw`.
+fn round_step(raw: f64) -> f64 {
+    let power = 10f64.powf(raw.log10().floor());
+    let lead = raw / power;
+    let factor = [1.0, 2.0, 5.0].into_iter().find(|f| lead <= f * (1.0 + 1e-9)).unwrap_or(10.0);
+    factor * power
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_and_enclose_the_values() {
+        let a = Axis::around([0.213, 0.587, f64::NAN].into_iter(), 5);
+        assert_eq!((a.low, a.step), (0.2, 0.1));
+        assert!(a.high >= 0.587 && a.ticks.len() == 5);
+        assert_eq!(a.place(0.2), 0.0);
+        assert_eq!(a.place(9.0), 1.0);
+    }
+
+    #[test]
+    fn nothing_and_single_and_huge_values_still_make_an_axis() {
+        for values in [vec![], vec![f64::INFINITY], vec![0.0], vec![-3.0], vec![f64::MIN, f64::MAX], vec![1e-300, 1e-300]] {
+            let a = Axis::around(values.iter().copied(), 5);
+            assert!(a.low < a.high && a.ticks.len() >= 2 && a.ticks.len() < 66, "{values:?} {a:?}");
+            assert!(a.ticks.iter().all(|t| t.is_finite()));
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! What a report is made of: everything is computed beforehand, nothing here is.
+
+use microtome_core::{Record, RunCard, Summary};
+use serde::{Deserialize, Serialize};
+
+/// A whole report.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Page {
+    /// Heading of the page.
+    pub title: String,
+    /// The exact command that repeats the run, ready to be pasted into a shell.
+    pub command: String,
+    /// What was run on what.
+    pub run_card: RunCard,
+    /// The answers, one per model, task and metric; the first one is the headline.
+    pub summaries: Vec<Summary>,
+    /// Every score.
+    pub records: Vec<Record>,
+    /// Further tables: gene overlap, tensor audit, timings.
+    pub tables: Vec<TableBlock>,
+    /// Cells in the plane.
+    pub scatters: Vec<Scatter>,
+    /// Things a reader must know that belong to no single summary.
+    pub warnings: Vec<String>,
+}
+
+/// A table that is shown as it is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TableBlock {
+    /// Heading.
+    pub title: String,
+    /// One sentence on how to read it; may be empty.
+    pub note: String,
+    /// Column names.
+    pub header: Vec<String>,
+    /// Cells as text, row by row. A short row is padded with empty cells.
+    pub rows: Vec<Vec<String>>,
+}
+
+/// Cells in the plane, one point each.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scatter {
+    /// Heading, such as `UMAP of blocks.7.resid_post`.
+    pub title: String,
+    /// One sentence on how it was made; may be empty.
+    pub note: String,
+    /// Horizontal position per cell; points that are not finite are left out and counted.
+    pub x: Vec<f32>,
+    /// Vertical position per cell.
+    pub y: Vec<f32>,
+    /// What the colour says.
+    pub colour: Colour,
+}
+
+/// Colour of the points of a [`Scatter`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Colour {
+    /// A number per cell; values that are not finite are drawn grey as missing.
+    Continuous {
+        /// Name of the quantity.
+        name: String,
+        /// One value per cell.
+        values: Vec<f64>,
+    },
+    /// A category per cell; `None`, or a code without a name, is drawn grey as missing.
+    Categories {
+        /// Name of the annotation.
+        name: String,
+        /// The categories, in their own order.
+        names: Vec<String>,
+        /// Index into `names` per cell.
+        codes: Vec<Option<u32>>,
+    },
+}
