@@ -1,0 +1,5 @@
+//! Network blocks that several families share.
+
+mod pooling;
+
+pub(crate) use pooling::pool_cell;
