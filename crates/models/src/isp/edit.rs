@@ -62,6 +62,7 @@ pub fn overexpress(
     let n_added = tokens.len() - present.len();
     let n_lost = perturbed.len().saturating_sub(room);
     perturbed.truncate(room);
+    let span_end = (genes.start + tokens.len()).min(perturbed.len()).max(genes.start);
     perturbed.extend_from_slice(behind);
 
     let overflow = match truncation {
@@ -71,10 +72,9 @@ pub fn overexpress(
     let kept = genes.end.saturating_sub(overflow).max(genes.start);
     let mut original = ids[..kept].to_vec();
     original.extend_from_slice(behind);
-    let span_end = (genes.start + tokens.len()).min(perturbed.len() - behind.len().min(perturbed.len()));
     Edit {
         original,
-        perturbed_span: genes.start.min(span_end)..span_end,
+        perturbed_span: genes.start..span_end,
         perturbed,
         tokens: tokens.to_vec(),
         original_positions: present.into_iter().filter(|&i| i < kept).collect(),
