@@ -1,14 +1,10 @@
 //! Post-LN transformer block with every place offered.
 
 use microtome_core::{BlockSite, Result, Site};
-use microtome_kernels::{Activation, BlockScratch, Mask, PostLnBlock, attention, attention_map};
+use microtome_kernels::{Activation, Mask, PostLnBlock, Rows, attention, attention_map};
 
 use super::Wanted;
 use crate::{MapKind, SiteData, Tap, Tokens};
-
-/// Buffers of the fused path, kept from block to block.
-#[derive(Default)]
-pub(crate) struct Scratch(pub(crate) BlockScratch);
 
 /// Runs block `i` on the stream `x` (`[token, d]`), offering each wanted place but `resid_post`, which is the caller's.
 /// With `stops`, nothing after the last wanted place of this block is computed and `x` is left as it was.
@@ -40,7 +36,7 @@ pub(crate) fn run_post_ln(
     }
     let mut qkv = vec![0.0; rows * 3 * d];
     block.qkv.apply(x, rows, Activation::None, &mut qkv);
-    let (n_heads, d_head) = (block.attention.n_heads, block.attention.d_head);
+    let (n_heads, d_head) = (block.shape.n_heads, block.shape.d_head);
     for (part, place) in [BlockSite::Q, BlockSite::K, BlockSite::V].into_iter().enumerate() {
         if wanted.has_at(i, place) {
             let data: Vec<f32> =
@@ -56,7 +52,8 @@ pub(crate) fn run_post_ln(
         return Ok(());
     }
     let mut z = vec![0.0; rows * d];
-    attention(&qkv[..], &tokens.offsets, &block.attention, Mask::Full, &mut z);
+    let [q, k, v] = [0, 1, 2].map(|part| Rows::columns(&qkv, 3 * d, part * d));
+    attention(q, k, v, &tokens.offsets, &block.shape, Mask::FULL, &mut z);
     if wanted.has_at(i, BlockSite::Z) {
         tap.offer(&site(BlockSite::Z), tokens, SiteData::Heads { data: &z, n_heads, d_head })?;
     }
@@ -73,7 +70,7 @@ pub(crate) fn run_post_ln(
         return Ok(());
     }
     let mut hidden = vec![0.0; rows * block.up.n_out()];
-    block.up.apply(&mid, rows, block.act, &mut hidden);
+    block.up.apply(&mid, rows, block.activation, &mut hidden);
     let mut mlp_out = attn_out;
     block.down.apply(&hidden, rows, Activation::None, &mut mlp_out);
     offer(tap, BlockSite::MlpOut, &mlp_out)?;
@@ -98,6 +95,24 @@ fn offer_maps(
     if !with_scores && !with_pattern {
         return Ok(());
     }
-    let _ = (block, qkv, MapKind::RowStochastic, attention_map, tokens, tap);
+    let d = block.out.n_out();
+    let n_heads = block.shape.n_heads;
+    let [q, k] = [0, 1].map(|part| Rows::columns(qkv, 3 * d, part * d));
+    for cell in 0..tokens.n_cells() {
+        let span = tokens.offsets[cell]..tokens.offsets[cell + 1];
+        let n_tokens = span.len();
+        let size = n_heads * n_tokens * n_tokens;
+        let mut pattern = vec![0.0; size];
+        let mut scores = with_scores.then(|| vec![0.0; size]);
+        attention_map(q, k, &block.shape, Mask::FULL, span, scores.as_deref_mut(), &mut pattern);
+        let maps = [
+            (BlockSite::Scores, scores.as_deref(), MapKind::Logits),
+            (BlockSite::Pattern, with_pattern.then_some(&pattern[..]), MapKind::RowStochastic),
+        ];
+        for (place, data, kind) in maps {
+            let Some(data) = data else { continue };
+            tap.offer(&Site::Block(i, place), tokens, SiteData::Map { cell, data, n_heads, n_tokens, kind })?;
+        }
+    }
     Ok(())
 }

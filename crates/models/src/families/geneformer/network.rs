@@ -1,21 +1,21 @@
 //! The network: Hugging Face's `BertForMaskedLM` with learned positions, in the layout of the published files.
 
 use microtome_core::{BlockSite, Error, Result, Site};
-use microtome_kernels::{AttentionShape, LayerNorm, Linear, Lookup, PostLnBlock, gather_sum};
+use microtome_kernels::{AttentionShape, LayerNorm, Linear, Lookup, Mask, PostLnBlock, Scratch, gather_sum};
 use microtome_weights::{Audit, Checkpoint, Loader};
 
 use super::config::Config;
 use super::model::{Geneformer, MLM_LOGITS, MLM_TRANSFORM};
-use crate::nn::{MaskedHead, Scratch, Wanted, offer_cells, run_post_ln};
+use crate::nn::{MaskedHead, Wanted, offer_cells, run_post_ln};
 use crate::{Model, SiteData, Tap, Tokens};
 
 pub(super) struct Network {
     d: usize,
-    words: Vec<f32>,
+    pub(super) words: Vec<f32>,
     positions: Vec<f32>,
     types: Vec<f32>,
-    norm: LayerNorm,
-    blocks: Vec<PostLnBlock>,
+    pub(super) norm: LayerNorm,
+    pub(super) blocks: Vec<PostLnBlock>,
     pub(super) head: Option<MaskedHead>,
     pub(super) n_parameters: u64,
 }
@@ -72,7 +72,7 @@ impl Geneformer {
                     return Ok(());
                 }
             } else {
-                block.forward(&mut x, &tokens.offsets, &mut scratch.0);
+                block.forward(&mut x, &tokens.offsets, Mask::FULL, &mut scratch);
             }
             self.offer_stream(&Site::resid_post(i), tokens, &x, wanted, tap)?;
         }
@@ -164,19 +164,13 @@ fn block(loader: &mut Loader<'_>, i: usize, config: &Config) -> Result<PostLnBlo
         weight.extend(loader.f32(&format!("{name}.weight"), &[d, d])?);
         bias.extend(loader.f32(&format!("{name}.bias"), &[d])?);
     }
-    let d_head = d / config.n_heads;
     Ok(PostLnBlock {
+        shape: AttentionShape::new(config.n_heads, d / config.n_heads),
         qkv: Linear::pack(&weight, 3 * d, d, Some(&bias)),
-        attention: AttentionShape {
-            n_heads: config.n_heads,
-            n_kv_heads: config.n_heads,
-            d_head,
-            scale: 1.0 / (d_head as f32).sqrt(),
-        },
         out: linear(loader, &format!("{b}.attention.output.dense"), d, d)?,
         norm1: layer_norm(loader, &format!("{b}.attention.output.LayerNorm"), config)?,
         up: linear(loader, &format!("{b}.intermediate.dense"), f, d)?,
-        act: config.activation,
+        activation: config.activation,
         down: linear(loader, &format!("{b}.output.dense"), d, f)?,
         norm2: layer_norm(loader, &format!("{b}.output.LayerNorm"), config)?,
     })

@@ -80,6 +80,12 @@ impl Vocabulary {
         self.mapping.as_ref().unwrap_or(&self.genes).get(id).copied()
     }
 
+    /// As if no mapping dictionary had been published.
+    #[cfg(test)]
+    pub(super) fn forget_mapping(&mut self) {
+        self.mapping = None;
+    }
+
     /// Ensembl id of a symbol, exactly as spelled.
     pub(super) fn id_of_symbol(&self, symbol: &str) -> Option<&str> {
         self.symbols.get(symbol).map(String::as_str)
