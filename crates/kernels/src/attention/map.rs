@@ -1,0 +1,76 @@
+//! The attention matrix of one cell, written out on request.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::input::{AttentionShape, Mask, Rows, Scoring, check_input};
+use super::softmax::{score, softmax_row};
+use crate::buffer::with_buffers;
+use crate::gemm::{BLOCK_ROWS, Epilogue, Out, Packed, copy_rows, gemm, row_blocks_len};
+use crate::isa::Isa;
+
+/// Writes scores and softmax pattern of one cell, `[head, query, key]`.
+///
+/// `q` and `k` hold the whole minibatch, of which the cell is the tokens `cell`; `mask` is indexed by tokens of the minibatch too.
+/// Scores are after scale, key bias, soft cap and mask (hidden keys are `-inf`); the pattern is their softmax over keys.
+///
+/// # Panics
+/// When an array is too short for the cell, or an output is not `n_heads x len x len`.
+pub fn attention_map(
+    q: Rows<'_>,
+    k: Rows<'_>,
+    shape: &AttentionShape,
+    mask: Mask<'_>,
+    cell: Range<usize>,
+    scores: Option<&mut [f32]>,
+    pattern: &mut [f32],
+) {
+    let n_tokens = mask.key_bias.map(<[_]>::len).or(mask.visible.map(<[_]>::len)).unwrap_or(cell.end);
+    assert!(
+        cell.start <= cell.end && cell.end <= n_tokens,
+        "attention_map: the cell is beyond the minibatch"
+    );
+    check_input(&[("q", q, shape.n_heads), ("k", k, shape.n_kv_heads)], &[0, n_tokens], shape, &mask);
+    let len = cell.len();
+    let size = shape.n_heads * len * len;
+    assert!(pattern.len() == size, "attention_map: pattern has {} numbers, expected {size}", pattern.len());
+    if let Some(scores) = &scores {
+        assert!(scores.len() == size, "attention_map: scores has {} numbers, expected {size}", scores.len());
+    }
+    if size == 0 {
+        return;
+    }
+    let isa = Isa::current();
+    let scoring = Scoring::of_cell(&mask, shape.soft_cap, cell.clone());
+    let group = shape.n_heads / shape.n_kv_heads;
+    pattern.par_chunks_mut(len * len).enumerate().for_each(|(head, pattern)| {
+        let mut keys = Packed::default();
+        keys.pack_transposed(k.at(cell.start, head / group * shape.d_head), k.stride(), len, shape.d_head);
+        pattern.par_chunks_mut(BLOCK_ROWS * len).enumerate().for_each(|(block, pattern)| {
+            let (first, rows) = (block * BLOCK_ROWS, pattern.len() / len);
+            with_buffers([row_blocks_len(rows, keys.n_blocks())], |[a]| {
+                let queries = q.at(cell.start + first, head * shape.d_head);
+                copy_rows(queries, q.stride(), rows, &keys, shape.scale, a);
+                let panels = 0..keys.n_panels();
+                gemm(
+                    isa,
+                    a,
+                    rows,
+                    &keys,
+                    panels,
+                    0..keys.n_blocks(),
+                    &mut Out::new(pattern, len),
+                    Epilogue::STORE,
+                );
+            });
+            for (i, row) in pattern.chunks_exact_mut(len).enumerate() {
+                score(isa, row, &scoring, first + i, 0);
+            }
+        });
+    });
+    if let Some(scores) = scores {
+        scores.copy_from_slice(pattern);
+    }
+    pattern.par_chunks_mut(len).for_each(|row| softmax_row(isa, row));
+}

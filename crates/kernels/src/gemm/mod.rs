@@ -1,0 +1,164 @@
+//! Matrix products of row blocks with packed matrices.
+//!
+//! The right-hand matrix is packed once into panels of [`PANEL`] columns, cut into blocks of at most [`DEPTH`] along the summed
+//! dimension (Goto and van de Geijn 2008). The left-hand rows are copied into a buffer of row stride [`STRIDE`], so that every
+//! tile addresses them with constant offsets and rows never fall into the same cache set. Each output number is one chain of
+//! multiply-adds per depth block, whatever the rows around it: results do not depend on how rows are grouped.
+
+mod pack;
+mod tile;
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+pub(crate) use pack::{Packed, copy_rows, row_blocks_len};
+pub(crate) use tile::{Tile, tile};
+
+use crate::activation::{Activation, activate_simd};
+use crate::isa::dispatch;
+use crate::simd::Simd;
+
+/// Columns of a packed panel.
+pub(crate) const PANEL: usize = 32;
+/// Most steps of the summed dimension per block.
+pub(crate) const DEPTH: usize = 512;
+/// Row stride of the left-hand buffer: a block and one more cache line.
+pub(crate) const STRIDE: usize = DEPTH + 16;
+/// Rows of a full row block: the work of one task while it stays in the second-level cache.
+pub(crate) const BLOCK_ROWS: usize = 96;
+
+/// Where a product goes: rows `stride` apart.
+pub(crate) struct Out<'a> {
+    ptr: *mut f32,
+    len: usize,
+    stride: usize,
+    _borrow: PhantomData<&'a mut [f32]>,
+}
+
+impl<'a> Out<'a> {
+    /// Rows within a slice.
+    pub(crate) fn new(slice: &'a mut [f32], stride: usize) -> Self {
+        Self { ptr: slice.as_mut_ptr(), len: slice.len(), stride, _borrow: PhantomData }
+    }
+
+    /// The first `width` columns of a row.
+    pub(crate) fn row(&mut self, row: usize, width: usize) -> &mut [f32] {
+        let at = row * self.stride;
+        assert!(at + width <= self.len, "output is too short");
+        // SAFETY: the row lies within the output, and `self` is borrowed exclusively.
+        unsafe { std::slice::from_raw_parts_mut(self.ptr.add(at), width) }
+    }
+}
+
+/// An output that several tasks write at once, each its own rows and columns.
+pub(crate) struct Shared<'a> {
+    ptr: *mut f32,
+    len: usize,
+    _borrow: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: `Shared` only hands out parts through `part`, whose callers promise that parts in use at the same time do not overlap.
+unsafe impl Sync for Shared<'_> {}
+
+impl<'a> Shared<'a> {
+    pub(crate) fn new(slice: &'a mut [f32]) -> Self {
+        Self { ptr: slice.as_mut_ptr(), len: slice.len(), _borrow: PhantomData }
+    }
+
+    /// The rest of the slice from `start`, as rows `stride` apart.
+    ///
+    /// # Safety
+    /// The rows and columns written through parts that exist at the same time must not overlap.
+    pub(crate) unsafe fn part(&self, start: usize, stride: usize) -> Out<'_> {
+        assert!(start <= self.len, "output part starts beyond its slice");
+        // SAFETY: `start` is within (or one past) the slice.
+        Out { ptr: unsafe { self.ptr.add(start) }, len: self.len - start, stride, _borrow: PhantomData }
+    }
+}
+
+/// What a product does with its result.
+#[derive(Clone, Copy)]
+pub(crate) struct Epilogue<'a> {
+    /// Add to what is there instead of overwriting it.
+    pub(crate) accumulate: bool,
+    /// Added to every row after the last depth block of the matrix; padded to whole panels.
+    pub(crate) bias: Option<&'a [f32]>,
+    /// Applied after the bias.
+    pub(crate) activation: Activation,
+}
+
+impl Epilogue<'_> {
+    /// Overwrite, nothing else.
+    pub(crate) const STORE: Self = Self { accumulate: false, bias: None, activation: Activation::None };
+    /// Add to what is there, nothing else.
+    pub(crate) const ADD: Self = Self { accumulate: true, bias: None, activation: Activation::None };
+}
+
+dispatch! {
+    /// `out = epilogue(a x b)` for the given panels (columns) and depth blocks of `b`.
+    ///
+    /// `a` holds the rows for just these depth blocks, as [`copy_rows`] lays them out. `out` begins at the first column of
+    /// `panels.start`. Bias and activation come with the last depth block of `b`.
+    fn gemm(
+        a: &[f32],
+        rows: usize,
+        b: &Packed,
+        panels: Range<usize>,
+        blocks: Range<usize>,
+        out: &mut Out<'_>,
+        epilogue: Epilogue<'_>,
+    ) = gemm_simd
+}
+
+#[inline(always)]
+fn gemm_simd<S: Simd>(
+    s: S,
+    a: &[f32],
+    rows: usize,
+    b: &Packed,
+    panels: Range<usize>,
+    blocks: Range<usize>,
+    out: &mut Out<'_>,
+    epilogue: Epilogue<'_>,
+) {
+    let block_len = row_blocks_len(rows, 1);
+    for panel in panels.clone() {
+        let from = (panel - panels.start) * PANEL;
+        let cols = (b.n() - panel * PANEL).min(PANEL);
+        assert!(rows == 0 || (rows - 1) * out.stride + from + cols <= out.len, "gemm: output is too short");
+        for block in blocks.clone() {
+            let k = b.depth(block).len();
+            let last = block + 1 == b.n_blocks();
+            let a = &a[(block - blocks.start) * block_len..][..block_len];
+            let mut tile = Tile {
+                a: a.as_ptr(),
+                b: b.panel(block, panel).as_ptr(),
+                k,
+                c: out.ptr.wrapping_add(from),
+                stride: out.stride,
+                rows: 0,
+                cols,
+                accumulate: epilogue.accumulate || block > blocks.start,
+                bias: match epilogue.bias {
+                    Some(bias) if last => bias[panel * PANEL..][..PANEL].as_ptr(),
+                    _ => std::ptr::null(),
+                },
+            };
+            let mut row = 0;
+            while row < rows {
+                tile.rows = (rows - row).min(S::TILE_ROWS);
+                // SAFETY: `a` holds whole tiles of rows (`row_blocks_len` rounds up for every set), the panel holds `k` rows of
+                // `PANEL` numbers, the output was checked above to hold `rows` rows, and `bias` is null or one panel wide.
+                unsafe { s.gemm_tile(&tile) };
+                tile.a = tile.a.wrapping_add(S::TILE_ROWS * STRIDE);
+                tile.c = tile.c.wrapping_add(S::TILE_ROWS * out.stride);
+                row += S::TILE_ROWS;
+            }
+            if last && epilogue.activation != Activation::None {
+                for row in 0..rows {
+                    activate_simd(s, epilogue.activation, &mut out.row(row, from + cols)[from..]);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The innermost loop: a tile of the output held in registers.
+
+use super::{PANEL, STRIDE};
+use crate::simd::Simd;
+
+/// One tile: at most [`Simd::TILE_ROWS`] rows times one panel.
+pub(crate) struct Tile {
+    /// Left-hand rows, [`STRIDE`] apart; readable for `TILE_ROWS` rows of `k` numbers even where fewer are wanted.
+    pub(crate) a: *const f32,
+    /// Panel: `k` rows of [`PANEL`] numbers.
+    pub(crate) b: *const f32,
+    /// Length of the sum.
+    pub(crate) k: usize,
+    /// Output rows, `stride` apart.
+    pub(crate) c: *mut f32,
+    /// Distance of output rows.
+    pub(crate) stride: usize,
+    /// Output rows wanted.
+    pub(crate) rows: usize,
+    /// Output columns wanted, at most [`PANEL`].
+    pub(crate) cols: usize,
+    /// Add to the output instead of overwriting it.
+    pub(crate) accumulate: bool,
+    /// Null, or [`PANEL`] numbers added to each row.
+    pub(crate) bias: *const f32,
+}
+
+/// Computes a tile as `R` rows times `V` vectors at a time.
+///
+/// # Safety
+/// The pointers of `t` are valid for the extents documented on [`Tile`].
+#[inline(always)]
+pub(crate) unsafe fn tile<S: Simd, const R: usize, const V: usize>(s: S, t: &Tile) {
+    let mut col = 0;
+    while col < t.cols {
+        let mut acc = [[s.splat(0.0); V]; R];
+        let mut a = t.a;
+        let mut b = t.b.wrapping_add(col);
+        for _ in 0..t.k {
+            let mut right = [s.splat(0.0); V];
+            for (v, right) in right.iter_mut().enumerate() {
+                // SAFETY: within the current row of the panel.
+                *right = unsafe { s.load_ptr(b.add(v * S::LANES)) };
+            }
+            for (r, acc) in acc.iter_mut().enumerate() {
+                // SAFETY: `R` rows of `k` numbers are readable.
+                let left = s.splat(unsafe { *a.add(r * STRIDE) });
+                for (acc, right) in acc.iter_mut().zip(right) {
+                    *acc = s.mul_add(left, right, *acc);
+                }
+            }
+            a = a.wrapping_add(1);
+            b = b.wrapping_add(PANEL);
+        }
+        for (r, acc) in acc.iter().enumerate() {
+            if r < t.rows {
+                for (v, &sum) in acc.iter().enumerate() {
+                    let at = col + v * S::LANES;
+                    if at < t.cols {
+                        // SAFETY: row `r` and columns from `at` are wanted, so they exist in the output; a bias is a panel wide.
+                        unsafe { finish(s, t, r, at, sum) };
+                    }
+                }
+            }
+        }
+        col += V * S::LANES;
+    }
+}
+
+/// Adds what is there and the bias, and stores.
+///
+/// # Safety
+/// Row `row` and columns `at..cols` lie within the output; `bias` is null or a panel wide.
+#[inline(always)]
+unsafe fn finish<S: Simd>(s: S, t: &Tile, row: usize, at: usize, sum: S::F) {
+    let n = (t.cols - at).min(S::LANES);
+    // SAFETY: the caller vouches for the row and the columns.
+    let c = unsafe { t.c.add(row * t.stride + at) };
+    // SAFETY: `n` columns from `at` exist.
+    let part = unsafe { std::slice::from_raw_parts_mut(c, n) };
+    let mut sum = sum;
+    if t.accumulate {
+        let old = if n == S::LANES { s.load(part, 0) } else { s.load_part(part, 0.0) };
+        sum = s.add(old, sum);
+    }
+    if !t.bias.is_null() {
+        // SAFETY: a bias is a whole panel wide.
+        sum = s.add(sum, unsafe { s.load_ptr(t.bias.add(at)) });
+    }
+    if n == S::LANES {
+        s.store(part, 0, sum);
+    } else {
+        s.store_part(part, sum);
+    }
+}

@@ -1,0 +1,113 @@
+//! Linear maps with packed weights.
+
+use rayon::prelude::*;
+
+use crate::activation::Activation;
+use crate::buffer::with_buffers;
+use crate::gemm::{BLOCK_ROWS, Epilogue, PANEL, Packed, Shared, copy_rows, gemm, row_blocks_len};
+use crate::isa::Isa;
+
+/// `x W^T + b`: a weight `[n_out, n_in]`, packed once for the kernels, and an optional bias.
+#[derive(Clone, Debug)]
+pub struct Linear {
+    packed: Packed,
+    /// Padded to whole panels.
+    bias: Option<Vec<f32>>,
+}
+
+/// Panels per task when there are few rows: 512 columns.
+const GROUP: usize = 16;
+
+impl Linear {
+    /// Packs a row-major weight `[n_out, n_in]`.
+    ///
+    /// # Panics
+    /// When the weight is not `n_out x n_in` or the bias not `n_out` long.
+    pub fn pack(weight: &[f32], n_out: usize, n_in: usize, bias: Option<&[f32]>) -> Self {
+        let len = weight.len();
+        assert!(
+            Some(len) == n_out.checked_mul(n_in),
+            "Linear: weight has {len} numbers, expected {n_out} x {n_in}"
+        );
+        let bias = bias.map(|bias| {
+            assert!(bias.len() == n_out, "Linear: bias has {} numbers, expected {n_out}", bias.len());
+            let mut padded = bias.to_vec();
+            padded.resize(n_out.next_multiple_of(PANEL), 0.0);
+            padded
+        });
+        let mut packed = Packed::default();
+        packed.pack_transposed(weight, n_in, n_out, n_in);
+        Self { packed, bias }
+    }
+
+    /// Columns of the input.
+    pub fn n_in(&self) -> usize {
+        self.packed.k()
+    }
+
+    /// Columns of the output.
+    pub fn n_out(&self) -> usize {
+        self.packed.n()
+    }
+
+    /// `out = activation(x W^T + b)` for `x` `[rows, n_in]` and `out` `[rows, n_out]`.
+    ///
+    /// # Panics
+    /// When `x` or `out` has another size.
+    pub fn apply(&self, x: &[f32], rows: usize, activation: Activation, out: &mut [f32]) {
+        let (n_in, n_out) = (self.n_in(), self.n_out());
+        assert!(
+            Some(x.len()) == rows.checked_mul(n_in),
+            "Linear: x has {} numbers, expected {rows} x {n_in}",
+            x.len()
+        );
+        let len = out.len();
+        assert!(
+            Some(len) == rows.checked_mul(n_out),
+            "Linear: out has {len} numbers, expected {rows} x {n_out}"
+        );
+        if out.is_empty() {
+            return;
+        }
+        let isa = Isa::current();
+        let block = block_rows(rows);
+        let n_blocks = rows.div_ceil(block);
+        let group = if n_blocks >= 4 * rayon::current_num_threads() { self.packed.n_panels() } else { GROUP };
+        let n_groups = self.packed.n_panels().div_ceil(group);
+        let shared = Shared::new(out);
+        (0..n_blocks * n_groups).into_par_iter().for_each(|task| {
+            let (row, panel) = (task / n_groups * block, task % n_groups * group);
+            let n = block.min(rows - row);
+            let panels = panel..(panel + group).min(self.packed.n_panels());
+            with_buffers([row_blocks_len(n, self.packed.n_blocks())], |[a]| {
+                copy_rows(&x[row * n_in..], n_in, n, &self.packed, 1.0, a);
+                // SAFETY: each task has its own rows or its own columns.
+                let mut part = unsafe { shared.part(row * n_out + panel * PANEL, n_out) };
+                gemm(
+                    isa,
+                    a,
+                    n,
+                    &self.packed,
+                    panels,
+                    0..self.packed.n_blocks(),
+                    &mut part,
+                    self.epilogue(activation),
+                );
+            });
+        });
+    }
+
+    pub(crate) fn packed(&self) -> &Packed {
+        &self.packed
+    }
+
+    pub(crate) fn epilogue(&self, activation: Activation) -> Epilogue<'_> {
+        Epilogue { accumulate: false, bias: self.bias.as_deref(), activation }
+    }
+}
+
+/// Rows per task: full blocks when there is enough work for all threads, smaller ones otherwise. Results do not depend on it.
+pub(crate) fn block_rows(rows: usize) -> usize {
+    let share = rows.div_ceil(4 * rayon::current_num_threads()).next_multiple_of(12);
+    share.clamp(12, BLOCK_ROWS)
+}
