@@ -1,11 +1,23 @@
 //! Model families, tokenisers, shared network blocks and taps.
+//!
+//! Start with [`open`]: it finds the family of a checkpoint and returns a [`Model`].
 
+pub mod families;
+pub mod isp;
 mod model;
+mod nn;
+pub mod parity;
+mod plan;
 mod tap;
+pub mod taps;
+pub mod tokenize;
 mod tokens;
 
+pub use families::{detect, families, find_family, open};
 pub use model::{
-    CellRule, Family, GeneMatch, LicenceInfo, Model, ModelInfo, Overlap, SiteInfo, TokenizeOptions, Variant,
+    CellRule, CellTotals, Family, GeneMatch, LicenceInfo, Model, ModelInfo, Overlap, SiteInfo,
+    TokenizeOptions, Variant,
 };
+pub use plan::{minibatches, pool_cells};
 pub use tap::{MapKind, SiteData, Tap};
 pub use tokens::Tokens;

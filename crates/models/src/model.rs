@@ -114,7 +114,7 @@ pub struct ModelInfo {
 }
 
 /// How the genes of a data set meet a model's vocabulary.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Overlap {
     /// Genes of the data.
     pub n_genes: usize,
@@ -135,10 +135,12 @@ pub struct Overlap {
 }
 
 /// Genes of one data set matched to one model's vocabulary.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct GeneMatch {
     /// Vocabulary token per gene of the data, `None` when not in the vocabulary.
     pub token_of_gene: Vec<Option<u32>>,
+    /// Whether genes that share a token are added up; otherwise each of them gives a token of its own.
+    pub sum_duplicates: bool,
     /// Report.
     pub overlap: Overlap,
 }
@@ -179,8 +181,8 @@ pub trait Model: Send + Sync {
     fn audit(&self) -> &microtome_weights::Audit;
     /// Every site the model can offer, in the order of the forward pass.
     fn sites(&self) -> Vec<SiteInfo>;
-    /// Published pooling of a cell, and the block whose output it pools.
-    fn cell_rule(&self) -> (CellRule, usize);
+    /// Published pooling of a cell, and the site that it pools.
+    fn cell_rule(&self) -> (CellRule, Site);
     /// Range of a cell's own gene tokens within its `n` tokens (special tokens excluded).
     fn gene_tokens(&self, n: usize) -> std::ops::Range<usize>;
     /// Vocabulary name of a token (Ensembl id, symbol or special).

@@ -14,6 +14,8 @@ pub enum MapKind {
     NonNegative,
     /// Signed and triangular (state-space models).
     SignedTriangular,
+    /// Signed and unbounded: what a softmax is applied to.
+    Logits,
 }
 
 /// A tensor offered at a site. Cells of a minibatch lie one after the other along the token axis, delimited by
@@ -37,7 +39,7 @@ pub enum SiteData<'a> {
         /// Width of a head.
         d_head: usize,
     },
-    /// `[head, query, key]` of one cell; offered once per cell.
+    /// `[head, query, key]` of one cell; offered once per cell, scores and pattern of a cell together.
     Map {
         /// Index of the cell within the minibatch.
         cell: usize,

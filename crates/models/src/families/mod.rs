@@ -1,0 +1,87 @@
+//! The model families. Adding one is adding a file here and a word to the list.
+
+use std::path::Path;
+
+use microtome_core::{Error, Result, closest};
+
+use crate::{Family, Model};
+
+macro_rules! families {
+    ($($name:ident),* $(,)?) => {
+        $(pub mod $name;)*
+        static FAMILIES: &[&Family] = &[$(&$name::FAMILY),*];
+    };
+}
+
+families! { geneformer }
+
+/// Every family of this build.
+pub fn families() -> &'static [&'static Family] {
+    FAMILIES
+}
+
+/// The family called `id`.
+pub fn find_family(id: &str) -> Result<&'static Family> {
+    FAMILIES.iter().copied().find(|f| f.id == id).ok_or_else(|| {
+        let ids: Vec<&str> = FAMILIES.iter().map(|f| f.id).collect();
+        let near = closest(id, ids.iter().copied());
+        Error::usage("no such model family")
+            .expected(format!("one of: {}", ids.join(", ")))
+            .found(format!("\"{id}\""))
+            .remedy(near.map_or("list them with: microtome models".into(), |n| format!("did you mean {n}?")))
+    })
+}
+
+/// The family of a checkpoint folder or file. Looks at file names and small configuration files, never loads.
+pub fn detect(path: &Path) -> Result<&'static Family> {
+    if !path.exists() {
+        return Err(Error::unreadable("no such file or folder").in_file(path));
+    }
+    FAMILIES.iter().copied().find(|f| (f.detect)(path)).ok_or_else(|| {
+        let wanted: Vec<String> =
+            FAMILIES.iter().map(|f| format!("{} ({})", f.name, f.files.join(", "))).collect();
+        Error::unsupported("not a checkpoint of a family that this version knows")
+            .in_file(path)
+            .expected(wanted.join("; "))
+            .remedy("name the checkpoint folder as published, with its config and dictionaries")
+    })
+}
+
+/// Opens a checkpoint of whichever family it is.
+pub fn open(path: &Path) -> Result<Box<dyn Model>> {
+    (detect(path)?.open)(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_and_the_kits_agree_both_ways() {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/models");
+        let mut kits: Vec<String> = std::fs::read_dir(&golden)
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .filter(|n| golden.join(n).is_dir())
+            .collect();
+        kits.sort();
+        let mut ids: Vec<&str> = families().iter().map(|f| f.id).collect();
+        ids.sort_unstable();
+        assert_eq!(kits, ids, "one folder of parity kits per family, and no other");
+        for id in ids {
+            assert!(id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'));
+            let kit = std::fs::read_dir(golden.join(id)).unwrap().next().unwrap().unwrap().path();
+            assert_eq!(detect(&kit.join("checkpoint")).unwrap().id, id);
+        }
+    }
+
+    #[test]
+    fn a_slip_is_answered_with_a_suggestion() {
+        let e = find_family("genformer").err().unwrap();
+        assert!(e.to_string().contains("did you mean geneformer?"), "{e}");
+        assert!(find_family("geneformer").is_ok());
+        assert!(detect(Path::new("/nowhere/at/all")).is_err());
+        let empty = tempfile::tempdir().unwrap();
+        assert!(detect(empty.path()).err().unwrap().to_string().contains("config"));
+    }
+}

@@ -1,0 +1,59 @@
+//! What a tap wants of a forward pass, asked once.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use microtome_core::{BlockSite, Result, Site};
+
+use crate::{CellRule, SiteData, Tap, Tokens};
+
+/// The wanted sites among those a model offers.
+pub(crate) struct Wanted(HashSet<Site>);
+
+impl Wanted {
+    pub(crate) fn ask(tap: &dyn Tap, sites: impl IntoIterator<Item = Site>) -> Self {
+        Self(sites.into_iter().filter(|s| tap.wants(s)).collect())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn has(&self, site: &Site) -> bool {
+        self.0.contains(site)
+    }
+
+    pub(crate) fn has_at(&self, block: usize, place: BlockSite) -> bool {
+        self.0.contains(&Site::Block(block, place))
+    }
+
+    /// The last wanted place of a block in the order of the forward pass.
+    pub(crate) fn last_in(&self, block: usize) -> Option<BlockSite> {
+        BlockSite::ALL.into_iter().rev().find(|p| self.has_at(block, *p))
+    }
+
+    /// Whether anything but the block's input and output is wanted.
+    pub(crate) fn inside(&self, block: usize) -> bool {
+        BlockSite::ALL
+            .into_iter()
+            .any(|p| !matches!(p, BlockSite::ResidPre | BlockSite::ResidPost) && self.has_at(block, p))
+    }
+}
+
+/// Pools `[token, width]` rows per cell and offers the result. A cell without a token to pool gets a row of NaN.
+pub(crate) fn offer_cells(
+    tap: &mut dyn Tap,
+    site: &Site,
+    tokens: &Tokens,
+    rows: &[f32],
+    width: usize,
+    rule: CellRule,
+    gene_tokens: impl Fn(usize) -> Range<usize>,
+) -> Result<()> {
+    let mut data = vec![0.0; tokens.n_cells() * width];
+    for (out, span) in data.chunks_exact_mut(width).zip(tokens.offsets.windows(2)) {
+        let cell = &rows[span[0] * width..span[1] * width];
+        super::pool_cell(cell, width, rule, gene_tokens(span[1] - span[0]), out);
+    }
+    tap.offer(site, tokens, SiteData::Cells { data: &data, width })
+}

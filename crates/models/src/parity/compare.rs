@@ -1,0 +1,94 @@
+//! Element-wise comparison.
+
+use super::actual::{Array, Values};
+use super::manifest::Tolerance;
+use super::{TensorReport, Worst, problem};
+
+/// Floats within `abs + rel * |expected|`, whole numbers exactly. Two NaN agree; one does not agree with anything else.
+pub(super) fn compare(name: &str, expected: &Array, found: &Array, tolerance: Tolerance) -> TensorReport {
+    if expected.shape != found.shape {
+        return problem(name, &format!("expected shape {:?}, found {:?}", expected.shape, found.shape));
+    }
+    let pairs: Vec<(f64, f64)> = match (&expected.values, &found.values) {
+        (Values::Float(e), Values::Float(f)) => {
+            e.iter().zip(f).map(|(&e, &f)| (f64::from(e), f64::from(f))).collect()
+        }
+        // Token ids, lengths and indices are far below 2^53.
+        (Values::Int(e), Values::Int(f)) => e.iter().zip(f).map(|(&e, &f)| (e as f64, f as f64)).collect(),
+        _ => return problem(name, "the kit and this version disagree on floats or whole numbers"),
+    };
+    let exact = matches!(expected.values, Values::Int(_));
+    let mut max_abs_error = 0.0f64;
+    let mut worst: Option<(f64, Worst)> = None;
+    for (i, &(expected_value, found_value)) in pairs.iter().enumerate() {
+        let error = distance(expected_value, found_value);
+        if error == 0.0 {
+            continue;
+        }
+        max_abs_error = max_abs_error.max(error);
+        let allowed = if exact { 0.0 } else { tolerance.abs + tolerance.rel * expected_value.abs() };
+        let used = error / allowed;
+        if worst.as_ref().is_none_or(|(w, _)| used > *w) {
+            let index = unravel(i, &expected.shape);
+            let at = Worst { index, expected: expected_value, found: found_value, allowed };
+            worst = Some((used, at));
+        }
+    }
+    TensorReport {
+        name: name.to_string(),
+        passed: worst.as_ref().is_none_or(|(used, _)| *used <= 1.0),
+        n_elements: pairs.len(),
+        max_abs_error,
+        worst: worst.map(|(_, w)| w),
+        problem: None,
+    }
+}
+
+fn distance(a: f64, b: f64) -> f64 {
+    if a == b || (a.is_nan() && b.is_nan()) {
+        return 0.0;
+    }
+    let d = (a - b).abs();
+    if d.is_nan() { f64::INFINITY } else { d }
+}
+
+fn unravel(mut flat: usize, shape: &[usize]) -> Vec<usize> {
+    let mut index = vec![0; shape.len()];
+    for (i, &n) in index.iter_mut().zip(shape).rev() {
+        *i = flat % n.max(1);
+        flat /= n.max(1);
+    }
+    index
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOLERANCE: Tolerance = Tolerance { abs: 0.1, rel: 0.01 };
+
+    fn float(values: &[f32]) -> Array {
+        Array { shape: vec![values.len() / 2, 2], values: Values::Float(values.to_vec()) }
+    }
+
+    #[test]
+    fn the_worst_element_is_the_one_that_uses_most_of_its_tolerance() {
+        let r = compare("x", &float(&[100.0, 0.0, 1.0, 2.0]), &float(&[100.9, 0.05, 1.0, 2.11]), TOLERANCE);
+        assert!(r.passed);
+        assert!((r.max_abs_error - 0.9).abs() < 1e-4);
+        assert_eq!(r.worst.unwrap().index, [1, 1]);
+        assert!(!compare("x", &float(&[0.0, 0.0]), &float(&[0.0, 0.11]), TOLERANCE).passed);
+    }
+
+    #[test]
+    fn nan_shape_and_type_do_not_slip_through() {
+        assert!(!compare("x", &float(&[0.0, 0.0]), &float(&[0.0, f32::NAN]), TOLERANCE).passed);
+        assert!(!compare("x", &float(&[f32::NAN, 0.0]), &float(&[0.0, 0.0]), TOLERANCE).passed);
+        assert!(compare("x", &float(&[f32::NAN, 0.0]), &float(&[f32::NAN, 0.0]), TOLERANCE).passed);
+        assert!(!compare("x", &float(&[f32::INFINITY, 0.0]), &float(&[1.0, 0.0]), TOLERANCE).passed);
+        assert!(!compare("x", &float(&[0.0, 0.0]), &float(&[0.0, 0.0, 0.0, 0.0]), TOLERANCE).passed);
+        let int = |v: Vec<i64>| Array { shape: vec![1, 2], values: Values::Int(v) };
+        assert!(!compare("x", &int(vec![1, 2]), &float(&[1.0, 2.0]), TOLERANCE).passed);
+        assert!(!compare("x", &int(vec![1, 200]), &int(vec![1, 201]), TOLERANCE).passed, "ids are exact");
+    }
+}

@@ -1,0 +1,65 @@
+//! Minibatches: cells of similar length together, under a budget of tokens.
+
+use microtome_core::{Progress, Result, Site};
+
+use crate::taps::{PoolTap, Pooled, Pooling};
+use crate::{Model, Tokens};
+
+/// Splits cells into minibatches of at most `budget` tokens (a cell longer than that is alone in its minibatch).
+/// Longest first, so that memory peaks at once; ties keep input order. Every cell is in exactly one minibatch.
+pub fn minibatches(tokens: &Tokens, budget: usize) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..tokens.n_cells()).collect();
+    order.sort_by_key(|&c| std::cmp::Reverse(tokens.len_of(c)));
+    let mut out: Vec<Vec<usize>> = vec![];
+    let mut used = 0;
+    for cell in order {
+        let n = tokens.len_of(cell);
+        match out.last_mut() {
+            Some(batch) if used + n <= budget => {
+                batch.push(cell);
+                used += n;
+            }
+            _ => {
+                out.push(vec![cell]);
+                used = n;
+            }
+        }
+    }
+    out
+}
+
+/// Runs cells and pools the wanted sites; rows come back in input order.
+/// `budget` is the number of tokens run together: memory is proportional to it, results do not depend on it.
+/// Advances `progress` by one per cell and stops when it says so.
+pub fn pool_cells(
+    model: &dyn Model,
+    tokens: &Tokens,
+    sites: &[Site],
+    pooling: Pooling,
+    budget: usize,
+    progress: &dyn Progress,
+) -> Result<Pooled> {
+    let mut tap = PoolTap::new(model, sites, pooling, tokens.n_cells())?;
+    for batch in minibatches(tokens, budget) {
+        progress.check()?;
+        tap.set_minibatch(&batch);
+        model.forward(&tokens.select(&batch), &mut tap)?;
+        progress.advance(batch.len() as u64);
+    }
+    tap.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cell_once_and_within_budget() {
+        let mut tokens = Tokens::new();
+        for n in [3usize, 0, 9, 2, 5, 5] {
+            tokens.push(&vec![1; n], &vec![0.0; n], 0, 0);
+        }
+        let batches = minibatches(&tokens, 8);
+        assert_eq!(batches, vec![vec![2], vec![4], vec![5, 0], vec![3, 1]]);
+    }
+}

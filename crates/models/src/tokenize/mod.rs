@@ -1,0 +1,3 @@
+//! Tokenising schemes that several families share.
+
+pub mod rank;
