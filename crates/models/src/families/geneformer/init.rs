@@ -179,14 +179,13 @@ fn copy(files: &DictionaryFiles, out: &Path) -> Result<()> {
 
 /// `config.json` comes last: a folder without it is not taken for a checkpoint.
 fn write_model(config: &Config, seed: u64, out: &Path) -> Result<()> {
-    let tensors: Vec<(String, Vec<usize>, TensorData)> = tensors(config)
+    let drawn: Vec<(String, Vec<usize>, Vec<f32>)> = tensors(config)
         .into_par_iter()
         .enumerate()
-        .map(|(stream, (name, shape, kind))| {
-            let values = kind.values(&shape, seed, stream as u64)?;
-            Ok((name, shape, TensorData::F32(values)))
-        })
+        .map(|(stream, (name, shape, kind))| Ok((name, shape.clone(), kind.values(&shape, seed, stream as u64)?)))
         .collect::<Result<_>>()?;
+    let tensors: Vec<(String, Vec<usize>, TensorData<'_>)> =
+        drawn.iter().map(|(n, shape, values)| (n.clone(), shape.clone(), TensorData::F32(values))).collect();
     write_safetensors(&out.join("model.safetensors"), &tensors, &[("format".into(), "pt".into())])?;
     let path = out.join("config.json");
     let text = format!("{:#}\n", config.to_json());

@@ -23,15 +23,15 @@ pub(super) struct Network {
 impl Network {
     pub(super) fn load(checkpoint: &Checkpoint, config: &Config) -> Result<(Self, Audit)> {
         let (d, vocabulary) = (config.d_model, config.vocab_size);
-        let mut loader = Loader::new(checkpoint);
+        let loader = Loader::new(checkpoint);
         let e = "bert.embeddings";
         let words = loader.f32(&format!("{e}.word_embeddings.weight"), &[vocabulary, d])?;
         let positions = loader.f32(&format!("{e}.position_embeddings.weight"), &[config.max_tokens, d])?;
         let types = loader.f32(&format!("{e}.token_type_embeddings.weight"), &[config.type_vocab_size, d])?;
-        let norm = layer_norm(&mut loader, &format!("{e}.LayerNorm"), config)?;
-        let blocks = (0..config.n_blocks).map(|i| block(&mut loader, i, config)).collect::<Result<_>>()?;
+        let norm = layer_norm(&loader, &format!("{e}.LayerNorm"), config)?;
+        let blocks = (0..config.n_blocks).map(|i| block(&loader, i, config)).collect::<Result<_>>()?;
         loader.ignore("bert.embeddings.position_ids", "a buffer that counts 0, 1, 2, ...");
-        let head = head(&mut loader, checkpoint, config)?;
+        let head = head(&loader, config)?;
         let audit = loader.finish(true)?;
         let n_parameters =
             audit.used.iter().map(|t| t.shape.iter().map(|&n| n as u64).product::<u64>()).sum();
@@ -140,7 +140,7 @@ impl Geneformer {
     }
 }
 
-fn layer_norm(loader: &mut Loader<'_>, name: &str, config: &Config) -> Result<LayerNorm> {
+fn layer_norm(loader: &Loader<'_>, name: &str, config: &Config) -> Result<LayerNorm> {
     let d = config.d_model;
     Ok(LayerNorm {
         weight: loader.f32(&format!("{name}.weight"), &[d])?,
@@ -149,13 +149,13 @@ fn layer_norm(loader: &mut Loader<'_>, name: &str, config: &Config) -> Result<La
     })
 }
 
-fn linear(loader: &mut Loader<'_>, name: &str, n_out: usize, n_in: usize) -> Result<Linear> {
+fn linear(loader: &Loader<'_>, name: &str, n_out: usize, n_in: usize) -> Result<Linear> {
     let weight = loader.f32(&format!("{name}.weight"), &[n_out, n_in])?;
     let bias = loader.f32(&format!("{name}.bias"), &[n_out])?;
     Ok(Linear::pack(&weight, n_out, n_in, Some(&bias)))
 }
 
-fn block(loader: &mut Loader<'_>, i: usize, config: &Config) -> Result<PostLnBlock> {
+fn block(loader: &Loader<'_>, i: usize, config: &Config) -> Result<PostLnBlock> {
     let (d, f) = (config.d_model, config.d_mlp);
     let b = format!("bert.encoder.layer.{i}");
     let (mut weight, mut bias) = (vec![], vec![]);
@@ -177,9 +177,9 @@ fn block(loader: &mut Loader<'_>, i: usize, config: &Config) -> Result<PostLnBlo
 }
 
 /// The masked-gene head, or none for a fine-tuned classifier.
-fn head(loader: &mut Loader<'_>, checkpoint: &Checkpoint, config: &Config) -> Result<Option<MaskedHead>> {
+fn head(loader: &Loader<'_>, config: &Config) -> Result<Option<MaskedHead>> {
     let (d, vocabulary) = (config.d_model, config.vocab_size);
-    let names = checkpoint.names();
+    let names = loader.names();
     let has = |prefix: &str| names.iter().any(|n| n.starts_with(prefix));
     if !has("cls.predictions.") {
         if !config.classifier && !has("classifier.") {
@@ -191,8 +191,8 @@ fn head(loader: &mut Loader<'_>, checkpoint: &Checkpoint, config: &Config) -> Re
         loader.ignore("bert.pooler.*", "pooler of the classifier's head; no published cell vector uses it");
         return Ok(None);
     }
-    loader.tied("cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight");
-    loader.tied("cls.predictions.decoder.bias", "cls.predictions.bias");
+    loader.tied("cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight")?;
+    loader.tied("cls.predictions.decoder.bias", "cls.predictions.bias")?;
     let name = "cls.predictions.transform";
     Ok(Some(MaskedHead {
         dense: linear(loader, &format!("{name}.dense"), d, d)?,

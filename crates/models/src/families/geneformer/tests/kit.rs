@@ -108,8 +108,8 @@ pub(super) fn altered(folder: &Path, alter: impl FnOnce(&mut Tensors)) -> tempfi
     }
     let mut all = tensors(folder);
     alter(&mut all);
-    let list: Vec<(String, Vec<usize>, TensorData)> =
-        all.into_iter().map(|(n, (shape, v))| (n, shape, TensorData::F32(v))).collect();
+    let list: Vec<(String, Vec<usize>, TensorData<'_>)> =
+        all.iter().map(|(n, (shape, v))| (n.clone(), shape.clone(), TensorData::F32(v))).collect();
     write_safetensors(&out.path().join("model.safetensors"), &list, &[]).unwrap();
     out
 }

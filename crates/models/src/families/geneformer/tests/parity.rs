@@ -31,7 +31,7 @@ fn an_unknown_tensor_fails_the_kit() {
     let kit = KITS[1];
     let copy = tempfile::tempdir().unwrap();
     std::fs::copy(dir(kit).join("MANIFEST.json"), copy.path().join("MANIFEST.json")).unwrap();
-    let list = [("embed.other".to_string(), vec![1], microtome_weights::TensorData::F32(vec![0.0]))];
+    let list = [("embed.other".to_string(), vec![1], microtome_weights::TensorData::F32(&[0.0]))];
     microtome_weights::write_safetensors(&copy.path().join("expected.safetensors"), &list, &[]).unwrap();
     let cells = Cells::read(kit);
     let report = crate::parity::run_kit_with(copy.path(), &open(kit), &cells.as_kit()).unwrap();
