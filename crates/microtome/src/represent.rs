@@ -118,7 +118,7 @@ fn run_chunks(request: &Request<'_>, store: &Store, todo: &[usize], progress: &d
             seconds += begun.elapsed().as_secs_f64();
             let mut arrays = pooled.matrices;
             arrays.push(facts);
-            store.write(chunk, arrays)?;
+            store.write(chunk, &arrays)?;
         }
         Ok(seconds)
     })

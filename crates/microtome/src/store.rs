@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use microtome_core::{Error, Matrix, Result};
-use microtome_weights::Checkpoint;
+use microtome_weights::{Checkpoint, TensorData, write_safetensors};
 use serde::{Deserialize, Serialize};
 
 use crate::{hash, output};
@@ -94,16 +94,16 @@ impl Store {
     }
 
     /// Writes one chunk: one `[cell, width]` array per array of the manifest, in its order.
-    pub fn write(&self, chunk: usize, arrays: Vec<Matrix>) -> Result<()> {
-        let digest = digest(&arrays);
-        let tensors: Vec<(String, Vec<usize>, Vec<f32>)> = self
+    pub fn write(&self, chunk: usize, arrays: &[Matrix]) -> Result<()> {
+        let digest = digest(arrays);
+        let tensors: Vec<_> = self
             .manifest
             .arrays
             .iter()
             .zip(arrays)
-            .map(|(name, m)| (name.clone(), vec![m.rows(), m.cols()], m.into_data()))
+            .map(|(name, m)| (name.clone(), vec![m.rows(), m.cols()], TensorData::F32(m.data())))
             .collect();
-        microtome_weights::write_safetensors(&self.path_of(chunk), &tensors, &[("sha256".into(), digest)])
+        write_safetensors(&self.path_of(chunk), &tensors, &[("sha256".into(), digest)])
     }
 
     /// Reads one chunk, checking shapes and hash.
@@ -124,7 +124,8 @@ impl Store {
                 }
             }
         }
-        if file.metadata("sha256") != Some(digest(&arrays).as_str()) {
+        let hash = digest(&arrays);
+        if !file.metadata().iter().any(|(k, v)| k == "sha256" && *v == hash) {
             return Err(Error::unreadable("stored representation is damaged")
                 .in_file(&path)
                 .expected("values that fit the hash they were written with")
@@ -164,8 +165,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::create(dir.path(), manifest()).unwrap();
         assert!(!store.has(0));
-        store.write(0, vec![Matrix::new(2, 2, vec![1.0, 2.0, 3.0, 4.0]).unwrap()]).unwrap();
-        store.write(1, vec![Matrix::new(1, 2, vec![5.0, 6.0]).unwrap()]).unwrap();
+        store.write(0, &[Matrix::new(2, 2, vec![1.0, 2.0, 3.0, 4.0]).unwrap()]).unwrap();
+        store.write(1, &[Matrix::new(1, 2, vec![5.0, 6.0]).unwrap()]).unwrap();
         let again = Store::create(dir.path(), manifest()).unwrap();
         assert_eq!(again.read_all().unwrap()[0].row(2), [5.0, 6.0]);
         let other = Manifest { inputs: "y".into(), ..manifest() };

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use microtome_core::{Error, Progress, Result};
 use microtome_models::{CellTotals, Overlap, TokenizeOptions, Tokens};
-use microtome_weights::Array;
+use microtome_weights::{TensorData, write_safetensors};
 use serde::Serialize;
 
 use crate::data::{Data, DataOptions};
@@ -76,10 +76,11 @@ fn write(tokens: &Tokens, out: &Path) -> Result<()> {
     let n = tokens.ids.len();
     let offsets = tokens.offsets.iter().map(|&o| i64::try_from(o)).collect::<Result<Vec<_>, _>>();
     let offsets = offsets.map_err(|e| Error::output("too many tokens for the file format").caused_by(e))?;
-    let tensors = vec![
-        ("tokens.ids".to_string(), vec![n], Array::I64(tokens.ids.iter().map(|&i| i64::from(i)).collect())),
-        ("tokens.values".to_string(), vec![n], Array::F32(tokens.values.clone())),
-        ("tokens.offsets".to_string(), vec![offsets.len()], Array::I64(offsets)),
+    let ids: Vec<i64> = tokens.ids.iter().map(|&i| i64::from(i)).collect();
+    let tensors = [
+        ("tokens.ids".to_string(), vec![n], TensorData::I64(&ids)),
+        ("tokens.values".to_string(), vec![n], TensorData::F32(&tokens.values)),
+        ("tokens.offsets".to_string(), vec![offsets.len()], TensorData::I64(&offsets)),
     ];
-    microtome_weights::write_safetensors(out, &tensors, &[])
+    write_safetensors(out, &tensors, &[])
 }

@@ -1,0 +1,49 @@
+//! Running the program as a user would, over small simulated cells.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Runs the program quietly.
+pub fn microtome(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_microtome")).args(args).output().expect("the program starts")
+}
+
+/// Runs it and expects success; the error text is shown otherwise.
+pub fn succeeds(args: &[&str]) -> String {
+    let out = microtome(args);
+    assert!(out.status.success(), "{args:?} failed: {}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).expect("output is text")
+}
+
+/// Runs it, expects this exit code, and returns what it said on stderr.
+pub fn fails(args: &[&str], code: i32) -> String {
+    let out = microtome(args);
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(code), "{args:?} said: {said}");
+    said
+}
+
+/// A folder with `cells.h5ad` (simulated) and `model` (a small untrained Geneformer over its genes).
+pub struct Bench {
+    pub dir: tempfile::TempDir,
+}
+
+impl Bench {
+    /// Makes both through the program itself.
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let demo = dir.path().join("demo");
+        succeeds(&["demo", "--cells", "120", "--out", text(&demo), "--quiet"]);
+        std::fs::rename(demo.join("simulated_cells.h5ad"), dir.path().join("cells.h5ad")).expect("moved");
+        std::fs::rename(demo.join("untrained_demo_model"), dir.path().join("model")).expect("moved");
+        Self { dir }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+}
+
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("path is text")
+}
