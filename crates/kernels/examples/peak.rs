@@ -90,7 +90,10 @@ fn main() {
         println!("{threads} threads, GEMM 1920 x 512 x 2048: {peak:.0} GFLOP/s");
         for (d, n_tokens) in [(512, 512), (512, 2048), (768, 2048)] {
             let rate = stack(d, n_tokens, threads);
-            println!("{threads} threads, d {d}, {n_tokens} tokens: {rate:.0} GFLOP/s ({:.0}% of GEMM)", 100.0 * rate / peak);
+            println!(
+                "{threads} threads, d {d}, {n_tokens} tokens: {rate:.0} GFLOP/s ({:.0}% of GEMM)",
+                100.0 * rate / peak
+            );
         }
     }
 }
