@@ -1,0 +1,1 @@
+//! The rules that turn intervals into words.
