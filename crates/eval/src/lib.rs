@@ -11,6 +11,7 @@
 //! * [`verdict`]: the rules that turn intervals into words.
 
 mod cells;
+mod assess;
 pub mod controls;
 pub mod metrics;
 mod outcome;

@@ -51,10 +51,16 @@ macro_rules! controls {
 }
 
 controls! {
+    LOG_NORMALISED "log_normalised" = 1, Baseline, Expression(expression::log_normalised),
+        "log-normalised expression, without any reduction";
+    PCA "pca" = 1, Baseline, Expression(expression::pca),
+        "principal components of the most variable genes";
+    RANDOM_PROJECTION "random_projection" = 1, Baseline, Expression(expression::random_projection),
+        "random projection of log-normalised expression";
     TOTAL_COUNTS "total_counts" = 1, Baseline, Expression(expression::total_counts),
-        "log1p of the total counts alone: how much sequencing depth explains";
+        "total counts alone, which is sequencing depth";
     DETECTED_GENES "detected_genes" = 1, Baseline, Expression(expression::detected_genes),
-        "number of detected genes alone";
+        "the number of detected genes alone";
     RANDOM_EMBEDDING "random_embedding" = 1, Control, Truth(validation::random_embedding),
         "Gaussian noise that knows nothing of the cells: must score near zero";
     NOISY_TRUTH "noisy_truth" = 1, Control, Truth(validation::noisy_truth),
@@ -69,6 +75,15 @@ impl Control {
             Source::Expression(_) => None,
         }
     }
+}
+
+/// What a baseline is, for a reader, by the name of its representation: the id, or the id followed by `_` and its
+/// sizes. Falls back to a plain description for a baseline that was not made here.
+pub(crate) fn words_of(model: &str) -> &'static str {
+    let named = |c: &&&Control| {
+        model.strip_prefix(c.id).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+    };
+    CONTROLS.iter().find(named).map_or("a baseline without a model", |c| c.words)
 }
 
 /// All baselines of raw counts, in the order of [`CONTROLS`].

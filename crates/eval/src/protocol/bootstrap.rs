@@ -13,27 +13,29 @@ use super::{Protocol, Resampling};
 const MAX_JACKKNIFE: usize = 200;
 
 /// What an interval is wanted for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Series {
     /// The score of one representation.
     Score(usize),
-    /// The score of the first minus the score of the second.
-    Difference(usize, usize),
+    /// The score of the first minus the mean score of the others.
+    Difference(usize, Vec<usize>),
 }
 
 impl Series {
     /// The value on the scale on which intervals are made: Fisher's z for a correlation, which steadies its
     /// variance and keeps the interval inside -1..1; the difference itself for a difference.
-    fn value(self, score: impl Fn(usize) -> f64) -> f64 {
+    fn value(&self, score: impl Fn(usize) -> f64) -> f64 {
         match self {
             // A perfect correlation has no finite z; the clamp keeps it an ordinary number.
-            Self::Score(r) => score(r).clamp(-1.0 + 1e-12, 1.0 - 1e-12).atanh(),
-            Self::Difference(a, b) => score(a) - score(b),
+            Self::Score(r) => score(*r).clamp(-1.0 + 1e-12, 1.0 - 1e-12).atanh(),
+            Self::Difference(a, others) => {
+                score(*a) - others.iter().map(|&b| score(b)).sum::<f64>() / others.len() as f64
+            }
         }
     }
 
     /// Back from the scale of [`Series::value`].
-    fn back(self, interval: Interval) -> Interval {
+    fn back(&self, interval: Interval) -> Interval {
         match self {
             Self::Score(_) => Interval { low: interval.low.tanh(), high: interval.high.tanh(), ..interval },
             Self::Difference(..) => interval,
@@ -114,8 +116,8 @@ pub fn bootstrap(
     Ok(series
         .iter()
         .enumerate()
-        .map(|(s, &series)| Replicates {
-            series,
+        .map(|(s, series)| Replicates {
+            series: series.clone(),
             estimate: series.value(|r| point[r][0]),
             se: jackknife_se(&jackknife[s]),
             values: gather(|b| &b.values, s),

@@ -37,6 +37,9 @@ pub static TASK: Task = Task {
     negative_control: &controls::RANDOM_EMBEDDING,
     positive_control: &controls::NOISY_TRUTH,
     baselines: &[
+        &controls::LOG_NORMALISED,
+        &controls::PCA,
+        &controls::RANDOM_PROJECTION,
         &controls::TOTAL_COUNTS,
         &controls::DETECTED_GENES,
     ],
