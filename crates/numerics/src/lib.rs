@@ -1,1 +1,30 @@
 //! kNN, PCA, graphs, diffusion, ranks, UMAP, regression, resampling.
+//!
+//! The only crate that does linear algebra. Everything is deterministic: random choices come from a seed
+//! through [`resample::Rng`], and results do not depend on the number of threads, because sums over rows are
+//! always taken over the same chunks in the same order.
+//!
+//! Undefined statistics are `None`, and NaN in an input is an error; NaN never comes out silently.
+
+mod dense;
+mod krylov;
+
+pub mod diffusion;
+pub mod graph;
+pub mod hvg;
+pub mod knn;
+pub mod normalise;
+pub mod pca;
+pub mod ranks;
+pub mod resample;
+pub mod ridge;
+pub mod umap;
+
+pub use diffusion::{DiffusionMap, diffusion_map, dpt, pseudotime};
+pub use graph::{Components, Graph, components, gaussian_weights, umap_weights};
+pub use hvg::{Flavour, highly_variable, highly_variable_by};
+pub use knn::{Knn, Metric, exact_knn, knn_between};
+pub use normalise::{Normalised, detected, log1p_cp10k, totals};
+pub use pca::{Pca, pca, pca_sparse, random_projection};
+pub use ranks::{average_ranks, kendall_tau_b, spearman};
+pub use ridge::{Ridge, RidgeOptions};
