@@ -1,1 +1,26 @@
 //! Tasks, metrics, controls, baselines and the statistics that hold them together.
+//!
+//! Everything that is scored is a [`Representation`]: one matrix with a row per cell and a name. Nothing in
+//! this crate can tell a network from a principal component analysis, which is what makes the comparison fair.
+//!
+//! * [`tasks`]: what is asked of a representation. A [`tasks::Task`] cannot be written down without its negative
+//!   control, its positive control and its baselines.
+//! * [`metrics`]: how an answer becomes one number.
+//! * [`controls`]: the simple methods and the emptied inputs that stand beside every model.
+//! * [`protocol`]: units, folds, bootstrap, bands, nested choice of depth, permutation nulls.
+//! * [`verdict`]: the rules that turn intervals into words.
+
+mod assess;
+mod cells;
+pub mod controls;
+pub mod metrics;
+mod outcome;
+pub mod protocol;
+mod representation;
+pub mod tasks;
+pub mod verdict;
+
+pub use cells::{Cells, Groups};
+pub use outcome::{Pseudotime, TaskOutcome, UnitScore};
+pub use protocol::Protocol;
+pub use representation::Representation;

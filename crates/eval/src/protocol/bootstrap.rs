@@ -1,0 +1,220 @@
+//! Bootstrap over units, paired over all representations: one replicate draws one set of cells and scores all.
+
+use microtome_core::{Progress, Result};
+use microtome_numerics::resample::Rng;
+use rayon::prelude::*;
+
+use super::interval::{Interval, bca, jackknife_se, percentile_t};
+use super::random::stream;
+use super::units::{MIN_UNITS, MIN_UNITS_BCA, Units};
+use super::weights::{LANES, Lanes, ScoreSet, Weights};
+use super::{Protocol, Resampling};
+
+/// With more units than this, acceleration is estimated by leaving out one of this many groups of units.
+const MAX_JACKKNIFE: usize = 200;
+
+/// What an interval is wanted for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Series {
+    /// The score of one representation.
+    Score(usize),
+    /// The score of the first minus the mean score of the others.
+    Difference(usize, Vec<usize>),
+}
+
+impl Series {
+    /// The value on the scale on which intervals are made: Fisher's z for a correlation, which steadies its
+    /// variance and keeps the interval inside -1..1; the difference itself for a difference.
+    fn value(&self, score: impl Fn(usize) -> f64) -> f64 {
+        match self {
+            // A perfect correlation has no finite z; the clamp keeps it an ordinary number.
+            Self::Score(r) => score(*r).clamp(-1.0 + 1e-12, 1.0 - 1e-12).atanh(),
+            Self::Difference(a, others) => {
+                score(*a) - others.iter().map(|&b| score(b)).sum::<f64>() / others.len() as f64
+            }
+        }
+    }
+
+    /// Back from the scale of [`Series::value`].
+    fn back(&self, interval: Interval) -> Interval {
+        match self {
+            Self::Score(_) => Interval { low: interval.low.tanh(), high: interval.high.tanh(), ..interval },
+            Self::Difference(..) => interval,
+        }
+    }
+}
+
+/// Replicates of one series, on the scale of the series.
+#[derive(Clone, Debug)]
+pub struct Replicates {
+    /// What it is.
+    pub series: Series,
+    /// The estimate on all cells.
+    pub estimate: f64,
+    /// The standard error of the estimate: jackknife over units.
+    pub se: f64,
+    /// One value per replicate; NaN where the score was undefined.
+    pub values: Vec<f64>,
+    /// Standard error within each replicate; empty with enough units for BCa.
+    pub ses: Vec<f64>,
+    /// The estimate without each unit or group of units.
+    pub jackknife: Vec<f64>,
+}
+
+impl Replicates {
+    /// BCa with at least 20 units, otherwise percentile-t. `None` when the interval is undefined.
+    pub fn interval(&self, level: f64) -> Option<Interval> {
+        if !self.estimate.is_finite() {
+            return None;
+        }
+        let interval = if self.ses.is_empty() {
+            bca(self.estimate, &self.values, &self.jackknife, level)
+        } else {
+            percentile_t(self.estimate, self.se, &self.values, &self.ses, level)
+        };
+        interval.map(|i| self.series.back(i))
+    }
+}
+
+/// Bootstraps every series. Empty when there are fewer than [`MIN_UNITS`] units: no interval is given then.
+///
+/// With [`MIN_UNITS_BCA`] units or more the replicates are plain; with fewer every replicate also carries its
+/// own standard error from leaving out each of its units.
+///
+/// # Errors
+/// When the user stops.
+pub fn bootstrap(
+    scores: &dyn ScoreSet,
+    series: &[Series],
+    units: &Units,
+    protocol: &Protocol,
+    progress: &dyn Progress,
+) -> Result<Vec<Replicates>> {
+    let m = units.len();
+    if m < MIN_UNITS || series.is_empty() {
+        return Ok(vec![]);
+    }
+    let jackknife = leave_out(scores, series, units);
+    let point = scores.weighted(&Weights::all(units.n_cells()));
+    let studentised = m < MIN_UNITS_BCA;
+    let n_blocks = protocol.n_bootstrap.div_ceil(LANES);
+    progress.begin("bootstrap", protocol.n_bootstrap as u64, "replicates");
+    let blocks: Vec<Block> = (0..n_blocks)
+        .into_par_iter()
+        .map(|block| {
+            progress.check()?;
+            let out = replicate_block(scores, series, units, protocol, block, studentised);
+            progress.advance(LANES.min(protocol.n_bootstrap - block * LANES) as u64);
+            Ok(out)
+        })
+        .collect::<Result<_>>()?;
+    progress.end();
+    let gather = |pick: fn(&Block) -> &Vec<Lanes>, s: usize| -> Vec<f64> {
+        let mut v: Vec<f64> = blocks.iter().flat_map(|b| pick(b).get(s).copied()).flatten().collect();
+        v.truncate(protocol.n_bootstrap);
+        v
+    };
+    Ok(series
+        .iter()
+        .enumerate()
+        .map(|(s, series)| Replicates {
+            series: series.clone(),
+            estimate: series.value(|r| point[r][0]),
+            se: jackknife_se(&jackknife[s]),
+            values: gather(|b| &b.values, s),
+            ses: gather(|b| &b.ses, s),
+            jackknife: jackknife[s].clone(),
+        })
+        .collect())
+}
+
+/// Values, and where wanted standard errors, of [`LANES`] replicates per series.
+struct Block {
+    values: Vec<Lanes>,
+    ses: Vec<Lanes>,
+}
+
+fn values_of(series: &[Series], scores: &[Lanes]) -> Vec<Lanes> {
+    series.iter().map(|s| std::array::from_fn(|l| s.value(|r| scores[r][l]))).collect()
+}
+
+fn replicate_block(
+    scores: &dyn ScoreSet,
+    series: &[Series],
+    units: &Units,
+    protocol: &Protocol,
+    block: usize,
+    studentised: bool,
+) -> Block {
+    let n_cells = units.n_cells();
+    let mut full = Weights::zero(n_cells);
+    let mut drawn: Vec<Vec<Vec<usize>>> = vec![];
+    for lane in 0..LANES {
+        let mut random = stream(protocol.seed, "bootstrap", (block * LANES + lane) as u64);
+        let slots = draw(units, protocol.resampling, &mut random);
+        slots.iter().flatten().for_each(|&c| full.add(c, lane, 1.0));
+        if studentised {
+            drawn.push(slots);
+        }
+    }
+    let values = values_of(series, &scores.weighted(&full));
+    if !studentised {
+        return Block { values, ses: vec![] };
+    }
+    // Slot j of every lane is taken out, scored and put back.
+    let without: Vec<Vec<Lanes>> = (0..units.len())
+        .map(|slot| {
+            let change = |full: &mut Weights, by: f64| {
+                for (lane, slots) in drawn.iter().enumerate() {
+                    slots[slot].iter().for_each(|&c| full.add(c, lane, by));
+                }
+            };
+            change(&mut full, -1.0);
+            let values = values_of(series, &scores.weighted(&full));
+            change(&mut full, 1.0);
+            values
+        })
+        .collect();
+    let se = |s: usize, l: usize| jackknife_se(&without.iter().map(|w| w[s][l]).collect::<Vec<_>>());
+    let ses = (0..series.len()).map(|s| std::array::from_fn(|l| se(s, l))).collect();
+    Block { values, ses }
+}
+
+/// Cells of one replicate by drawn unit.
+fn draw(units: &Units, resampling: Resampling, random: &mut Rng) -> Vec<Vec<usize>> {
+    (0..units.len())
+        .map(|_| {
+            let cells = &units.members[random.below(units.len())];
+            match resampling {
+                Resampling::Units => cells.clone(),
+                Resampling::TwoStage if cells.len() == 1 => cells.clone(),
+                Resampling::TwoStage => cells.iter().map(|_| cells[random.below(cells.len())]).collect(),
+            }
+        })
+        .collect()
+}
+
+/// Values of every series without each unit, or without each of [`MAX_JACKKNIFE`] groups of units.
+fn leave_out(scores: &dyn ScoreSet, series: &[Series], units: &Units) -> Vec<Vec<f64>> {
+    let n_groups = units.len().min(MAX_JACKKNIFE);
+    let blocks: Vec<Vec<Lanes>> = (0..n_groups.div_ceil(LANES))
+        .into_par_iter()
+        .map(|block| {
+            let mut w = Weights::all(units.n_cells());
+            for lane in 0..LANES {
+                let group = block * LANES + lane;
+                for u in (group..units.len()).step_by(n_groups).filter(|_| group < n_groups) {
+                    units.members[u].iter().for_each(|&c| w.add(c, lane, -1.0));
+                }
+            }
+            values_of(series, &scores.weighted(&w))
+        })
+        .collect();
+    (0..series.len())
+        .map(|s| {
+            let mut v: Vec<f64> = blocks.iter().flat_map(|b| b[s]).collect();
+            v.truncate(n_groups);
+            v
+        })
+        .collect()
+}

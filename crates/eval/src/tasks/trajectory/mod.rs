@@ -1,0 +1,50 @@
+//! Does the representation order cells along time?
+//!
+//! Three readings of every representation:
+//!
+//! * `dpt`: diffusion pseudotime on the exact nearest-neighbour graph, from root cells at the earliest time. It
+//!   never sees the time of any other cell, so it shows whether the *geometry* follows time.
+//! * `knn_time`: mean time of the nearest cells of other units. Local, supervised.
+//! * `ridge_time`: ridge regression of time, penalty chosen inside the training units. Global, supervised: it
+//!   shows whether the *information* is present in linear form, whatever the geometry.
+//!
+//! What the intervals cover: units (and cells within them) are resampled and scored again with the pseudotime
+//! they already have. The neighbour graph is not built again in a replicate and the regressions are not fitted
+//! again, so the variability of graph and fit themselves is not in the interval.
+
+mod options;
+mod readings;
+mod root;
+mod run;
+
+pub use options::{GraphWeights, Root, TrajectoryOptions};
+pub use run::run;
+
+
+use crate::controls;
+use crate::metrics;
+use crate::tasks::Task;
+
+/// The task.
+pub static TASK: Task = Task {
+    id: "trajectory",
+    version: 1,
+    words: "does the representation order cells along time?",
+    metrics: &[
+        &metrics::DPT_SPEARMAN,
+        &metrics::DPT_KENDALL,
+        &metrics::KNN_TIME_SPEARMAN,
+        &metrics::KNN_TIME_KENDALL,
+        &metrics::RIDGE_TIME_SPEARMAN,
+        &metrics::RIDGE_TIME_KENDALL,
+    ],
+    negative_control: &controls::RANDOM_EMBEDDING,
+    positive_control: &controls::NOISY_TRUTH,
+    baselines: &[
+        &controls::LOG_NORMALISED,
+        &controls::PCA,
+        &controls::RANDOM_PROJECTION,
+        &controls::TOTAL_COUNTS,
+        &controls::DETECTED_GENES,
+    ],
+};

@@ -1,0 +1,146 @@
+//! Verdicts in plain English, with the numbers.
+
+use microtome_core::{Estimate, Gain, Verdict};
+
+/// What the sentences are made of.
+pub(crate) struct Findings<'a> {
+    pub(crate) model: &'a str,
+    pub(crate) metric: &'a str,
+    pub(crate) unit: &'a str,
+    pub(crate) n_units: usize,
+    pub(crate) margin: f64,
+    pub(crate) folds: Option<&'a str>,
+    pub(crate) depth_verdict: Verdict,
+    pub(crate) model_verdict: Verdict,
+    pub(crate) n_depths: usize,
+    /// Depth chosen most often, how often, and of how many folds.
+    pub(crate) chosen: Option<(&'a str, usize, usize)>,
+    pub(crate) nested: Option<Estimate>,
+    /// Score of the baseline that was chosen on the inner units, and what it is.
+    pub(crate) baseline: Option<(Estimate, &'a str)>,
+    pub(crate) gain_over_final: Option<&'a Gain>,
+    pub(crate) gain_over_baseline: Option<&'a Gain>,
+    /// Nested score of the untrained twins, and the gain over them.
+    pub(crate) control: Option<(Estimate, Estimate)>,
+    pub(crate) best: Option<&'a [String]>,
+    pub(crate) optimism: Option<f64>,
+    /// Fixed rules with their outer scores.
+    pub(crate) rules: &'a [(&'a str, f64)],
+    /// P value of the best depth and what was permuted.
+    pub(crate) null: Option<(f64, &'a str)>,
+    /// Why no comparison was possible, if so.
+    pub(crate) missing: Option<&'a str>,
+}
+
+/// `0.42 [0.38, 0.46]`.
+fn number(e: &Estimate) -> String {
+    match (e.low, e.high) {
+        (Some(low), Some(high)) => format!("{:.2} [{low:.2}, {high:.2}]", e.value),
+        _ => format!("{:.2} (no interval)", e.value),
+    }
+}
+
+/// `+0.02 [-0.01, +0.05]`, with a third decimal because differences are small.
+fn difference(e: &Estimate) -> String {
+    match (e.low, e.high) {
+        (Some(low), Some(high)) => format!("{:+.3} [{low:+.3}, {high:+.3}]", e.value),
+        _ => format!("{:+.3} (no interval)", e.value),
+    }
+}
+
+fn counted(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+/// The sentences, the answer first.
+pub(crate) fn sentences(f: &Findings) -> Vec<String> {
+    let mut out = vec![];
+    if let Some(reason) = f.missing {
+        out.push(format!("{}: no answer, because {reason}.", f.model));
+    }
+    out.extend(against_baseline(f));
+    out.extend(against_final(f));
+    out.extend(choice(f));
+    if let Some((score, gain)) = &f.control {
+        let gains = gain.low.is_some_and(|l| l > 0.0);
+        out.push(format!(
+            "The same network without training reaches {}; training changes the score by {}{}",
+            number(score),
+            difference(gain),
+            if gains { "." } else { ", which cannot be told from nothing or is a loss." }
+        ));
+    }
+    if !f.rules.is_empty() {
+        let rules: Vec<String> = f.rules.iter().map(|(name, score)| format!("{name} {score:.2}")).collect();
+        out.push(format!("Without any choice, on the same folds: {}.", rules.join(", ")));
+    }
+    if let Some((p, exchange)) = f.null {
+        out.push(format!(
+            "Against chance ({exchange}), the best of {} has p = {p:.4}, adjusted for looking at all of them.",
+            counted(f.n_depths, "depth")
+        ));
+    }
+    out
+}
+
+fn against_baseline(f: &Findings) -> Option<String> {
+    let ((nested, gain), (baseline, words)) = f.nested.zip(f.gain_over_baseline).zip(f.baseline)?;
+    let end = match f.model_verdict {
+        Verdict::ModelRecommended => "the model is recommended".into(),
+        Verdict::BaselineWins => "the baseline wins".into(),
+        Verdict::TieWithBaseline => {
+            format!("a tie (the interval contains 0 or lies within {} of it), so take the baseline", f.margin)
+        }
+        _ => format!("not enough units ({}) for an answer", counted(f.n_units, f.unit)),
+    };
+    Some(format!(
+        "{} ({words}) reaches {}; the best honest choice of depth of {} reaches {} ({}). Difference {}: {end}.",
+        gain.against,
+        number(&baseline),
+        f.model,
+        number(&nested),
+        f.metric,
+        difference(&gain.estimate),
+    ))
+}
+
+fn against_final(f: &Findings) -> Option<String> {
+    let gain = f.gain_over_final?;
+    let set = match f.best {
+        Some(best) if best.len() == f.n_depths && f.n_depths > 1 => {
+            " No depth can be told from the best one.".into()
+        }
+        Some(best) if !best.is_empty() => format!(
+            " {} of {} cannot be told from the best one: {}.",
+            best.len(),
+            counted(f.n_depths, "depth"),
+            best.join(", ")
+        ),
+        _ => String::new(),
+    };
+    let end = match f.depth_verdict {
+        Verdict::DepthMatters => "depth matters".into(),
+        Verdict::CannotDistinguishDepths => "depths cannot be distinguished".into(),
+        _ => format!("not enough units ({}) for an answer", counted(f.n_units, f.unit)),
+    };
+    Some(format!(
+        "Choosing the depth of {} on other units changes the score by {} compared with {}: {end}.{set}",
+        f.model,
+        difference(&gain.estimate),
+        gain.against,
+    ))
+}
+
+fn choice(f: &Findings) -> Option<String> {
+    let (site, times, n) = f.chosen?;
+    let optimism = f.optimism.map_or_else(String::new, |o| {
+        format!(
+            " Picking the best depth on the test cells themselves would have added {o:.3} that is not real."
+        )
+    });
+    Some(format!(
+        "{site} was chosen in {times} of {} ({}).{optimism}",
+        counted(n, "fold"),
+        f.folds.unwrap_or("outer folds")
+    ))
+}
