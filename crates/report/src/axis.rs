@@ -10,7 +10,7 @@ pub(crate) struct Axis {
 }
 
 impl Axis {
-    /// An axis from the round number below to the round number above all finite values, with about `wanted` labels.
+    /// An axis with a little room around all finite values and about `wanted` round labels inside.
     /// Without any value it runs from 0 to 1; a single value gets room on both sides.
     pub(crate) fn around(values: impl Iterator<Item = f64>, wanted: usize) -> Self {
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
@@ -28,10 +28,11 @@ impl Axis {
             (low, high) = (low - room, high + room);
         }
         let step = round_step((high - low) / wanted.max(1) as f64);
-        let (first, last) = ((low / step).floor(), (high / step).ceil());
-        let n = (last - first).clamp(1.0, 64.0) as usize;
-        let ticks: Vec<f64> = (0..=n).map(|i| (first + i as f64) * step).collect();
-        Self { low: first * step, high: (first + n as f64) * step, step, ticks }
+        let room = (high - low) * 0.04;
+        let (low, high) = (low - room, high + room);
+        let first = (low / step).ceil();
+        let ticks = (0..64).map(|i| (first + f64::from(i)) * step).take_while(|t| *t <= high).collect();
+        Self { low, high, step, ticks }
     }
 
     /// Place of a value between 0 (low end) and 1 (high end).
@@ -42,10 +43,10 @@ impl Axis {
 
 /// 1, 2 or 5 times a power of ten, not below `raw`.
 fn round_step(raw: f64) -> f64 {
-    let power = 10f64.powf(raw.log10().floor());
-    let lead = raw / power;
-    let factor = [1.0, 2.0, 5.0].into_iter().find(|f| lead <= f * (1.0 + 1e-9)).unwrap_or(10.0);
-    factor * power
+    let exponent = raw.log10().floor();
+    // Dividing by a whole power of ten gives the decimal nearest to it, multiplying by a fraction does not.
+    let scaled = |f: f64| if exponent < 0.0 { f / 10f64.powf(-exponent) } else { f * 10f64.powf(exponent) };
+    [1.0, 2.0, 5.0].into_iter().map(scaled).find(|s| raw <= s * (1.0 + 1e-9)).unwrap_or(scaled(10.0))
 }
 
 #[cfg(test)]
@@ -55,17 +56,24 @@ mod tests {
     #[test]
     fn ticks_are_round_and_enclose_the_values() {
         let a = Axis::around([0.213, 0.587, f64::NAN].into_iter(), 5);
-        assert_eq!((a.low, a.step), (0.2, 0.1));
-        assert!(a.high >= 0.587 && a.ticks.len() == 5);
-        assert_eq!(a.place(0.2), 0.0);
+        assert_eq!((a.ticks[0], a.step, a.ticks.len()), (0.2, 0.1, 5));
+        assert!(a.low < 0.213 && a.high > 0.587 && a.place(0.213) > 0.03);
+        assert_eq!(a.place(-9.0), 0.0);
         assert_eq!(a.place(9.0), 1.0);
     }
 
     #[test]
     fn nothing_and_single_and_huge_values_still_make_an_axis() {
-        for values in [vec![], vec![f64::INFINITY], vec![0.0], vec![-3.0], vec![f64::MIN, f64::MAX], vec![1e-300, 1e-300]] {
+        for values in [
+            vec![],
+            vec![f64::INFINITY],
+            vec![0.0],
+            vec![-3.0],
+            vec![f64::MIN, f64::MAX],
+            vec![1e-300, 1e-300],
+        ] {
             let a = Axis::around(values.iter().copied(), 5);
-            assert!(a.low < a.high && a.ticks.len() >= 2 && a.ticks.len() < 66, "{values:?} {a:?}");
+            assert!(a.low < a.high && !a.ticks.is_empty() && a.ticks.len() < 66, "{values:?} {a:?}");
             assert!(a.ticks.iter().all(|t| t.is_finite()));
         }
     }

@@ -151,12 +151,15 @@ fn of_record(label: String, r: &Record, headline: bool) -> Row {
 }
 
 fn rule(r: &Record) -> Option<&'static str> {
-    let places = [r.site.as_deref(), r.pooling.as_deref(), Some(r.transform.as_str()), Some(r.split.as_str())];
-    places.into_iter().flatten().find_map(|word| RULES.iter().map(|(id, _)| *id).find(|id| *id == word)).or_else(
-        || {
+    let places =
+        [r.site.as_deref(), r.pooling.as_deref(), Some(r.transform.as_str()), Some(r.split.as_str())];
+    places
+        .into_iter()
+        .flatten()
+        .find_map(|word| RULES.iter().map(|(id, _)| *id).find(|id| *id == word))
+        .or_else(|| {
             // A site scored on outer folds is a fixed rule as well when it is one of the ends.
             let depth = finite(r.depth)?;
             [(1.0, "final"), (0.0, "embed")].into_iter().find(|(d, _)| *d == depth).map(|(_, id)| id)
-        },
-    )
+        })
 }

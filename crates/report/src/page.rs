@@ -1,7 +1,7 @@
 //! What a report is made of: everything is computed beforehand, nothing here is.
 
 use microtome_core::{Record, RunCard, Summary};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// A whole report.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -45,8 +45,10 @@ pub struct Scatter {
     /// One sentence on how it was made; may be empty.
     pub note: String,
     /// Horizontal position per cell; points that are not finite are left out and counted.
+    #[serde(deserialize_with = "null_is_nan")]
     pub x: Vec<f32>,
     /// Vertical position per cell.
+    #[serde(deserialize_with = "null_is_nan")]
     pub y: Vec<f32>,
     /// What the colour says.
     pub colour: Colour,
@@ -61,6 +63,7 @@ pub enum Colour {
         /// Name of the quantity.
         name: String,
         /// One value per cell.
+        #[serde(deserialize_with = "null_is_nan")]
         values: Vec<f64>,
     },
     /// A category per cell; `None`, or a code without a name, is drawn grey as missing.
@@ -72,4 +75,14 @@ pub enum Colour {
         /// Index into `names` per cell.
         codes: Vec<Option<u32>>,
     },
+}
+
+/// JSON has no NaN: what is not finite is written as null and comes back as NaN.
+fn null_is_nan<'de, D, T>(from: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + From<f32>,
+{
+    let values = Vec::<Option<T>>::deserialize(from)?;
+    Ok(values.into_iter().map(|v| v.unwrap_or_else(|| T::from(f32::NAN))).collect())
 }

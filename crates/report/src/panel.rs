@@ -112,7 +112,9 @@ fn panel<'a>(key: &[&str; 4], title: String, records: &'a [Record], summaries: &
     };
     let poolings = |model: &str| {
         let mut seen: Vec<Option<&str>> = vec![];
-        for r in records.iter().filter(|r| same(r) && r.transform == key[3] && r.model == model && is_curve(r)) {
+        for r in
+            records.iter().filter(|r| same(r) && r.transform == key[3] && r.model == model && is_curve(r))
+        {
             if !seen.contains(&r.pooling.as_deref()) {
                 seen.push(r.pooling.as_deref());
             }
@@ -179,7 +181,8 @@ fn place<'a>(panel: &mut Panel<'a>, r: &'a Record, role: Role, with_pooling: boo
         return;
     };
     let point = Point { depth, value, interval: bounds(r), record: r };
-    let stream = !matches!(r.site.as_deref().map(str::parse), Some(Ok(Site::FinalNorm | Site::CellEmbedding)));
+    let stream =
+        !matches!(r.site.as_deref().map(str::parse), Some(Ok(Site::FinalNorm | Site::CellEmbedding)));
     if stream && !series.points.iter().any(|p| p.depth == depth) {
         series.points.push(point);
     } else {
@@ -211,9 +214,9 @@ impl<'a> Series<'a> {
 /// Short name of a site on an axis or in a list: `embed`, `block 7`, `final norm`.
 pub(crate) fn site_words(site: &str) -> String {
     match site.parse() {
-        Ok(Site::Block(i, microtome_core::BlockSite::ResidPost)) => format!("block {i}"),
+        Ok(Site::Block(i, microtome_core::BlockSite::ResidPost)) => format!("block\u{a0}{i}"),
         Ok(Site::Embed) => "embedding".into(),
-        Ok(Site::FinalNorm) => "final norm".into(),
+        Ok(Site::FinalNorm) => "final\u{a0}norm".into(),
         Ok(Site::CellEmbedding) => "cell embedding".into(),
         _ => site.to_string(),
     }

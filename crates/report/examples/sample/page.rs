@@ -4,14 +4,14 @@ use microtome_core::{Estimate, Gain, InputFile, Record, Role, RunCard, Site, Sum
 use microtome_report::{Colour, Page, Scatter, TableBlock};
 
 /// Numbers between 0 and 1 that only look random.
-pub struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    pub fn roll(&mut self) -> f64 {
+    pub(crate) fn roll(&mut self) -> f64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -19,12 +19,12 @@ impl Dice {
     }
 
     /// Roughly normal, mean 0, standard deviation 1.
-    pub fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         (0..12).map(|_| self.roll()).sum::<f64>() - 6.0
     }
 }
 
-pub fn record(model: &str, role: Role, metric: &str, value: f64, half: f64) -> Record {
+pub(crate) fn record(model: &str, role: Role, metric: &str, value: f64, half: f64) -> Record {
     Record {
         dataset: "hematopoiesis".into(),
         model: model.into(),
@@ -50,7 +50,15 @@ pub fn record(model: &str, role: Role, metric: &str, value: f64, half: f64) -> R
 }
 
 /// A model's records over all its depths; `peak` is the depth with the best score.
-pub fn depths(model: &str, role: Role, metric: &str, n: usize, peak: f64, level: f64, height: f64) -> Vec<Record> {
+pub(crate) fn depths(
+    model: &str,
+    role: Role,
+    metric: &str,
+    n: usize,
+    peak: f64,
+    level: f64,
+    height: f64,
+) -> Vec<Record> {
     let mut dice = Dice::new(model.len() as u64 + 31 * metric.len() as u64);
     let sites = std::iter::once(Site::Embed).chain((0..n).map(Site::resid_post));
     sites
@@ -70,7 +78,7 @@ pub fn depths(model: &str, role: Role, metric: &str, n: usize, peak: f64, level:
         .collect()
 }
 
-pub fn sample() -> Page {
+pub(crate) fn sample() -> Page {
     let mut records = vec![];
     for (metric, shift) in [("spearman_pseudotime", 0.0), ("knn_time_purity", 0.14)] {
         records.extend(depths("scGPT-human", Role::Model, metric, 12, 0.62, 0.43 + shift, 0.14));
@@ -115,7 +123,8 @@ pub fn sample() -> Page {
 }
 
 fn summaries() -> Vec<Summary> {
-    let blocks = |range: std::ops::RangeInclusive<usize>| range.map(|i| Site::resid_post(i).to_string()).collect();
+    let blocks =
+        |range: std::ops::RangeInclusive<usize>| range.map(|i| Site::resid_post(i).to_string()).collect();
     let estimate = |value, half| Estimate { value, low: Some(value - half), high: Some(value + half) };
     let first = Summary {
         dataset: "hematopoiesis".into(),
@@ -174,7 +183,9 @@ fn run_card() -> RunCard {
         bytes,
     };
     let mut choices = serde_json::Map::new();
-    for (name, value) in [("k", 15.into()), ("n_dcs", 10.into()), ("pooling", "mean".into()), ("n_bootstrap", 2000.into())] {
+    for (name, value) in
+        [("k", 15.into()), ("n_dcs", 10.into()), ("pooling", "mean".into()), ("n_bootstrap", 2000.into())]
+    {
         choices.insert(name.into(), value);
     }
     RunCard {
@@ -194,10 +205,17 @@ fn run_card() -> RunCard {
 fn tables() -> Vec<TableBlock> {
     let rows = |rows: &[&[&str]]| rows.iter().map(|r| r.iter().map(ToString::to_string).collect()).collect();
     let header = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-    let kinds = [("attn.qkv.weight", "1536 x 512"), ("attn.out.weight", "512 x 512"), ("mlp.up.weight", "512 x 512")];
+    let kinds =
+        [("attn.qkv.weight", "1536 x 512"), ("attn.out.weight", "512 x 512"), ("mlp.up.weight", "512 x 512")];
     let audit = (0..12)
-        .flat_map(|i| kinds.map(|(name, shape)| vec![format!("blocks.{i}.{name}"), shape.into(), "used".into()]))
-        .chain([vec!["cls_decoder.weight".into(), "24 x 512".into(), "ignored: readout of another task".into()]])
+        .flat_map(|i| {
+            kinds.map(|(name, shape)| vec![format!("blocks.{i}.{name}"), shape.into(), "used".into()])
+        })
+        .chain([vec![
+            "cls_decoder.weight".into(),
+            "24 x 512".into(),
+            "ignored: readout of another task".into(),
+        ]])
         .collect();
     vec![
         TableBlock {
@@ -230,7 +248,7 @@ fn tables() -> Vec<TableBlock> {
 }
 
 /// A branching cloud coloured by time and by label.
-pub fn scatters(n: usize) -> Vec<Scatter> {
+pub(crate) fn scatters(n: usize) -> Vec<Scatter> {
     let mut dice = Dice::new(5);
     let (mut x, mut y, mut time, mut codes) = (vec![], vec![], vec![], vec![]);
     for _ in 0..n {
@@ -240,7 +258,13 @@ pub fn scatters(n: usize) -> Vec<Scatter> {
         x.push((t * 8.0 + 0.35 * dice.normal()) as f32);
         y.push((lean + 0.4 * dice.normal() + (t * 6.0).sin()) as f32);
         time.push(if dice.roll() < 0.02 { f64::NAN } else { (t * 6.0).round() });
-        codes.push((dice.roll() > 0.01).then_some(if t < 0.2 { 0 } else if t < 0.4 { 1 } else { 2 + branch }));
+        codes.push((dice.roll() > 0.01).then_some(if t < 0.2 {
+            0
+        } else if t < 0.4 {
+            1
+        } else {
+            2 + branch
+        }));
     }
     let names = ["stem cell", "progenitor", "erythrocyte", "monocyte", "lymphocyte"];
     let categories = Colour::Categories {

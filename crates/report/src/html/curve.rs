@@ -99,9 +99,10 @@ fn level_words(level: &Level) -> String {
 fn runs<'p, 'a>(series: &'p Series<'a>) -> Vec<Vec<&'p Point<'a>>> {
     let mut runs: Vec<Vec<&Point>> = vec![];
     for p in &series.points {
-        let joined = runs.last().and_then(|r| r.last()).is_some_and(|previous| {
-            !series.missing.iter().any(|&m| m > previous.depth && m < p.depth)
-        });
+        let joined = runs
+            .last()
+            .and_then(|r| r.last())
+            .is_some_and(|previous| !series.missing.iter().any(|&m| m > previous.depth && m < p.depth));
         match runs.last_mut() {
             Some(run) if joined => run.push(p),
             _ => runs.push(vec![p]),
@@ -117,7 +118,9 @@ fn band(series: &Series, class: &str, f: &Frame, out: &mut String) {
                 part.iter().filter_map(move |p| p.interval.map(|i| (p.depth, if high { i.1 } else { i.0 })))
             };
             let mut d = String::new();
-            for (k, (depth, value)) in ends(true).chain(ends(false).collect::<Vec<_>>().into_iter().rev()).enumerate() {
+            for (k, (depth, value)) in
+                ends(true).chain(ends(false).collect::<Vec<_>>().into_iter().rev()).enumerate()
+            {
                 let _ = write!(d, "{}{:.1} {:.1}", if k == 0 { "M" } else { "L" }, f.x(depth), f.y(value));
             }
             let _ = write!(out, "<path class=\"band {class}\" d=\"{d}z\"/>");
@@ -201,7 +204,8 @@ fn strips(panel: &Panel, f: &Frame, out: &mut String) {
                 let _ = write!(out, "<path class=\"set {class}\" d=\"M{:.1} {:.1}h12\"/>", x - 6.0, y + 9.0);
             }
         }
-        let Some((site, p)) = summary.chosen_site.as_deref().and_then(|s| Some((s, series.at_site(s)?))) else {
+        let Some((site, p)) = summary.chosen_site.as_deref().and_then(|s| Some((s, series.at_site(s)?)))
+        else {
             continue;
         };
         let beside = series.extra.iter().any(|e| std::ptr::eq(e, p)) && p.depth >= 1.0;
@@ -274,7 +278,7 @@ fn edge_labels(panel: &Panel, f: &Frame, out: &mut String) {
             "<text class=\"edge {class}\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
             f.right + if f.narrow { 6.0 } else { 22.0 },
             at + 4.0,
-            esc(&shorten(text, 27))
+            esc(&shorten(text, 25))
         );
     }
     if hidden > 0 {
@@ -311,7 +315,12 @@ fn description(panel: &Panel) -> String {
         }
     }
     for l in &panel.levels {
-        let _ = write!(out, " {} {}.", if l.role == Role::Baseline { "Baseline" } else { "Control" }, level_words(l));
+        let _ = write!(
+            out,
+            " {} {}.",
+            if l.role == Role::Baseline { "Baseline" } else { "Control" },
+            level_words(l)
+        );
     }
     out
 }

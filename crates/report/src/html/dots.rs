@@ -99,14 +99,16 @@ fn line(row: &Row, axis: &Axis, reference: Option<f64>, class: &str, out: &mut S
     if let Some(v) = row.value {
         let x = 100.0 * axis.place(v);
         let (r, hollow) = if row.headline { ("6", "") } else { ("4.5", " hollow") };
-        let _ = write!(out, "<circle class=\"mk {class}{hollow}\" cx=\"{x:.2}%\" cy=\"{middle}\" r=\"{r}\"/>");
+        let _ =
+            write!(out, "<circle class=\"mk {class}{hollow}\" cx=\"{x:.2}%\" cy=\"{middle}\" r=\"{r}\"/>");
     }
     let quiet = if row.value.is_some() { "" } else { " quiet" };
     let _ = write!(
         out,
         "</svg></td><td class=\"num{quiet}\">{}</td><td class=\"num quiet\">{}</td></tr>",
         row.value.map_or(MISSING.into(), decimal),
-        interval(row.interval.map(|i| i.0), row.interval.map(|i| i.1)).unwrap_or_else(|| "no interval".into())
+        interval(row.interval.map(|i| i.0), row.interval.map(|i| i.1))
+            .unwrap_or_else(|| "no interval".into())
     );
 }
 

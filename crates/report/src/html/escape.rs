@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+/// Characters that break a page or hide what a text really says.
+pub(crate) fn is_disguise(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}')
+}
+
 /// Text made safe for element content and for double-quoted attributes.
 pub(crate) struct Escaped<'a>(&'a str);
 
@@ -22,10 +27,7 @@ impl fmt::Display for Escaped<'_> {
                 '"' => f.write_str("&quot;")?,
                 '\'' => f.write_str("&#39;")?,
                 '\n' | '\t' => f.write_char(c)?,
-                '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}' => {
-                    f.write_char('\u{fffd}')?;
-                }
-                c if c.is_control() => f.write_char('\u{fffd}')?,
+                c if is_disguise(c) => f.write_char('\u{fffd}')?,
                 c => f.write_char(c)?,
             }
         }
@@ -52,7 +54,10 @@ mod tests {
 
     #[test]
     fn markup_and_disguises_are_defused() {
-        assert_eq!(esc("<a b='\"'>&\u{202e}\u{0}").to_string(), "&lt;a b=&#39;&quot;&#39;&gt;&amp;\u{fffd}\u{fffd}");
+        assert_eq!(
+            esc("<a b='\"'>&\u{202e}\u{0}").to_string(),
+            "&lt;a b=&#39;&quot;&#39;&gt;&amp;\u{fffd}\u{fffd}"
+        );
     }
 
     #[test]

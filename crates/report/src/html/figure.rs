@@ -22,12 +22,12 @@ pub(crate) fn section(panels: &[Panel], out: &mut String) {
     let tabs = panels.len() > 1;
     if tabs {
         style(panels.len(), out);
-        for i in 0..panels.len() {
+        for (i, p) in panels.iter().enumerate() {
             let checked = if i == 0 { " checked" } else { "" };
             let _ = write!(
                 out,
                 "<input class=\"tab unseen\" type=\"radio\" name=\"panel\" id=\"tab{i}\" aria-label=\"{}\"{checked}>",
-                esc(&panels[i].title)
+                esc(&p.title)
             );
         }
         out.push_str("<div class=\"tablist\">");
@@ -77,7 +77,9 @@ fn curve(panel: &Panel, at: usize, out: &mut String) {
 }
 
 fn swatch(inner: &str) -> String {
-    format!("<svg class=\"swatch\" width=\"30\" height=\"14\" viewBox=\"0 0 30 14\" aria-hidden=\"true\">{inner}</svg>")
+    format!(
+        "<svg class=\"swatch\" width=\"30\" height=\"14\" viewBox=\"0 0 30 14\" aria-hidden=\"true\">{inner}</svg>"
+    )
 }
 
 fn legend(panel: &Panel, out: &mut String) {
@@ -95,7 +97,8 @@ fn legend(panel: &Panel, out: &mut String) {
     }
     for (at, l) in panel.levels.iter().enumerate() {
         let (class, dash) = level_look(panel, at);
-        let mark = swatch(&format!("<path class=\"level {class}\" stroke-dasharray=\"{dash}\" d=\"M1 7h28\"/>"));
+        let mark =
+            swatch(&format!("<path class=\"level {class}\" stroke-dasharray=\"{dash}\" d=\"M1 7h28\"/>"));
         let _ = write!(
             out,
             "<li class=\"only-narrow-item\">{mark}<span><b class=\"key\">{}</b> {}</span></li>",
@@ -109,7 +112,9 @@ fn legend(panel: &Panel, out: &mut String) {
         let _ = write!(out, "<li>{mark}<span>cannot be told from the best depth</span></li>");
     }
     if shown.iter().any(|s| s.chosen_site.is_some()) {
-        let mark = swatch("<path class=\"chosen\" d=\"M15 4v10\"/><path class=\"chosen-tip\" d=\"M10 1h10l-5 7z\"/>");
+        let mark = swatch(
+            "<path class=\"chosen\" d=\"M15 4v10\"/><path class=\"chosen-tip\" d=\"M10 1h10l-5 7z\"/>",
+        );
         let _ = write!(out, "<li>{mark}<span>depth chosen by nested selection</span></li>");
     }
     if panel.series.iter().any(|s| s.summary.is_some_and(|m| m.oracle_site.is_some())) {
@@ -144,7 +149,11 @@ fn caption(panel: &Panel) -> String {
     }
     let missing: usize = panel.series.iter().map(|s| s.missing.len()).sum();
     if missing > 0 {
-        let _ = write!(out, "{} without a value; see the reasons in the table of records. ", plural(missing, "depth"));
+        let _ = write!(
+            out,
+            "{} without a value; see the reasons in the table of records. ",
+            plural(missing, "depth")
+        );
     }
     out.trim_end().to_string()
 }

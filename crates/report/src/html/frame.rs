@@ -36,7 +36,7 @@ pub(crate) struct Frame {
 impl Frame {
     pub(crate) fn new(panel: &Panel, narrow: bool) -> Self {
         let (width, plot, left, margin) =
-            if narrow { (360.0, 250.0, 40.0, 24.0) } else { (920.0, 340.0, 56.0, 210.0) };
+            if narrow { (360.0, 250.0, 40.0, 24.0) } else { (920.0, 340.0, 56.0, 214.0) };
         let values = |series: &Series| -> Vec<f64> {
             let points = series.points.iter().chain(&series.extra);
             points.flat_map(|p| ends(p.value, p.interval)).collect()
@@ -74,7 +74,8 @@ impl Frame {
 
     /// Grid, labels of both axes, rows of block labels and the metric's name.
     pub(crate) fn axes(&self, panel: &Panel, out: &mut String) {
-        let better = if panel.higher_is_better { "\u{2191} higher is better" } else { "\u{2193} lower is better" };
+        let better =
+            if panel.higher_is_better { "\u{2191} higher is better" } else { "\u{2193} lower is better" };
         let metric = super::escape::shorten(panel.metric, if self.narrow { 26 } else { 60 });
         let _ = write!(
             out,
@@ -94,7 +95,11 @@ impl Frame {
                 tick(t, self.y.step)
             );
         }
-        let _ = write!(out, "<path class=\"base\" d=\"M{:.1} {:.1}H{:.1}\"/>", self.left, self.bottom, self.right);
+        let _ = write!(
+            out,
+            "<path class=\"base\" d=\"M{:.1} {:.1}H{:.1}\"/>",
+            self.left, self.bottom, self.right
+        );
         for i in 0..=5 {
             let depth = f64::from(i) / 5.0;
             let x = self.x(depth);
@@ -115,7 +120,11 @@ impl Frame {
             "<text class=\"axis-title\" text-anchor=\"middle\" x=\"{:.1}\" y=\"{:.1}\">depth<tspan class=\"quiet\" dx=\"6\">{}</tspan></text>",
             (self.left + self.last) / 2.0,
             self.height - 4.0,
-            if rows.is_empty() { "0 = embedding, 1 = last block" } else { "and, in small print, number of the block" }
+            if rows.is_empty() {
+                "0 = embedding, 1 = last block"
+            } else {
+                "and, in small print, number of the block"
+            }
         );
     }
 
@@ -127,12 +136,17 @@ impl Frame {
             .filter_map(|p| Some((self.x(p.depth), block_label(p.record.site.as_deref()?)?)))
             .collect();
         if let Some(p) = series.extra.last().filter(|p| p.depth >= 1.0) {
-            labels.extend(p.record.site.as_deref().and_then(block_label).map(|l| (self.x(p.depth) + BESIDE, l)));
+            labels.extend(
+                p.record.site.as_deref().and_then(block_label).map(|l| (self.x(p.depth) + BESIDE, l)),
+            );
         }
         let at: Vec<f64> = labels.iter().map(|l| l.0).collect();
         let widths: Vec<f64> = labels.iter().map(|l| text_width(&l.1, 10.5) + 7.0).collect();
         for ((x, label), _) in labels.iter().zip(thin(&at, &widths)).filter(|(_, show)| *show) {
-            let _ = write!(out, "<text class=\"block\" text-anchor=\"middle\" x=\"{x:.1}\" y=\"{y:.1}\">{label}</text>");
+            let _ = write!(
+                out,
+                "<text class=\"block\" text-anchor=\"middle\" x=\"{x:.1}\" y=\"{y:.1}\">{label}</text>"
+            );
         }
         if marked {
             let _ = write!(

@@ -47,7 +47,8 @@ pub(crate) fn thin(at: &[f64], widths: &[f64]) -> Vec<bool> {
     }
     let clear = |a: usize, b: usize| at[b] - at[a] >= (widths[a] + widths[b]) / 2.0;
     for stride in [1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128] {
-        let kept: Vec<usize> = (1..n - 1).filter(|i| (i - 1) % stride == 0).filter(|&i| clear(0, i)).collect();
+        let kept: Vec<usize> =
+            (1..n - 1).filter(|i| (i - 1) % stride == 0).filter(|&i| clear(0, i)).collect();
         if kept.windows(2).all(|w| clear(w[0], w[1])) {
             let mut show = vec![false; n];
             (show[0], show[n - 1]) = (true, true);

@@ -12,9 +12,21 @@ pub(crate) fn marker(i: usize, x: f64, y: f64, r: f64) -> String {
     match i % SHAPES {
         0 => format!("M{:.1} {y:.1}a{r} {r} 0 1 0 {d} 0a{r} {r} 0 1 0 -{d} 0z", x - r, d = 2.0 * r),
         1 => format!("M{:.1} {:.1}h{d}v{d}h-{d}z", x - r * 0.9, y - r * 0.9, d = r * 1.8),
-        2 => format!("M{x:.1} {:.1}l{a:.1} {h:.1}h-{b:.1}z", y - r * 1.2, a = r * 1.15, h = r * 2.0, b = r * 2.3),
+        2 => format!(
+            "M{x:.1} {:.1}l{a:.1} {h:.1}h-{b:.1}z",
+            y - r * 1.2,
+            a = r * 1.15,
+            h = r * 2.0,
+            b = r * 2.3
+        ),
         3 => diamond(x, y, r * 1.3),
-        4 => format!("M{x:.1} {:.1}l-{a:.1} -{h:.1}h{b:.1}z", y + r * 1.2, a = r * 1.15, h = r * 2.0, b = r * 2.3),
+        4 => format!(
+            "M{x:.1} {:.1}l-{a:.1} -{h:.1}h{b:.1}z",
+            y + r * 1.2,
+            a = r * 1.15,
+            h = r * 2.0,
+            b = r * 2.3
+        ),
         _ => format!(
             "M{:.1} {:.1}h{w:.1}v{l:.1}h{l:.1}v{w:.1}h-{l:.1}v{l:.1}h-{w:.1}v-{l:.1}h-{l:.1}v-{w:.1}h{l:.1}z",
             x - r * 0.4,

@@ -17,6 +17,7 @@ mod verdict;
 
 use std::fmt::Write;
 
+pub(crate) use escape::is_disguise;
 pub(crate) use verdict::{all_warnings, key_numbers};
 
 use crate::Page;
@@ -66,9 +67,9 @@ fn header(page: &Page, title: &str, out: &mut String) {
         let gap = if facts.is_empty() { "" } else { " \u{b7} " };
         let _ = write!(facts, "{gap}Microtome {}", page.run_card.microtome);
     }
-    let _ = write!(
+    let _ = writeln!(
         out,
-        "<header><div><h1>{}</h1><p class=\"quiet\">{}</p></div></header>\n",
+        "<header><div><h1>{}</h1><p class=\"quiet\">{}</p></div></header>",
         esc(title),
         esc(&facts)
     );

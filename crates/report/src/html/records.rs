@@ -24,7 +24,7 @@ pub(crate) fn section(records: &[Record], out: &mut String) {
     let width = shown.first().map_or(0, Vec::len);
     let constant = |i: usize| records.len() > 1 && shown.iter().all(|r| r[i].1 == shown[0][i].1);
     let same: Vec<String> = (0..width)
-        .filter(|&i| constant(i) && !always_shown(&shown[0][i].0))
+        .filter(|&i| constant(i) && !always_shown(&shown[0][i].0) && !said_elsewhere(&shown[0][i].0))
         .map(|i| format!("{}: {}", words(&shown[0][i].0), plain(&shown[0][i].1)))
         .collect();
     let missing = records.iter().filter(|r| crate::number::finite(r.value).is_none()).count();
@@ -33,27 +33,38 @@ pub(crate) fn section(records: &[Record], out: &mut String) {
         let _ = write!(out, " {} without a value; the last column says why.", count(missing as u64));
     }
     if records.len() > MOST {
-        let _ = write!(out, " The first {} are shown; the files beside this page hold all.", count(MOST as u64));
+        let _ =
+            write!(out, " The first {} are shown; the files beside this page hold all.", count(MOST as u64));
     }
     out.push_str("</p>");
     if !same.is_empty() {
         let _ = write!(out, "<p class=\"note same\">The same in all: {}.</p>", esc(&same.join("; ")));
     }
-    // Ends of the interval share a column; everything else that varies has its own.
-    let columns: Vec<usize> = (0..width)
-        .filter(|&i| shown[0][i].0 != "ci_high" && (always_shown(&shown[0][i].0) || !constant(i)))
+    // What varies has its own column, scores first.
+    let mut columns: Vec<usize> = (0..width)
+        .filter(|&i| !said_elsewhere(&shown[0][i].0) && (always_shown(&shown[0][i].0) || !constant(i)))
         .collect();
+    columns.sort_by_key(|&i| ORDER.iter().position(|f| *f == shown[0][i].0).unwrap_or(ORDER.len()));
     let names: Vec<String> = columns.iter().map(|&i| words(&shown[0][i].0)).collect();
     let head: Vec<Head> =
         columns.iter().zip(&names).map(|(&i, name)| (name.as_str(), numeric(&shown[0][i].0))).collect();
-    let rows = shown.iter().zip(records).map(|(row, record)| {
-        columns.iter().map(|&i| cell(&row[i].0, &row[i].1, record)).collect()
-    });
+    let rows = shown
+        .iter()
+        .zip(records)
+        .map(|(row, record)| columns.iter().map(|&i| cell(&row[i].0, &row[i].1, record)).collect());
     out.push_str(
         "<details open><summary>Table</summary><p class=\"filter\"><label>Filter <input type=\"search\" autocomplete=\"off\" placeholder=\"model, site, metric \u{2026}\"></label> <output aria-live=\"polite\"></output></p>",
     );
     table("All records", &head, rows, out);
     out.push_str("</details></section>");
+}
+
+/// Columns that come first; the others follow in the order of the record.
+const ORDER: [&str; 9] = ["model", "role", "site", "depth", "metric", "value", "ci_low", "p", "p_adj"];
+
+/// Both ends of the interval share a column, and a site's name holds its block.
+fn said_elsewhere(field: &str) -> bool {
+    matches!(field, "ci_high" | "block")
 }
 
 fn always_shown(field: &str) -> bool {
@@ -63,7 +74,17 @@ fn always_shown(field: &str) -> bool {
 fn numeric(field: &str) -> bool {
     matches!(
         field,
-        "block" | "depth" | "task_version" | "metric_version" | "value" | "ci_low" | "p" | "p_adj" | "n_units" | "n_cells" | "seed"
+        "block"
+            | "depth"
+            | "task_version"
+            | "metric_version"
+            | "value"
+            | "ci_low"
+            | "p"
+            | "p_adj"
+            | "n_units"
+            | "n_cells"
+            | "seed"
     )
 }
 

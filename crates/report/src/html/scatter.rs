@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::escape::{esc, shorten};
 use super::labels::spread;
 use super::palette::{CATEGORIES, STEPS};
-use crate::number::{count, decimal};
+use crate::number::{count, decimal, tick};
 use crate::{Colour, Scatter};
 
 /// Points drawn at most; beyond that every k-th cell is drawn and the caption says so.
@@ -73,7 +73,8 @@ fn caption(s: &Scatter, finite: usize, drawn: usize, lost: usize) -> String {
         out.push(' ');
     }
     if drawn < finite {
-        let _ = write!(out, "{} of {} cells drawn, evenly picked.", count(drawn as u64), count(finite as u64));
+        let _ =
+            write!(out, "{} of {} cells drawn, evenly picked.", count(drawn as u64), count(finite as u64));
     } else {
         let _ = write!(out, "{} cells.", count(finite as u64));
     }
@@ -152,6 +153,9 @@ fn numbers(values: &[f64], drawn: &[usize], place: &[(i32, i32)], out: &mut Stri
     if missing == classes.len() {
         return "<p class=\"note\">No cell has a value.</p>".into();
     }
+    // Days, stages and counts read better without decimals.
+    let whole = drawn.iter().filter_map(|&i| value(i)).all(|v| v.fract() == 0.0 && v.abs() < 1e6);
+    let end = |v: f64| if whole { tick(v, if v.fract() == 0.0 { 1.0 } else { 0.1 }) } else { decimal(v) };
     let mut bar = String::from(
         "<div class=\"bar\"><svg width=\"100%\" height=\"12\" viewBox=\"0 0 24 1\" preserveAspectRatio=\"none\" aria-hidden=\"true\">",
     );
@@ -161,9 +165,9 @@ fn numbers(values: &[f64], drawn: &[usize], place: &[(i32, i32)], out: &mut Stri
     let _ = write!(
         bar,
         "</svg><div class=\"ends\"><span>{}</span><span>{}</span><span>{}</span></div>",
-        decimal(low),
-        decimal(low / 2.0 + high / 2.0),
-        decimal(high)
+        end(low),
+        end(low / 2.0 + high / 2.0),
+        end(high)
     );
     if missing > 0 {
         let _ = write!(bar, "<p class=\"note\">Grey: {} cells without a value.</p>", count(missing as u64));

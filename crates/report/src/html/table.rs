@@ -57,7 +57,7 @@ pub(crate) fn table(caption: &str, head: &[Head], rows: impl Iterator<Item = Vec
                 (false, true) => " class=\"quiet\"",
                 (false, false) => "",
             };
-            let sort = cell.sort.map_or(String::new(), |v| format!(" data-v=\"{v}\""));
+            let sort = cell.sort.map_or(String::new(), |v| format!(" data-v=\"{v:?}\""));
             let _ = write!(out, "<td{class}{sort}>{}</td>", esc(&cell.text));
         }
         out.push_str("</tr>");
@@ -120,7 +120,8 @@ fn parse(text: &str) -> Option<f64> {
     let first = words.next()?.trim_end_matches('%');
     let value: f64 = first.parse().ok()?;
     let unit = words.next();
-    (value.is_finite() && words.next().is_none() && unit.is_none_or(|u| u.chars().count() <= 4)).then_some(value)
+    (value.is_finite() && words.next().is_none() && unit.is_none_or(|u| u.chars().count() <= 4))
+        .then_some(value)
 }
 
 #[cfg(test)]

@@ -83,7 +83,10 @@ pub(crate) fn key_numbers(s: &Summary) -> Vec<(String, String, Option<String>)> 
         let (value, range) = estimate(e, false);
         out.push(("Nested score".into(), value, Some(range.unwrap_or_else(|| "no interval".into()))));
     }
-    let gains = [("Gain over final block", &s.gain_over_final), ("Gain over best baseline", &s.gain_over_best_baseline)];
+    let gains = [
+        ("Gain over final block", &s.gain_over_final),
+        ("Gain over best baseline", &s.gain_over_best_baseline),
+    ];
     for (name, gain) in gains {
         if let Some(g) = gain {
             let (value, range) = estimate(&g.estimate, true);
@@ -92,7 +95,11 @@ pub(crate) fn key_numbers(s: &Summary) -> Vec<(String, String, Option<String>)> 
         }
     }
     if let Some(optimism) = s.optimism {
-        out.push(("Optimism of the naive choice".into(), signed(optimism), s.oracle_site.as_deref().map(|o| format!("oracle: {}", site_words(o)))));
+        out.push((
+            "Optimism of the naive choice".into(),
+            signed(optimism),
+            s.oracle_site.as_deref().map(|o| format!("oracle: {}", site_words(o))),
+        ));
     }
     if s.chosen_site.is_some() || !s.confidence_set.is_empty() {
         let chosen = s.chosen_site.as_deref().map_or_else(|| "none".into(), site_words);
@@ -123,7 +130,7 @@ pub(crate) fn site_ranges(sites: &[String]) -> String {
             end += 1;
         }
         parts.push(match (start, block(&sites[end])) {
-            (Some(a), Some(b)) if b > a => format!("blocks {a}\u{2013}{b}"),
+            (Some(a), Some(b)) if b > a => format!("blocks\u{a0}{a}\u{2060}\u{2013}\u{2060}{b}"),
             _ => site_words(&sites[i]),
         });
         i = end + 1;
@@ -136,7 +143,9 @@ pub(crate) fn all_warnings(page: &Page) -> Vec<String> {
     let mut out: Vec<String> = vec![];
     let shared = |w: &String| page.summaries.iter().all(|s| s.warnings.contains(w));
     let own = page.summaries.iter().flat_map(|s| {
-        s.warnings.iter().map(move |w| if shared(w) { w.clone() } else { format!("{} ({}): {w}", s.model, s.metric) })
+        s.warnings
+            .iter()
+            .map(move |w| if shared(w) { w.clone() } else { format!("{} ({}): {w}", s.model, s.metric) })
     });
     for w in page.warnings.iter().cloned().chain(own) {
         if !out.contains(&w) {
@@ -168,8 +177,12 @@ mod tests {
 
     #[test]
     fn neighbouring_blocks_are_folded() {
-        let sites = ["embed", "blocks.2.resid_post", "blocks.3.resid_post", "blocks.5.resid_post", "final_norm"];
+        let sites =
+            ["embed", "blocks.2.resid_post", "blocks.3.resid_post", "blocks.5.resid_post", "final_norm"];
         let sites: Vec<String> = sites.iter().map(ToString::to_string).collect();
-        assert_eq!(site_ranges(&sites), "embedding, blocks 2\u{2013}3, block 5, final norm");
+        assert_eq!(
+            site_ranges(&sites),
+            "embedding, blocks\u{a0}2\u{2060}\u{2013}\u{2060}3, block\u{a0}5, final\u{a0}norm"
+        );
     }
 }

@@ -125,6 +125,6 @@
       link.click();
       setTimeout(() => URL.revokeObjectURL(link.href), 1000);
     };
-    svg.closest("figure").append(button);
+    svg.closest("figure").querySelector("figcaption").prepend(button);
   }
 })();
