@@ -15,7 +15,7 @@ pub struct Counts {
 }
 
 /// Whether the values can be raw counts.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct CountCheck {
     /// Stored values looked at.
     pub n_values: usize,

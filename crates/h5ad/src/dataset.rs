@@ -185,6 +185,18 @@ impl Dataset {
         }
     }
 
+    /// Stored type of a plain numeric column of `obs`, numpy's name of it (`float32`, `int64`, ...). `None` when there is
+    /// no such column, or when it is stored in another way (categories, nullable, text).
+    ///
+    /// # Errors
+    /// A damaged file.
+    pub fn obs_dtype(&self, name: &str) -> Result<Option<String>> {
+        match &self.body {
+            Body::AnnData(a) => self.here(a.obs().dtype(name)),
+            Body::TenxH5(_) | Body::Folder(_) => Ok(None),
+        }
+    }
+
     /// Names of the cells.
     ///
     /// # Errors

@@ -136,6 +136,26 @@ impl Frame {
         Ok(column)
     }
 
+    /// Stored type of a plain numeric column; `None` for any other.
+    pub(crate) fn dtype(&self, name: &str) -> Result<Option<String>> {
+        let numeric = |kind: &Kind| matches!(kind, Kind::Int { .. } | Kind::Float { .. }).then(|| kind.name());
+        if !self.column_names()?.iter().any(|n| n == name) {
+            return Ok(None);
+        }
+        Ok(match self {
+            Self::Columns { group, .. } => match group.node(name)? {
+                Node::Array(array) => numeric(array.kind()),
+                Node::Group(_) => None,
+            },
+            Self::Records { array, .. } => match array.kind() {
+                Kind::Compound { fields, .. } => {
+                    fields.iter().find(|(n, _, _)| n == name).and_then(|(_, _, kind)| numeric(kind))
+                }
+                _ => None,
+            },
+        })
+    }
+
     /// The whole table. Columns in an encoding that is not read are left out, each with a note.
     pub(crate) fn table(&self, notes: &mut Vec<String>) -> Result<Table> {
         let mut columns = vec![];

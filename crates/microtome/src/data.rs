@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use microtome_core::{Column, CountCheck, Counts, Error, GeneTable, Result, Table};
 use microtome_h5ad::{Dataset, MatrixReader, Slot};
-use microtome_numerics::resample;
+use microtome_numerics::resample::Rng;
 
 /// What the user says about the data.
 #[derive(Clone, Debug, Default)]
@@ -91,7 +91,7 @@ impl Data {
     pub fn keep_at_most(&mut self, max: usize, seed: u64) {
         if self.cells.len() > max {
             let before = self.cells.len();
-            let mut drawn = resample::sample_without_replacement(before, max, seed);
+            let mut drawn = Rng::new(seed).choose(before, max);
             drawn.sort_unstable();
             self.cells = drawn.into_iter().map(|i| self.cells[i]).collect();
             self.notes.push(format!("{max} of {before} cells drawn at random (seed {seed})"));
@@ -125,7 +125,7 @@ impl Data {
         let values = self.obs_column(NAME)?.numbers();
         Ok(values.filter(|v| v.iter().all(|t| t.is_finite() && *t > 0.0)).map(|values| Totals {
             values,
-            single_precision: dtype == "f32",
+            single_precision: dtype == "float32",
         }))
     }
 

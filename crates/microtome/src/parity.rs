@@ -18,7 +18,7 @@ pub fn parity(kit: &Path) -> Result<KitReport> {
         Some(_) => obs.column("obs", "n_counts")?.numbers(),
         None => None,
     };
-    let single_precision = dtype.as_deref() == Some("f32");
+    let single_precision = dtype.as_deref() == Some("float32");
     let totals = totals.as_ref().map(|values| CellTotals { values, single_precision });
     run_kit(kit, &KitCells { counts: &counts, var: &var, obs: &obs, totals })
 }
