@@ -37,7 +37,9 @@ pub(crate) fn plain(values: Values) -> Column {
         Values::Float(v) => Column::Float(v),
         Values::Bool(v) => Column::Bool(v.into_iter().map(Some).collect()),
         Values::Text(v) => Column::Text(v.into_iter().map(Some).collect()),
-        Values::References(v) => Column::Text(v.into_iter().map(|a| Some(format!("object at {a}"))).collect()),
+        Values::References(v) => {
+            Column::Text(v.into_iter().map(|a| Some(format!("object at {a}"))).collect())
+        }
     }
 }
 
@@ -67,7 +69,9 @@ fn from_group(group: &Group) -> Result<Column> {
     }
     Err(Error::unsupported("column encoding that is not read")
         .at_key(group.key())
-        .expected("array, string-array, categorical, nullable-integer, nullable-boolean or nullable-string-array")
+        .expected(
+            "array, string-array, categorical, nullable-integer, nullable-boolean or nullable-string-array",
+        )
         .found(if encoding.is_empty() { "a group without an encoding".into() } else { encoding })
         .remedy("convert the column to numbers, text or a category before writing the file"))
 }
@@ -99,7 +103,12 @@ pub(crate) fn names(values: Values) -> Vec<String> {
 }
 
 /// Checks codes against categories; -1 is missing.
-pub(crate) fn categorical(key: &str, codes: Vec<i64>, categories: Vec<String>, ordered: bool) -> Result<Column> {
+pub(crate) fn categorical(
+    key: &str,
+    codes: Vec<i64>,
+    categories: Vec<String>,
+    ordered: bool,
+) -> Result<Column> {
     let n = categories.len() as i64;
     let codes = codes
         .into_iter()

@@ -38,7 +38,7 @@ impl fmt::Display for Format {
 
 #[derive(Debug)]
 pub(crate) enum Body {
-    AnnData(AnnData),
+    AnnData(Box<AnnData>),
     TenxH5(TenxH5),
     Folder(Folder),
 }
@@ -124,7 +124,11 @@ impl Dataset {
         let near = closest(&slot.to_string(), names.iter().map(String::as_str)).map(str::to_string);
         Err(Error::usage("no such matrix")
             .in_file(&self.path)
-            .expected(if names.is_empty() { "(the file holds none)".into() } else { format!("one of: {}", names.join(", ")) })
+            .expected(if names.is_empty() {
+                "(the file holds none)".into()
+            } else {
+                format!("one of: {}", names.join(", "))
+            })
             .found(slot.to_string())
             .remedy(near.map_or("name a matrix of this file".into(), |n| format!("did you mean {n}?"))))
     }
@@ -176,12 +180,11 @@ impl Dataset {
     pub fn obs_column(&self, name: &str) -> Result<Column> {
         match &self.body {
             Body::AnnData(a) => self.here(a.obs().column(name)),
-            Body::TenxH5(_) | Body::Folder(_) => self.here(
-                Table::default()
-                    .column("obs", name)
-                    .cloned()
-                    .map_err(|e| e.remedy("10x files hold barcodes only: write an .h5ad with the columns you need")),
-            ),
+            Body::TenxH5(_) | Body::Folder(_) => {
+                self.here(Table::default().column("obs", name).cloned().map_err(|e| {
+                    e.remedy("10x files hold barcodes only: write an .h5ad with the columns you need")
+                }))
+            }
         }
     }
 
@@ -262,7 +265,11 @@ impl Dataset {
                     .at_key(format!("{place}[\"{name}\"]"))
                     .expected(format!("one of: {list}"))
                     .found(format!("\"{name}\""))
-                    .remedy(near.map_or(format!("name an array of {place}"), |n| format!("did you mean \"{n}\"?"))))
+                    .remedy(
+                        near.map_or(format!("name an array of {place}"), |n| {
+                            format!("did you mean \"{n}\"?")
+                        }),
+                    ))
             }
         }
     }

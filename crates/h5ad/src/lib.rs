@@ -20,9 +20,11 @@ mod slot;
 mod sparse;
 mod tenx;
 mod uns;
+mod write;
 
 pub use dataset::{Dataset, Format};
 pub use matrix::{MatrixReader, Storage};
 pub use open::open;
 pub use slot::Slot;
 pub use uns::UNS_LIST_LIMIT;
+pub use write::Writer;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use microtome_core::{Counts, Error, Result};
 
@@ -36,7 +37,7 @@ enum Inner {
     Csr(Compressed, Option<GeneMap>),
     Csc(ByColumn),
     Dense(Array),
-    Memory(Counts),
+    Memory(Arc<Counts>),
 }
 
 /// Reads rows of one matrix; can be shared between threads.
@@ -91,7 +92,13 @@ impl MatrixReader {
     }
 
     /// A 10x group: genes x cells by column, which is cells x genes by row.
-    pub(crate) fn tenx(path: &Path, group: &Group, n_cells: usize, n_stored: usize, genes: GeneMap) -> Result<Self> {
+    pub(crate) fn tenx(
+        path: &Path,
+        group: &Group,
+        n_cells: usize,
+        n_stored: usize,
+        genes: GeneMap,
+    ) -> Result<Self> {
         let stored = Compressed::open(group, n_cells, n_stored)?;
         let n_genes = genes.n_kept;
         let map = (n_genes != n_stored).then_some(genes);
@@ -99,7 +106,7 @@ impl MatrixReader {
     }
 
     /// A matrix that is in memory already.
-    pub(crate) fn memory(path: &Path, key: &str, counts: Counts) -> Self {
+    pub(crate) fn memory(path: &Path, key: &str, counts: Arc<Counts>) -> Self {
         let shape = (counts.n_cells(), counts.n_genes());
         Self::new(path, key.to_string(), shape, Inner::Memory(counts))
     }
@@ -146,7 +153,11 @@ impl MatrixReader {
     pub fn rounding_note(&self) -> Option<String> {
         let n = self.n_rounded();
         (n > 0).then(|| {
-            format!("{n} values of {} ({}) read so far were rounded to the nearest 32-bit float", self.key, self.dtype())
+            format!(
+                "{n} values of {} ({}) read so far were rounded to the nearest 32-bit float",
+                self.key,
+                self.dtype()
+            )
         })
     }
 
@@ -250,7 +261,9 @@ impl MatrixReader {
 
     fn out_of_range(&self, found: String) -> Error {
         self.place(
-            Error::usage("no such cell").expected(format!("cells 0 to {}", self.n_cells.saturating_sub(1))).found(found),
+            Error::usage("no such cell")
+                .expected(format!("cells 0 to {}", self.n_cells.saturating_sub(1)))
+                .found(found),
         )
     }
 }

@@ -34,15 +34,20 @@ fn open_any(path: &Path) -> Result<Dataset> {
         return Ok(Dataset::new(path, Format::TenxMtx, Body::Folder(folder), notes));
     }
     let mut first = [0; 16];
-    let n = std::fs::File::open(path)
-        .and_then(|mut f| f.read(&mut first))
-        .map_err(|e| Error::unreadable("cannot read the file").caused_by(e).remedy("check its permissions"))?;
+    let n = std::fs::File::open(path).and_then(|mut f| f.read(&mut first)).map_err(|e| {
+        Error::unreadable("cannot read the file").caused_by(e).remedy("check its permissions")
+    })?;
     if !hdf5::is_hdf5(&first[..n]) {
         return Err(not_hdf5(path, &first[..n]));
     }
     let root = File::open(path)?.root()?;
     if root.has("obs") && root.has("var") {
-        return Ok(Dataset::new(path, Format::AnnData, Body::AnnData(AnnData::open(root)?), vec![]));
+        return Ok(Dataset::new(
+            path,
+            Format::AnnData,
+            Body::AnnData(Box::new(AnnData::open(root)?)),
+            vec![],
+        ));
     }
     if let Some((tenx, format, notes)) = TenxH5::open(&root)? {
         return Ok(Dataset::new(path, format, Body::TenxH5(tenx), notes));

@@ -18,7 +18,8 @@ pub(crate) struct Compressed {
 impl Compressed {
     /// Opens `data`, `indices` and `indptr` of a group. `major` and `minor` are the lengths of the two axes.
     pub(crate) fn open(group: &Group, major: usize, minor: usize) -> Result<Self> {
-        let (data, indices, pointers) = (group.array("data")?, group.array("indices")?, group.array("indptr")?);
+        let (data, indices, pointers) =
+            (group.array("data")?, group.array("indices")?, group.array("indptr")?);
         let bad = |what: &str, expected: String, found: String| {
             Err(Error::unreadable(what.to_string())
                 .at_key(pointers.key())
@@ -159,7 +160,9 @@ pub(crate) fn describe(group: &Group) -> Result<(bool, [usize; 2])> {
         _ => None,
     });
     let shape = shape.ok_or_else(|| {
-        Error::unreadable("sparse matrix without a shape").at_key(group.key()).expected("an attribute of two integers")
+        Error::unreadable("sparse matrix without a shape")
+            .at_key(group.key())
+            .expected("an attribute of two integers")
     })?;
     Ok((by_row, shape))
 }

@@ -56,12 +56,16 @@ fn read_array(array: &Array) -> Result<Value> {
         return Ok(json!({ "omitted": "array", "dtype": array.kind().name(), "shape": array.shape() }));
     }
     if let Kind::Compound { fields, .. } = array.kind() {
-        let columns: Result<Map<String, Value>> =
-            fields.iter().map(|(name, _, _)| Ok((name.clone(), Value::Array(elements(array.field(name)?))))).collect();
+        let columns: Result<Map<String, Value>> = fields
+            .iter()
+            .map(|(name, _, _)| Ok((name.clone(), Value::Array(elements(array.field(name)?)))))
+            .collect();
         return columns.map(Value::Object);
     }
     if matches!(array.kind(), Kind::Other { .. }) {
-        return Ok(json!({ "omitted": "element type", "dtype": array.kind().name(), "shape": array.shape() }));
+        return Ok(
+            json!({ "omitted": "element type", "dtype": array.kind().name(), "shape": array.shape() }),
+        );
     }
     let mut elements = elements(array.values()?);
     if array.shape().is_empty() {

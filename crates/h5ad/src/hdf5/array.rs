@@ -60,7 +60,8 @@ impl Array {
             find(id).ok_or_else(|| Error::unreadable(format!("dataset without a {what}")).at_key(key.clone()))
         };
         let broken = |e: &rust_hdf5::format::FormatError| damaged(&key, e);
-        let space = DataspaceMessage::decode(need(MSG_DATASPACE, "shape")?, &file.ctx).map_err(|e| broken(&e))?.0;
+        let space =
+            DataspaceMessage::decode(need(MSG_DATASPACE, "shape")?, &file.ctx).map_err(|e| broken(&e))?.0;
         let datatype =
             DatatypeMessage::decode(need(MSG_DATATYPE, "type")?, &file.ctx).map_err(|e| broken(&e))?.0;
         let layout =
@@ -87,16 +88,23 @@ impl Array {
         if bytes.is_none_or(|b| b > file.plausible_bytes()) {
             return Err(Error::unreadable("dataset larger than its file can hold")
                 .at_key(key)
-                .expected(format!("at most {} bytes in a file of {}", file.plausible_bytes(), file.source.len()))
+                .expected(format!(
+                    "at most {} bytes in a file of {}",
+                    file.plausible_bytes(),
+                    file.source.len()
+                ))
                 .found(format!("shape {shape:?} of {}", kind.name()))
                 .remedy("the file is corrupt: copy or write it again"));
         }
         let grid = match &layout {
-            DataLayoutMessage::ChunkedV3 { chunk_dims, .. } | DataLayoutMessage::ChunkedV4 { chunk_dims, .. } => {
+            DataLayoutMessage::ChunkedV3 { chunk_dims, .. }
+            | DataLayoutMessage::ChunkedV4 { chunk_dims, .. } => {
                 let chunk = &chunk_dims[..chunk_dims.len().saturating_sub(1)];
                 let grid = Grid::new(&shape, chunk, kind.size());
                 Some(Arc::new(grid.ok_or_else(|| {
-                    Error::unreadable("impossible chunk shape").at_key(key.clone()).found(format!("{chunk:?}"))
+                    Error::unreadable("impossible chunk shape")
+                        .at_key(key.clone())
+                        .found(format!("{chunk:?}"))
                 })?))
             }
             DataLayoutMessage::Virtual { .. } => {
@@ -182,7 +190,9 @@ impl Array {
     pub(crate) fn texts(&self) -> Result<Vec<String>> {
         match self.values()? {
             Values::Text(v) => Ok(v),
-            _ => Err(Error::unreadable("not text").at_key(&self.key).expected("text").found(self.kind.name())),
+            _ => {
+                Err(Error::unreadable("not text").at_key(&self.key).expected("text").found(self.kind.name()))
+            }
         }
     }
 
@@ -219,7 +229,9 @@ impl Array {
                 .get(rows.start * row..rows.end * row)
                 .map(<[u8]>::to_vec)
                 .ok_or_else(|| Error::unreadable("the dataset is shorter than its shape")),
-            (DataLayoutMessage::Contiguous { address, .. }, _) if *address == UNDEF_ADDR => Ok(self.blank(len)),
+            (DataLayoutMessage::Contiguous { address, .. }, _) if *address == UNDEF_ADDR => {
+                Ok(self.blank(len))
+            }
             (DataLayoutMessage::Contiguous { address, .. }, _) => {
                 let offset = address
                     .checked_add((rows.start * row) as u64)
@@ -333,7 +345,8 @@ impl Array {
         }
         let size = usize::try_from(chunk.size).map_err(|_| Error::unreadable("chunk too long"))?;
         let stored = self.file.source.read(chunk.address, size)?;
-        reverse_filters_masked_into(&self.filters, &stored, chunk.mask, out).map_err(|e| damaged(&self.key, &e))?;
+        reverse_filters_masked_into(&self.filters, &stored, chunk.mask, out)
+            .map_err(|e| damaged(&self.key, &e))?;
         Ok(())
     }
 
@@ -356,7 +369,9 @@ impl Array {
             Some(f) => Err(Error::unsupported("compression filter that is not read")
                 .expected("gzip, lzf, zstd, blosc, shuffle or fletcher32")
                 .found(filter_name(f.id))
-                .remedy("write it again with gzip: anndata.read_h5ad(FILE).write_h5ad(OUT, compression=\"gzip\")")),
+                .remedy(
+                    "write it again with gzip: anndata.read_h5ad(FILE).write_h5ad(OUT, compression=\"gzip\")",
+                )),
         }
     }
 }

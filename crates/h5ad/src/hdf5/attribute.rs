@@ -48,7 +48,8 @@ pub(super) fn read(file: &File, key: &str, messages: &[Message], name: &str) -> 
                 return decode(file, &at(), &entry).map(Some);
             }
         } else if m.id == MSG_ATTR_INFO {
-            let (info, _) = AttributeInfoMessage::decode(&m.data, &file.ctx).map_err(|e| damaged(&at(), &e))?;
+            let (info, _) =
+                AttributeInfoMessage::decode(&m.data, &file.ctx).map_err(|e| damaged(&at(), &e))?;
             let dense = read_dense_attributes(&info, &file.ctx, &mut Blocks(&file.source));
             for entry in dense.map_err(|e| damaged(&at(), &e))? {
                 if entry.name() == name {

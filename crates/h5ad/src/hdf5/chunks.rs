@@ -28,30 +28,33 @@ pub(super) fn read(file: &File, key: &str, layout: &DataLayoutMessage, grid: &Gr
     let mut chunks = match layout {
         DataLayoutMessage::ChunkedV3 { b_tree_address, .. } => old_tree(file, key, *b_tree_address, grid)?,
         DataLayoutMessage::ChunkedV4 { index_address, .. } if *index_address == UNDEF_ADDR => vec![],
-        DataLayoutMessage::ChunkedV4 { index_type, index_address, single_chunk_filter, .. } => match index_type {
-            ChunkIndexType::SingleChunk => {
-                let (size, mask) =
-                    single_chunk_filter.as_ref().map_or((grid.chunk_bytes, 0), |f| (f.nbytes, f.filter_mask));
-                vec![Chunk { at: 0, address: *index_address, size, mask }]
-            }
-            ChunkIndexType::Implicit => {
-                file.source.check(*index_address, grid.n_chunks().saturating_mul(grid.chunk_bytes))?;
-                (0..grid.n_chunks())
-                    .map(|at| Chunk {
-                        at,
-                        address: index_address + at * grid.chunk_bytes,
-                        size: grid.chunk_bytes,
-                        mask: 0,
-                    })
-                    .collect()
-            }
-            other => {
-                return Err(Error::unsupported("chunk index of the newest HDF5 file format")
+        DataLayoutMessage::ChunkedV4 { index_type, index_address, single_chunk_filter, .. } => {
+            match index_type {
+                ChunkIndexType::SingleChunk => {
+                    let (size, mask) = single_chunk_filter
+                        .as_ref()
+                        .map_or((grid.chunk_bytes, 0), |f| (f.nbytes, f.filter_mask));
+                    vec![Chunk { at: 0, address: *index_address, size, mask }]
+                }
+                ChunkIndexType::Implicit => {
+                    file.source.check(*index_address, grid.n_chunks().saturating_mul(grid.chunk_bytes))?;
+                    (0..grid.n_chunks())
+                        .map(|at| Chunk {
+                            at,
+                            address: index_address + at * grid.chunk_bytes,
+                            size: grid.chunk_bytes,
+                            mask: 0,
+                        })
+                        .collect()
+                }
+                other => {
+                    return Err(Error::unsupported("chunk index of the newest HDF5 file format")
                     .at_key(key)
                     .found(format!("{other:?}"))
                     .remedy("rewrite the file with anndata (adata.write_h5ad) or with h5repack --low=0 --high=1"));
+                }
             }
-        },
+        }
         _ => return Err(Error::unreadable("not a chunked dataset").at_key(key)),
     };
     chunks.sort_unstable_by_key(|c| c.at);

@@ -115,8 +115,7 @@ mod tests {
         for at in 0..grid.n_chunks() {
             let o = grid.origin(at);
             assert_eq!(grid.position(&o), Some(at));
-            let chunk: Vec<u8> =
-                (0..6).map(|i| ((o[0] + i / 3) * 4 + (o[1] + i % 3)) as u8).collect();
+            let chunk: Vec<u8> = (0..6).map(|i| ((o[0] + i / 3) * 4 + (o[1] + i % 3)) as u8).collect();
             grid.copy(at, &chunk, &(1..4), &mut out);
         }
         assert_eq!(out, (4..16).collect::<Vec<u8>>());

@@ -39,11 +39,6 @@ pub(super) fn node_at(file: &Arc<File>, key: String, address: u64) -> Result<Nod
 }
 
 impl Group {
-    /// The file it belongs to.
-    pub(crate) fn file(&self) -> &Arc<File> {
-        &self.file
-    }
-
     /// Path from the root, without a leading slash.
     pub(crate) fn key(&self) -> &str {
         &self.key
@@ -103,7 +98,9 @@ impl Group {
                     .at_key(key)
                     .expected(format!("one of: {}", have.join(", ")))
                     .found(format!("\"{first}\""))
-                    .remedy(near.map_or("check how the file was written".into(), |n| format!("did you mean \"{n}\"?"))));
+                    .remedy(near.map_or("check how the file was written".into(), |n| {
+                        format!("did you mean \"{n}\"?")
+                    })));
             }
         };
         match node {
@@ -117,7 +114,9 @@ impl Group {
     pub(crate) fn group(&self, name: &str) -> Result<Self> {
         match self.node(name)? {
             Node::Group(group) => Ok(group),
-            Node::Array(_) => Err(Error::unreadable("a dataset where a group should be").at_key(self.child_key(name))),
+            Node::Array(_) => {
+                Err(Error::unreadable("a dataset where a group should be").at_key(self.child_key(name)))
+            }
         }
     }
 
@@ -125,7 +124,9 @@ impl Group {
     pub(crate) fn array(&self, name: &str) -> Result<Array> {
         match self.node(name)? {
             Node::Array(array) => Ok(array),
-            Node::Group(_) => Err(Error::unreadable("a group where a dataset should be").at_key(self.child_key(name))),
+            Node::Group(_) => {
+                Err(Error::unreadable("a group where a dataset should be").at_key(self.child_key(name)))
+            }
         }
     }
 }

@@ -40,7 +40,8 @@ pub(super) fn read(file: &File, key: &str, messages: &[Message]) -> Result<Vec<(
             MSG_LINK_INFO => {
                 let (info, _) = LinkInfoMessage::decode(&m.data, &file.ctx).map_err(|e| damaged(key, &e))?;
                 links.extend(
-                    read_dense_links(&info, &file.ctx, &mut Blocks(&file.source)).map_err(|e| damaged(key, &e))?,
+                    read_dense_links(&info, &file.ctx, &mut Blocks(&file.source))
+                        .map_err(|e| damaged(key, &e))?,
                 );
             }
             _ => {}
@@ -54,7 +55,9 @@ pub(super) fn read(file: &File, key: &str, messages: &[Message]) -> Result<Vec<(
                 LinkTarget::Hard { address } => Link::Object(address),
                 LinkTarget::Soft { target } => Link::Path(target),
                 LinkTarget::External { file, path } => Link::Elsewhere(format!("{path} in {file}")),
-                LinkTarget::UserDefined { link_type, .. } => Link::Elsewhere(format!("link type {link_type}")),
+                LinkTarget::UserDefined { link_type, .. } => {
+                    Link::Elsewhere(format!("link type {link_type}"))
+                }
             };
             (l.name, link)
         })

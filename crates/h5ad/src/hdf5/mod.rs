@@ -71,7 +71,13 @@ impl File {
             _ => {
                 let s = SuperblockV2V3::decode(&first).map_err(|e| damaged("superblock", &e))?;
                 let root = s.root_group_object_header_address;
-                ((s.sizeof_offsets, s.sizeof_lengths), s.base_address, s.end_of_file_address, root, (4, 16, 32))
+                (
+                    (s.sizeof_offsets, s.sizeof_lengths),
+                    s.base_address,
+                    s.end_of_file_address,
+                    root,
+                    (4, 16, 32),
+                )
             }
         };
         if sizes != (8, 8) || base != 0 {

@@ -17,7 +17,9 @@ impl Source {
     /// Opens for reading.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let fail = |e: std::io::Error| {
-            Error::unreadable("cannot open the file").caused_by(e).remedy("check the path and its permissions")
+            Error::unreadable("cannot open the file")
+                .caused_by(e)
+                .remedy("check the path and its permissions")
         };
         let file = fs::File::open(path).map_err(fail)?;
         let len = file.metadata().map_err(fail)?.len();

@@ -43,9 +43,9 @@ pub(super) fn decode(heap: &mut Heap<'_>, key: &str, kind: &Kind, bytes: &[u8]) 
         Kind::Float { size: 4, big } => Values::Float(
             bytes.as_chunks().0.iter().map(|b| f64::from(f32::from_bits(order32(*b, big)))).collect(),
         ),
-        Kind::Float { big, .. } => Values::Float(
-            bytes.as_chunks().0.iter().map(|b| f64::from(half(order16(*b, big)))).collect(),
-        ),
+        Kind::Float { big, .. } => {
+            Values::Float(bytes.as_chunks().0.iter().map(|b| f64::from(half(order16(*b, big)))).collect())
+        }
         Kind::Bool => Values::Bool(bytes.iter().map(|&b| b != 0).collect()),
         Kind::FixedText { padding, .. } => {
             let texts = bytes.chunks_exact(size).map(|b| utf8(key, trim(b, padding)));
@@ -58,7 +58,9 @@ pub(super) fn decode(heap: &mut Heap<'_>, key: &str, kind: &Kind, bytes: &[u8]) 
             }
             Values::Text(texts)
         }
-        Kind::Reference => Values::References(bytes.as_chunks().0.iter().map(|b| u64::from_le_bytes(*b)).collect()),
+        Kind::Reference => {
+            Values::References(bytes.as_chunks().0.iter().map(|b| u64::from_le_bytes(*b)).collect())
+        }
         Kind::Compound { .. } | Kind::Other { .. } => {
             return Err(Error::unsupported("element type that is not read").at_key(key).found(kind.name()));
         }
@@ -111,7 +113,10 @@ fn half(bits: u16) -> f32 {
 /// Integers of any width as `i64`.
 fn integers(key: &str, kind: &Kind, bytes: &[u8]) -> Result<Vec<i64>> {
     let Kind::Int { size, signed, big } = *kind else {
-        return Err(Error::unreadable("not integers").at_key(key).expected("an integer type").found(kind.name()));
+        return Err(Error::unreadable("not integers")
+            .at_key(key)
+            .expected("an integer type")
+            .found(kind.name()));
     };
     Ok(match (size, signed) {
         (1, true) => bytes.iter().map(|&b| i64::from(b as i8)).collect(),

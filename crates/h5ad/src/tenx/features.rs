@@ -22,7 +22,9 @@ impl Features {
     /// The table of genes, which features they are, and a note about those left out.
     pub(super) fn genes(self, key: &str) -> Result<(Table, GeneMap, Vec<String>)> {
         let n = self.ids.len();
-        for (what, column) in [("names", &self.names), ("feature types", &self.types), ("genomes", &self.genomes)] {
+        for (what, column) in
+            [("names", &self.names), ("feature types", &self.types), ("genomes", &self.genomes)]
+        {
             if !column.is_empty() && column.len() != n {
                 return Err(Error::unreadable(format!("{what} and ids of features disagree in number"))
                     .at_key(key)

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
 use microtome_core::{Counts, Error, Result, Table};
@@ -14,7 +15,7 @@ use crate::matrix::MatrixReader;
 /// A 10x folder, read into memory at opening: Matrix Market text has no order that would allow reading by row.
 #[derive(Debug)]
 pub(crate) struct Folder {
-    counts: Counts,
+    counts: Arc<Counts>,
     barcodes: Vec<String>,
     var: Table,
 }
@@ -39,7 +40,7 @@ impl Folder {
         let size = fs::metadata(&matrix).map(|m| m.len()).unwrap_or(0);
         let counts = mtx::read(&mut text(&matrix)?, size, (n_features, barcodes.len()), &genes)
             .map_err(|e| e.in_file(&matrix))?;
-        Ok((Self { counts, barcodes, var }, notes))
+        Ok((Self { counts: Arc::new(counts), barcodes, var }, notes))
     }
 
     pub(crate) fn n_cells(&self) -> usize {
@@ -65,7 +66,8 @@ impl Folder {
 
 fn files(path: &Path) -> Result<Vec<String>> {
     let list = fs::read_dir(path).map_err(|e| Error::unreadable("cannot list the folder").caused_by(e))?;
-    let mut names: Vec<String> = list.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<String> =
+        list.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     Ok(names)
 }
@@ -79,7 +81,11 @@ fn one(folder: &Path, names: &[String], endings: &[&str]) -> Result<PathBuf> {
         (None, [name]) => Ok(folder.join(name)),
         (None, []) => Err(Error::unreadable("not a 10x folder")
             .expected(format!("a file {}", endings.join(" or ")))
-            .found(if names.is_empty() { "an empty folder".into() } else { names[..names.len().min(20)].join(", ") })
+            .found(if names.is_empty() {
+                "an empty folder".into()
+            } else {
+                names[..names.len().min(20)].join(", ")
+            })
             .remedy("name an .h5ad file, a 10x .h5 file, or the folder that holds matrix.mtx(.gz)")),
         (None, several) => Err(Error::unreadable("several 10x matrices in one folder")
             .expected(format!("one file {}", endings.join(" or ")))
@@ -96,18 +102,23 @@ fn text(path: &Path) -> Result<Box<dyn BufRead>> {
         .map_err(|e| Error::unreadable("cannot open the file").in_file(path).caused_by(e))?;
     let mut reader = BufReader::with_capacity(1 << 16, file);
     let gzip = reader.fill_buf().map(|b| b.starts_with(&[0x1f, 0x8b])).unwrap_or(false);
-    Ok(if gzip { Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(reader))) } else { Box::new(reader) })
+    Ok(if gzip {
+        Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(reader)))
+    } else {
+        Box::new(reader)
+    })
 }
 
 /// Reads one line without its end; `false` at the end of the file.
 pub(super) fn next_line(reader: &mut dyn BufRead, line: &mut Vec<u8>) -> Result<bool> {
     line.clear();
-    let n = reader
-        .take(MAX_LINE)
-        .read_until(b'\n', line)
-        .map_err(|e| Error::unreadable("cannot read the file").caused_by(e).remedy("copy or download it again"))?;
+    let n = reader.take(MAX_LINE).read_until(b'\n', line).map_err(|e| {
+        Error::unreadable("cannot read the file").caused_by(e).remedy("copy or download it again")
+    })?;
     if n as u64 == MAX_LINE {
-        return Err(Error::unreadable("a line of more than a megabyte").expected("a text file of 10x Genomics"));
+        return Err(
+            Error::unreadable("a line of more than a megabyte").expected("a text file of 10x Genomics")
+        );
     }
     while line.last().is_some_and(|b| matches!(b, b'\n' | b'\r')) {
         line.pop();

@@ -135,7 +135,8 @@ mod tests {
 
     #[test]
     fn reads_cells_as_rows_in_any_order() {
-        let text = "%%MatrixMarket matrix coordinate integer general\n%metadata\n2 3 3\n2 3 7\n1 1 5\n2 1 6\n";
+        let text =
+            "%%MatrixMarket matrix coordinate integer general\n%metadata\n2 3 3\n2 3 7\n1 1 5\n2 1 6\n";
         let counts = parse(text, (2, 3)).unwrap();
         assert_eq!(counts, Counts::new(2, vec![0, 2, 2, 3], vec![0, 1, 1], vec![5.0, 6.0, 7.0]).unwrap());
     }
