@@ -1,5 +1,7 @@
 //! What every task does once it has predictions: score, resample, choose, compare, record.
 
+#[cfg(test)]
+mod calibration;
 mod headline;
 mod records;
 mod slots;
