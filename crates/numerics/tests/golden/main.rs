@@ -1,5 +1,7 @@
 //! Against scanpy, umap-learn, scikit-learn and scipy; see golden/numerics/make.py.
 
+#![allow(clippy::unwrap_used)]
+
 mod expression;
 mod neighbours;
 mod statistics;

@@ -4,7 +4,8 @@ use microtome_numerics::graph::{Graph, distance_graph, shortest_paths};
 use microtome_numerics::resample::Rng;
 use microtome_numerics::umap::{UmapOptions, layout};
 use microtome_numerics::{
-    Knn, Metric, components, diffusion_map, dpt, exact_knn, gaussian_weights, pseudotime, umap_weights,
+    Knn, Metric, components, diffusion_map, dpt, exact_knn, gaussian_weights, pseudotime, spearman,
+    umap_weights,
 };
 
 fn knn() -> Knn {
@@ -71,7 +72,7 @@ fn islands_match_scanpy_and_are_at_infinity() {
 }
 
 #[test]
-fn large_graphs_agree_with_small_ones() {
+fn large_graphs_converge_from_any_start() {
     // A long strip: many cells, slowly falling eigenvalues, so the iteration has to work.
     let mut rng = Rng::new(5);
     let n = 3000;
@@ -81,10 +82,8 @@ fn large_graphs_agree_with_small_ones() {
     let map = diffusion_map(&graph, 15, 1).unwrap();
     let again = diffusion_map(&graph, 15, 99).unwrap();
     assert!(distance(&wide(&map.values), &wide(&again.values)) < 1e-6);
-    eprintln!("{:?}\n{:?}\n{:?}", map.values, again.values, map.components.sizes);
-    // f32 eigenvalues next to 1 decide the scale: the start vector may show, but not much.
     let (t, u) = (pseudotime(&map, 0, 10).unwrap(), pseudotime(&again, 0, 10).unwrap());
-    assert!(distance(&t, &u) < 1e-4, "{}", distance(&t, &u));
+    assert!(distance(&t, &u) < 1e-6, "{}", distance(&t, &u));
     // Eigenvectors hold A v = lambda v in the definition's own terms.
     let degrees = graph.degrees();
     let kernel = |i: usize, j: usize, w: f64| w / (degrees[i] * degrees[j]);
@@ -112,9 +111,10 @@ fn large_graphs_agree_with_small_ones() {
             .sum();
         assert!(residual.sqrt() < 1e-6, "{c} {residual}");
     }
-    let order =
-        microtome_numerics::spearman(&t, &(0..n).map(|i| i as f64).collect::<Vec<_>>()).unwrap().unwrap();
-    assert!(order > 0.99, "{order}");
+    // The first non-trivial eigenvector orders the strip.
+    let first: Vec<f64> = (0..n).map(|i| f64::from(map.vectors.row(i)[1])).collect();
+    let place: Vec<f64> = (0..n).map(|i| i as f64).collect();
+    assert!(spearman(&first, &place).unwrap().unwrap().abs() > 0.99);
 }
 
 #[test]
