@@ -9,7 +9,7 @@ use crate::hash;
 use crate::open::OpenModel;
 
 /// Version of this program.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Hash over everything that decides the representations of these cells.
 pub(crate) fn representation_hash(

@@ -42,6 +42,7 @@ pub struct Variant {
 }
 
 /// A model family: a visible static per file in `families/`.
+#[derive(Serialize)]
 pub struct Family {
     /// `[a-z0-9_]+`.
     pub id: &'static str,
@@ -68,12 +69,16 @@ pub struct Family {
     /// How far the implementation is verified against the authors' own code.
     pub verified: &'static str,
     /// Looks at a folder or file, never loads. True when it is of this family.
+    #[serde(skip)]
     pub detect: fn(&Path) -> bool,
     /// Opens a checkpoint.
+    #[serde(skip)]
     pub open: fn(&Path) -> Result<Box<dyn Model>>,
     /// Writes an untrained model of a preset over the vocabulary files of `like` into the folder `out`.
+    #[serde(skip)]
     pub init: fn(preset: &str, like: &Path, seed: u64, out: &Path) -> Result<()>,
     /// Writes an untrained twin (same shape, same vocabulary) of the checkpoint `of` into the folder `out`.
+    #[serde(skip)]
     pub init_twin: fn(of: &Path, seed: u64, out: &Path) -> Result<()>,
 }
 

@@ -4,19 +4,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// Runs the program quietly.
-pub fn microtome(args: &[&str]) -> Output {
+pub(crate) fn microtome(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_microtome")).args(args).output().expect("the program starts")
 }
 
 /// Runs it and expects success; the error text is shown otherwise.
-pub fn succeeds(args: &[&str]) -> String {
+pub(crate) fn succeeds(args: &[&str]) -> String {
     let out = microtome(args);
     assert!(out.status.success(), "{args:?} failed: {}", String::from_utf8_lossy(&out.stderr));
     String::from_utf8(out.stdout).expect("output is text")
 }
 
 /// Runs it, expects this exit code, and returns what it said on stderr.
-pub fn fails(args: &[&str], code: i32) -> String {
+pub(crate) fn fails(args: &[&str], code: i32) -> String {
     let out = microtome(args);
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
     assert_eq!(out.status.code(), Some(code), "{args:?} said: {said}");
@@ -24,13 +24,13 @@ pub fn fails(args: &[&str], code: i32) -> String {
 }
 
 /// A folder with `cells.h5ad` (simulated) and `model` (a small untrained Geneformer over its genes).
-pub struct Bench {
-    pub dir: tempfile::TempDir,
+pub(crate) struct Bench {
+    pub(crate) dir: tempfile::TempDir,
 }
 
 impl Bench {
     /// Makes both through the program itself.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let demo = dir.path().join("demo");
         succeeds(&["demo", "--cells", "120", "--out", text(&demo), "--quiet"]);
@@ -39,11 +39,11 @@ impl Bench {
         Self { dir }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 }
 
-pub fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("path is text")
 }
