@@ -67,13 +67,15 @@ pub(crate) fn svg(panel: &Panel, id: &str, narrow: bool) -> String {
 }
 
 fn levels(panel: &Panel, f: &Frame, out: &mut String) {
+    // Many bands on top of each other must not become a solid bar.
+    let faint = (0.36 / panel.levels.len().max(1) as f64).clamp(0.005, 0.08);
     for (at, level) in panel.levels.iter().enumerate() {
         let (class, dash) = level_look(panel, at);
         if let Some((low, high)) = level.interval {
             let (top, bottom) = (f.y(high), f.y(low));
             let _ = write!(
                 out,
-                "<path class=\"level-band {class}\" d=\"M{:.1} {top:.1}H{:.1}V{bottom:.1}H{:.1}z\"/>",
+                "<path class=\"level-band {class}\" fill-opacity=\"{faint:.3}\" d=\"M{:.1} {top:.1}H{:.1}V{bottom:.1}H{:.1}z\"/>",
                 f.left, f.right, f.left
             );
         }
