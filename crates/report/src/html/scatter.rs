@@ -37,7 +37,7 @@ fn figure(s: &Scatter, id: usize, out: &mut String) {
     let place = placement(s, &drawn);
     let _ = write!(
         out,
-        "<figure class=\"scatter\" data-figure><h3>{0}</h3><svg class=\"cells\" viewBox=\"0 0 {SIDE:.0} {SIDE:.0}\" role=\"img\" aria-labelledby=\"s{id}t s{id}d\"><title id=\"s{id}t\">{0}</title>",
+        "<figure class=\"scatter\"><h3>{0}</h3><svg class=\"cells\" viewBox=\"0 0 {SIDE:.0} {SIDE:.0}\" role=\"img\" aria-labelledby=\"s{id}t s{id}d\"><title id=\"s{id}t\">{0}</title>",
         esc(&s.title)
     );
     let lost = s.x.len().max(s.y.len()) - cells.len();
