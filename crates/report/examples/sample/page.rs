@@ -82,10 +82,17 @@ pub(crate) fn sample() -> Page {
     let mut records = vec![];
     for (metric, shift) in [("spearman_pseudotime", 0.0), ("knn_time_purity", 0.14)] {
         records.extend(depths("scGPT-human", Role::Model, metric, 12, 0.62, 0.43 + shift, 0.14));
-        records.extend(depths("Geneformer-V1-6L", Role::Model, metric, 6, 0.8, 0.36 + shift, 0.12));
+        records.extend(depths("AIDO.Cell-3M", Role::Model, metric, 6, 0.8, 0.36 + shift, 0.12));
         records.extend(depths("scGPT untrained", Role::Control, metric, 12, 0.1, 0.3 + shift, 0.02));
+        let after = Record {
+            site: Some(Site::FinalNorm.to_string()),
+            depth: Some(1.0),
+            pooling: Some("mean".into()),
+            ..record("AIDO.Cell-3M", Role::Model, metric, 0.462 + shift, 0.04)
+        };
+        records.push(after);
         for (model, pooling, value) in
-            [("scGPT-human", "mean_of_blocks", 0.529), ("Geneformer-V1-6L", "mean_of_blocks", 0.447)]
+            [("scGPT-human", "mean_of_blocks", 0.529), ("AIDO.Cell-3M", "mean_of_blocks", 0.447)]
         {
             records.push(Record {
                 pooling: Some(pooling.into()),
@@ -105,14 +112,14 @@ pub(crate) fn sample() -> Page {
         shuffled.reason = Some("genes permuted within each cell, one draw".into());
         records.push(shuffled);
     }
-    let mut refused = record("Geneformer-V1-6L", Role::Model, "knn_time_purity", 0.0, 0.0);
+    let mut refused = record("AIDO.Cell-3M", Role::Model, "knn_time_purity", 0.0, 0.0);
     (refused.value, refused.ci_low, refused.ci_high) = (None, None, None);
     refused.site = Some("cell_embedding".into());
     refused.reason = Some("this variant publishes no cell vector".into());
     records.push(refused);
     Page {
         title: "Which depth follows blood formation?".into(),
-        command: "microtome scan hematopoiesis.h5ad --model scGPT-human --model Geneformer-V1-6L \\\n  --task trajectory --time day --unit donor --seed 7 --out results".into(),
+        command: "microtome scan hematopoiesis.h5ad --model scGPT-human --model AIDO.Cell-3M \\\n  --task trajectory --time day --unit donor --seed 7 --out results".into(),
         run_card: run_card(),
         summaries: summaries(),
         records,
@@ -153,17 +160,21 @@ fn summaries() -> Vec<Summary> {
         warnings: vec!["Two donors contribute 41% of the cells; intervals are wider than the number of cells suggests.".into()],
     };
     let second = Summary {
-        model: "Geneformer-V1-6L".into(),
+        model: "AIDO.Cell-3M".into(),
         depth_verdict: Verdict::CannotDistinguishDepths,
         model_verdict: Verdict::BaselineWins,
         sentences: vec![
-            "No depth of Geneformer-V1-6L can be told from another here, and PCA follows blood formation better.".into(),
+            "No depth of AIDO.Cell-3M can be told from another here, and PCA follows blood formation better."
+                .into(),
             "PCA is ahead by 0.044 with an interval that excludes zero.".into(),
         ],
         chosen_site: Some(Site::resid_post(4).to_string()),
         confidence_set: blocks(2..=5),
         nested_score: Some(estimate(0.477, 0.041)),
-        gain_over_final: Some(Gain { against: Site::resid_post(5).to_string(), estimate: estimate(0.006, 0.02) }),
+        gain_over_final: Some(Gain {
+            against: Site::resid_post(5).to_string(),
+            estimate: estimate(0.006, 0.02),
+        }),
         gain_over_best_baseline: Some(Gain {
             against: "PCA-50 of 2,000 variable genes".into(),
             estimate: estimate(-0.044, 0.032),
@@ -224,7 +235,7 @@ fn tables() -> Vec<TableBlock> {
             header: header(&["model", "genes in data", "genes known", "share of genes", "share of counts"]),
             rows: rows(&[
                 &["scGPT-human", "23,114", "19,872", "86.0%", "97.4%"],
-                &["Geneformer-V1-6L", "23,114", "17,655", "76.4%", "93.8%"],
+                &["AIDO.Cell-3M", "23,114", "17,655", "76.4%", "93.8%"],
             ]),
         },
         TableBlock {
@@ -240,7 +251,7 @@ fn tables() -> Vec<TableBlock> {
             rows: rows(&[
                 &["read and tokenise", "4.1 s", "4490"],
                 &["scGPT-human, 13 sites", "212.7 s", "86.6"],
-                &["Geneformer-V1-6L, 7 sites", "96.0 s", "191.8"],
+                &["AIDO.Cell-3M, 7 sites", "96.0 s", "191.8"],
                 &["evaluate", "58.3 s", ""],
             ]),
         },

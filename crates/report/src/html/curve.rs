@@ -4,10 +4,11 @@ use std::fmt::Write;
 
 use microtome_core::Role;
 
+use super::choice::{oracle, strips};
 use super::escape::{esc, shorten};
-use super::frame::{BESIDE, Frame, has_strip};
+use super::frame::{BESIDE, Frame};
 use super::labels::spread;
-use super::marks::{CONTROL_DASH, DASHES, diamond, marker};
+use super::marks::{CONTROL_DASH, DASHES, marker};
 use super::palette::{BASELINES, MODELS};
 use crate::number::{decimal, interval};
 use crate::panel::{Level, Panel, Point, Series, site_words};
@@ -67,13 +68,15 @@ pub(crate) fn svg(panel: &Panel, id: &str, narrow: bool) -> String {
 }
 
 fn levels(panel: &Panel, f: &Frame, out: &mut String) {
+    // Many bands on top of each other must not become a solid bar.
+    let faint = (0.36 / panel.levels.len().max(1) as f64).clamp(0.005, 0.08);
     for (at, level) in panel.levels.iter().enumerate() {
         let (class, dash) = level_look(panel, at);
         if let Some((low, high)) = level.interval {
             let (top, bottom) = (f.y(high), f.y(low));
             let _ = write!(
                 out,
-                "<path class=\"level-band {class}\" d=\"M{:.1} {top:.1}H{:.1}V{bottom:.1}H{:.1}z\"/>",
+                "<path class=\"level-band {class}\" fill-opacity=\"{faint:.3}\" d=\"M{:.1} {top:.1}H{:.1}V{bottom:.1}H{:.1}z\"/>",
                 f.left, f.right, f.left
             );
         }
@@ -177,72 +180,6 @@ fn point_words(series: &Series, p: &Point) -> String {
         decimal(p.value),
         range.unwrap_or_else(|| "no interval".into())
     )
-}
-
-/// Above the plot: which depth was chosen and which cannot be told from the best one.
-fn strips(panel: &Panel, f: &Frame, out: &mut String) {
-    let mut row = 0;
-    for (at, series) in panel.series.iter().enumerate() {
-        let Some(summary) = series.summary.filter(|_| has_strip(series)) else { continue };
-        let class = look(panel, at).0;
-        let y = f.strip(row);
-        row += 1;
-        let stream: Vec<&str> = series.points.iter().filter_map(|p| p.record.site.as_deref()).collect();
-        let x = |i: usize| f.x(series.points[i].depth);
-        let middle = |a: usize, b: usize| (x(a) + x(b)) / 2.0;
-        for i in 0..stream.len().min(series.points.len()) {
-            if !summary.confidence_set.iter().any(|s| s == stream[i]) {
-                continue;
-            }
-            let from = if i == 0 { x(0) - 6.0 } else { middle(i - 1, i) };
-            let to = if i + 1 == stream.len() { x(i) + 6.0 } else { middle(i, i + 1) };
-            let _ = write!(out, "<path class=\"set {class}\" d=\"M{from:.1} {:.1}H{to:.1}\"/>", y + 9.0);
-        }
-        for p in series.extra.iter().filter(|p| p.depth >= 1.0) {
-            if summary.confidence_set.iter().any(|s| Some(s.as_str()) == p.record.site.as_deref()) {
-                let x = f.x(p.depth) + BESIDE;
-                let _ = write!(out, "<path class=\"set {class}\" d=\"M{:.1} {:.1}h12\"/>", x - 6.0, y + 9.0);
-            }
-        }
-        let Some((site, p)) = summary.chosen_site.as_deref().and_then(|s| Some((s, series.at_site(s)?)))
-        else {
-            continue;
-        };
-        let beside = series.extra.iter().any(|e| std::ptr::eq(e, p)) && p.depth >= 1.0;
-        let px = f.x(p.depth) + if beside { BESIDE } else { 0.0 };
-        let _ = write!(
-            out,
-            "<path class=\"chosen {class}\" d=\"M{px:.1} {:.1}V{:.1}\"/><path class=\"chosen-tip {class}\" d=\"M{:.1} {:.1}h10l-5 7z\"/>",
-            y + 14.0,
-            f.y(p.value),
-            px - 5.0,
-            y + 5.0
-        );
-        let name = shorten(&site_words(site), 24);
-        let (anchor, tx) = match (px - f.left) / (f.right - f.left) {
-            t if t < 0.15 => ("start", px - 5.0),
-            t if t > 0.85 => ("end", px + 5.0),
-            _ => ("middle", px),
-        };
-        let _ = write!(
-            out,
-            "<text class=\"chosen-label {class}\" text-anchor=\"{anchor}\" x=\"{tx:.1}\" y=\"{y:.1}\">chosen: {}</text>",
-            esc(&name)
-        );
-    }
-}
-
-fn oracle(series: &Series, f: &Frame, out: &mut String) {
-    let site = series.summary.and_then(|s| s.oracle_site.as_deref());
-    let Some(p) = site.and_then(|s| series.at_site(s)) else { return };
-    let beside = series.extra.iter().any(|e| std::ptr::eq(e, p)) && p.depth >= 1.0;
-    let (x, y) = (f.x(p.depth) + if beside { BESIDE } else { 0.0 }, f.y(p.value));
-    let _ = write!(
-        out,
-        "<path class=\"oracle\" d=\"{}\"/><text class=\"oracle-label\" text-anchor=\"middle\" x=\"{x:.1}\" y=\"{:.1}\">oracle</text>",
-        diamond(x, y, 9.0),
-        y + 24.0
-    );
 }
 
 /// Names at the right edge: of every line in the wide figure, letters of the levels in the narrow one.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use microtome_core::Role;
 
-use super::escape::esc;
+use super::escape::{esc, shorten};
 use crate::axis::Axis;
 use crate::comparison::{Group, Row, comparison};
 use crate::number::{MISSING, decimal, interval, tick};
@@ -33,7 +33,7 @@ pub(crate) fn dots(panel: &Panel, out: &mut String) {
         let _ = write!(
             out,
             "<tbody><tr class=\"group\"><th scope=\"rowgroup\" colspan=\"4\">{}</th></tr>",
-            esc(&group.heading)
+            esc(&shorten(&group.heading, 100))
         );
         let class = look(group, &mut counts);
         for row in &group.rows {

@@ -6,7 +6,7 @@ use microtome_core::Role;
 
 use super::curve::{letter, level_look, look, svg};
 use super::dots::dots;
-use super::escape::esc;
+use super::escape::{esc, shorten};
 use super::frame::has_strip;
 use super::marks::{CONTROL_DASH, diamond, marker};
 use super::table::{Cell, table};
@@ -32,7 +32,7 @@ pub(crate) fn section(panels: &[Panel], out: &mut String) {
         }
         out.push_str("<div class=\"tablist\">");
         for (i, p) in panels.iter().enumerate() {
-            let _ = write!(out, "<label for=\"tab{i}\">{}</label>", esc(&p.title));
+            let _ = write!(out, "<label for=\"tab{i}\">{}</label>", esc(&shorten(&p.title, 70)));
         }
         out.push_str("</div>");
     }
@@ -93,7 +93,7 @@ fn legend(panel: &Panel, out: &mut String) {
             marker(shape, 15.0, 7.0, 4.0)
         );
         let role = if s.role == Role::Control { " <span class=\"quiet\">(control)</span>" } else { "" };
-        let _ = write!(out, "<li>{}<span>{}{role}</span></li>", swatch(&mark), esc(&s.name));
+        let _ = write!(out, "<li>{}<span>{}{role}</span></li>", swatch(&mark), esc(&shorten(&s.name, 60)));
     }
     for (at, l) in panel.levels.iter().enumerate() {
         let (class, dash) = level_look(panel, at);
@@ -103,7 +103,7 @@ fn legend(panel: &Panel, out: &mut String) {
             out,
             "<li class=\"only-narrow-item\">{mark}<span><b class=\"key\">{}</b> {}</span></li>",
             letter(at),
-            esc(&l.name)
+            esc(&shorten(&l.name, 60))
         );
     }
     let shown: Vec<_> = panel.series.iter().filter(|s| has_strip(s)).filter_map(|s| s.summary).collect();

@@ -1,5 +1,6 @@
 //! One self-contained page.
 
+mod choice;
 mod curve;
 mod dots;
 mod escape;

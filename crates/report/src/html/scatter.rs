@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::escape::{esc, shorten};
+use super::figure::plural;
 use super::labels::spread;
 use super::palette::{CATEGORIES, STEPS};
 use crate::number::{count, decimal, tick};
@@ -36,7 +37,7 @@ fn figure(s: &Scatter, id: usize, out: &mut String) {
     let place = placement(s, &drawn);
     let _ = write!(
         out,
-        "<figure class=\"scatter\" data-figure><h3>{0}</h3><svg class=\"cells\" viewBox=\"0 0 {SIDE:.0} {SIDE:.0}\" role=\"img\" aria-labelledby=\"s{id}t s{id}d\"><title id=\"s{id}t\">{0}</title>",
+        "<figure class=\"scatter\"><h3>{0}</h3><svg class=\"cells\" viewBox=\"0 0 {SIDE:.0} {SIDE:.0}\" role=\"img\" aria-labelledby=\"s{id}t s{id}d\"><title id=\"s{id}t\">{0}</title>",
         esc(&s.title)
     );
     let lost = s.x.len().max(s.y.len()) - cells.len();
@@ -45,8 +46,8 @@ fn figure(s: &Scatter, id: usize, out: &mut String) {
     let size = (300.0 / (drawn.len().max(1) as f64).sqrt()).clamp(4.5, 16.0);
     let _ = write!(out, "<g class=\"points\" stroke-width=\"{size:.1}\">");
     let legend = match &s.colour {
-        Colour::Continuous { values, .. } => numbers(values, &drawn, &place, out),
-        Colour::Categories { names, codes, .. } => categories(names, codes, &drawn, &place, out),
+        Colour::Continuous { values, .. } => numbers(values, &cells, &drawn, &place, out),
+        Colour::Categories { names, codes, .. } => categories(names, codes, &cells, &drawn, &place, out),
     };
     let _ = write!(
         out,
@@ -76,7 +77,7 @@ fn caption(s: &Scatter, finite: usize, drawn: usize, lost: usize) -> String {
         let _ =
             write!(out, "{} of {} cells drawn, evenly picked.", count(drawn as u64), count(finite as u64));
     } else {
-        let _ = write!(out, "{} cells.", count(finite as u64));
+        let _ = write!(out, "{}.", plural(finite, "cell"));
     }
     if lost > 0 {
         let _ = write!(out, " {} without a position left out.", count(lost as u64));
@@ -107,6 +108,11 @@ fn placement(s: &Scatter, drawn: &[usize]) -> Vec<(i32, i32)> {
     drawn.iter().map(|&i| (at(s.x[i], cx, 1.0), at(s.y[i], cy, -1.0))).collect()
 }
 
+/// Every second category is drawn with squares.
+fn is_square(category: usize) -> bool {
+    category < CATEGORIES && category % 2 == 1
+}
+
 /// Writes the points of each class as one path per turn; missing values lie at the bottom.
 fn paths(classes: &[usize], place: &[(i32, i32)], name: impl Fn(usize) -> String, out: &mut String) {
     let mut kinds = classes.to_vec();
@@ -114,14 +120,15 @@ fn paths(classes: &[usize], place: &[(i32, i32)], name: impl Fn(usize) -> String
     kinds.dedup();
     let (below, above): (Vec<usize>, Vec<usize>) = kinds.into_iter().partition(|&k| k >= OTHER);
     let mut turn = |kind: usize, keep: &dyn Fn(usize) -> bool| {
-        let (mut d, mut last) = (String::new(), (0, 0));
+        let (mut d, mut last, class) = (String::new(), (0, 0), name(kind));
         for (_, &(x, y)) in place.iter().enumerate().filter(|(i, _)| classes[*i] == kind && keep(*i)) {
-            // A stroke of no length with a round or square cap is a dot.
-            let _ = write!(d, "m{} {}h0", x - last.0, y - last.1);
-            last = (x, y);
+            // A stroke of no length with a round cap is a dot; PDF readers leave out square ones that have no length.
+            let length = i32::from(class.ends_with("square"));
+            let _ = write!(d, "m{} {}h{length}", x - last.0, y - last.1);
+            last = (x + length, y);
         }
         if !d.is_empty() {
-            let _ = write!(out, "<path class=\"{}\" d=\"{d}\"/>", name(kind));
+            let _ = write!(out, "<path class=\"{class}\" d=\"{d}\"/>");
         }
     };
     for kind in below {
@@ -134,9 +141,15 @@ fn paths(classes: &[usize], place: &[(i32, i32)], name: impl Fn(usize) -> String
     }
 }
 
-fn numbers(values: &[f64], drawn: &[usize], place: &[(i32, i32)], out: &mut String) -> String {
+fn numbers(
+    values: &[f64],
+    cells: &[usize],
+    drawn: &[usize],
+    place: &[(i32, i32)],
+    out: &mut String,
+) -> String {
     let value = |i: usize| values.get(i).copied().filter(|v| v.is_finite());
-    let (low, high) = drawn
+    let (low, high) = cells
         .iter()
         .filter_map(|&i| value(i))
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
@@ -149,12 +162,12 @@ fn numbers(values: &[f64], drawn: &[usize], place: &[(i32, i32)], out: &mut Stri
     let classes: Vec<usize> = drawn.iter().map(|&i| class(i)).collect();
     paths(&classes, place, |k| if k == MISSING { "none".into() } else { format!("v{k}") }, out);
     out.push_str("</g>");
-    let missing = classes.iter().filter(|&&c| c == MISSING).count();
-    if missing == classes.len() {
+    let missing = cells.iter().filter(|&&i| value(i).is_none()).count();
+    if missing == cells.len() {
         return "<p class=\"note\">No cell has a value.</p>".into();
     }
     // Days, stages and counts read better without decimals.
-    let whole = drawn.iter().filter_map(|&i| value(i)).all(|v| v.fract() == 0.0 && v.abs() < 1e6);
+    let whole = cells.iter().filter_map(|&i| value(i)).all(|v| v.fract() == 0.0 && v.abs() < 1e6);
     let end = |v: f64| if whole { tick(v, if v.fract() == 0.0 { 1.0 } else { 0.1 }) } else { decimal(v) };
     let mut bar = String::from(
         "<div class=\"bar\"><svg width=\"100%\" height=\"12\" viewBox=\"0 0 24 1\" preserveAspectRatio=\"none\" aria-hidden=\"true\">",
@@ -170,7 +183,7 @@ fn numbers(values: &[f64], drawn: &[usize], place: &[(i32, i32)], out: &mut Stri
         end(high)
     );
     if missing > 0 {
-        let _ = write!(bar, "<p class=\"note\">Grey: {} cells without a value.</p>", count(missing as u64));
+        let _ = write!(bar, "<p class=\"note\">Grey: {} without a value.</p>", plural(missing, "cell"));
     }
     bar + "</div>"
 }
@@ -178,13 +191,14 @@ fn numbers(values: &[f64], drawn: &[usize], place: &[(i32, i32)], out: &mut Stri
 fn categories(
     names: &[String],
     codes: &[Option<u32>],
+    cells: &[usize],
     drawn: &[usize],
     place: &[(i32, i32)],
     out: &mut String,
 ) -> String {
     let code = |i: usize| codes.get(i).copied().flatten().map(|c| c as usize).filter(|&c| c < names.len());
     let mut sizes = vec![0usize; names.len()];
-    drawn.iter().filter_map(|&i| code(i)).for_each(|c| sizes[c] += 1);
+    cells.iter().filter_map(|&i| code(i)).for_each(|c| sizes[c] += 1);
     let mut shown: Vec<usize> = (0..names.len()).filter(|&c| sizes[c] > 0).collect();
     let present = shown.len();
     if present > CATEGORIES {
@@ -198,7 +212,7 @@ fn categories(
     let class = |k: usize| match k {
         MISSING => "none".to_string(),
         OTHER => "other".to_string(),
-        k if k % 2 == 1 => format!("k{k} square"),
+        k if is_square(k) => format!("k{k} square"),
         k => format!("k{k}"),
     };
     paths(&classes, place, class, out);
@@ -217,13 +231,14 @@ fn categories(
     for (k, &c) in shown.iter().enumerate() {
         item(&class(k), &(k + 1).to_string(), &names[c], sizes[c]);
     }
-    let total = |kind: usize| classes.iter().filter(|&&c| c == kind).count();
+    let named: usize = shown.iter().map(|&c| sizes[c]).sum();
+    let known: usize = sizes.iter().sum();
     if present > shown.len() {
         let name = format!("{} other categories", count((present - shown.len()) as u64));
-        item("other", "\u{b7}", &name, total(OTHER));
+        item("other", "\u{b7}", &name, known - named);
     }
-    if total(MISSING) > 0 {
-        item("none", "\u{b7}", "missing", total(MISSING));
+    if known < cells.len() {
+        item("none", "\u{b7}", "missing", cells.len() - known);
     }
     list + "</ul>"
 }

@@ -107,16 +107,20 @@
   }
 
   // Save a figure as a file of its own, with its styles written into it.
-  const kinds = ["fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "stroke-linejoin", "opacity", "paint-order", "font-family", "font-size", "font-weight", "font-style"];
+  const kinds = ["fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "stroke-linejoin", "opacity", "fill-opacity", "paint-order", "text-anchor", "font-family", "font-size", "font-weight", "font-style"];
   for (const svg of all("svg.only-wide, svg.cells")) {
     const button = make("button", { type: "button", className: "save", textContent: "Save SVG" });
     button.onclick = () => {
       const copy = svg.cloneNode(true);
+      // Figures are saved for paper, whatever the screen shows.
+      const shown = root.dataset.theme;
+      root.dataset.theme = "light";
       const from = [svg, ...all("*", svg)];
       [copy, ...all("*", copy)].forEach((node, i) => {
         const style = getComputedStyle(from[i]);
         for (const kind of kinds) node.setAttribute(kind, style.getPropertyValue(kind));
       });
+      if (shown) root.dataset.theme = shown; else delete root.dataset.theme;
       all(".hit", copy).forEach((node) => node.remove());
       copy.setAttribute("width", svg.viewBox.baseVal.width);
       copy.setAttribute("height", svg.viewBox.baseVal.height);
