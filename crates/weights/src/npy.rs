@@ -161,7 +161,7 @@ impl<'a> Literal<'a> {
     }
 }
 
-/// Elements that [`write`] accepts.
+/// Elements that [`write()`] accepts.
 pub trait Element: Copy {
     /// NumPy type string.
     const DESCR: &'static str;
