@@ -36,6 +36,7 @@ pub(crate) struct Array {
     key: String,
     messages: Arc<Vec<Message>>,
     shape: Vec<u64>,
+    max_shape: Option<Vec<u64>>,
     null: bool,
     kind: Kind,
     layout: Arc<DataLayoutMessage>,
@@ -76,10 +77,6 @@ impl Array {
             None => None,
         };
         let kind = Kind::of(&datatype);
-        if let Kind::Other { what, .. } = &kind {
-            // Kept: attributes and shape can still be asked for; reading values says what it is.
-            debug_assert!(!what.is_empty());
-        }
         if find(MSG_EXTERNAL_FILE_LIST).is_some() {
             return Err(Error::unsupported("dataset stored in another file").at_key(key));
         }
@@ -119,6 +116,7 @@ impl Array {
             key,
             messages: Arc::new(messages),
             shape,
+            max_shape: space.max_dims,
             null,
             kind,
             layout: Arc::new(layout),
@@ -355,7 +353,8 @@ impl Array {
         if let Some(chunks) = &state.chunks {
             return Ok(chunks.clone());
         }
-        let chunks = Arc::new(chunks::read(&self.file, &self.key, &self.layout, grid)?);
+        let chunks =
+            Arc::new(chunks::read(&self.file, &self.key, &self.layout, grid, self.max_shape.as_deref())?);
         state.chunks = Some(chunks.clone());
         Ok(chunks)
     }

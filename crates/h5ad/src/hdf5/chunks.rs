@@ -8,7 +8,7 @@ use rust_hdf5::format::btree_v1::ChunkBTreeV1Node;
 use rust_hdf5::format::messages::data_layout::{ChunkIndexType, DataLayoutMessage};
 
 use super::grid::Grid;
-use super::{File, damaged};
+use super::{File, arrays, damaged};
 
 /// One stored chunk.
 #[derive(Clone, Copy, Debug)]
@@ -23,8 +23,14 @@ pub(super) struct Chunk {
     pub(super) mask: u32,
 }
 
-/// All stored chunks in grid order. Chunks that were never written are absent.
-pub(super) fn read(file: &File, key: &str, layout: &DataLayoutMessage, grid: &Grid) -> Result<Vec<Chunk>> {
+/// All stored chunks in grid order; `max` is the dataset's maximum shape. Chunks that were never written are absent.
+pub(super) fn read(
+    file: &File,
+    key: &str,
+    layout: &DataLayoutMessage,
+    grid: &Grid,
+    max: Option<&[u64]>,
+) -> Result<Vec<Chunk>> {
     let mut chunks = match layout {
         DataLayoutMessage::ChunkedV3 { b_tree_address, .. } => old_tree(file, key, *b_tree_address, grid)?,
         DataLayoutMessage::ChunkedV4 { index_address, .. } if *index_address == UNDEF_ADDR => vec![],
@@ -47,12 +53,9 @@ pub(super) fn read(file: &File, key: &str, layout: &DataLayoutMessage, grid: &Gr
                         })
                         .collect()
                 }
-                other => {
-                    return Err(Error::unsupported("chunk index of the newest HDF5 file format")
-                    .at_key(key)
-                    .found(format!("{other:?}"))
-                    .remedy("rewrite the file with anndata (adata.write_h5ad) or with h5repack --low=0 --high=1"));
-                }
+                ChunkIndexType::FixedArray => arrays::fixed(file, key, *index_address, grid, max)?,
+                ChunkIndexType::ExtensibleArray => arrays::extensible(file, key, *index_address, grid, max)?,
+                ChunkIndexType::BTreeV2 => arrays::tree(file, key, *index_address, grid)?,
             }
         }
         _ => return Err(Error::unreadable("not a chunked dataset").at_key(key)),

@@ -47,6 +47,23 @@ impl Grid {
         Some(at)
     }
 
+    /// Grid position of element `number` of an index array. Arrays number chunks over the grid of the *maximum* shape, with
+    /// the unlimited axis (`u64::MAX` in `max`) slowest. `None` outside of the current shape.
+    pub(super) fn position_of(&self, number: u64, max: Option<&[u64]>) -> Option<u64> {
+        let rank = self.shape.len();
+        let slowest = max.and_then(|m| m.iter().position(|&n| n == u64::MAX)).unwrap_or(0);
+        let mut rest = number;
+        let mut coordinates = vec![0; rank];
+        for axis in (0..rank).rev().filter(|&a| a != slowest) {
+            let extent = max.and_then(|m| m.get(axis).copied()).unwrap_or(self.shape[axis]);
+            let n = extent.div_ceil(self.chunk[axis]).max(1);
+            coordinates[axis] = (rest % n).checked_mul(self.chunk[axis])?;
+            rest /= n;
+        }
+        coordinates[slowest] = rest.checked_mul(self.chunk[slowest])?;
+        self.position(&coordinates)
+    }
+
     /// First coordinate along each axis of the chunk at a grid position.
     fn origin(&self, at: u64) -> Vec<u64> {
         let mut rest = at;
@@ -121,6 +138,19 @@ mod tests {
         assert_eq!(out, (4..16).collect::<Vec<u8>>());
         assert_eq!(grid.position(&[1, 0]), None);
         assert_eq!(grid.position(&[6, 0]), None);
+    }
+
+    #[test]
+    fn arrays_number_chunks_over_the_maximum_shape() {
+        // Current 2 x 3 chunks; the second axis may grow without limit, so it is the slowest.
+        let grid = Grid::new(&[4, 9], &[2, 3], 1).unwrap();
+        let max = [8, u64::MAX];
+        assert_eq!(grid.position_of(0, Some(&max)), Some(0));
+        assert_eq!(grid.position_of(1, Some(&max)), Some(3));
+        assert_eq!(grid.position_of(2, Some(&max)), None);
+        assert_eq!(grid.position_of(4, Some(&max)), Some(1));
+        assert_eq!(grid.position_of(5, None), Some(5));
+        assert_eq!(grid.position_of(6, None), None);
     }
 
     #[test]

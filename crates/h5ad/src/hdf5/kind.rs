@@ -27,7 +27,7 @@ impl Kind {
     /// From the file's own description.
     pub(super) fn of(datatype: &DatatypeMessage) -> Self {
         let size = datatype.element_size() as usize;
-        let other = || Self::Other { size, what: datatype.to_string() };
+        let other = || Self::Other { size, what: class_name(datatype).to_string() };
         match datatype {
             DatatypeMessage::FixedPoint { byte_order, signed, bit_offset: 0, bit_precision, .. }
                 if matches!(size, 1 | 2 | 4 | 8) && usize::from(*bit_precision) == size * 8 =>
@@ -87,6 +87,20 @@ impl Kind {
             Self::Compound { .. } => "record".into(),
             Self::Other { what, .. } => what.clone(),
         }
+    }
+}
+
+fn class_name(datatype: &DatatypeMessage) -> &'static str {
+    match datatype {
+        DatatypeMessage::FixedPoint { .. } => "integer of an unusual width",
+        DatatypeMessage::FloatingPoint { .. } => "float of an unusual width",
+        DatatypeMessage::BitField { .. } => "bit field",
+        DatatypeMessage::Opaque { .. } => "opaque bytes",
+        DatatypeMessage::VarLenSequence { .. } => "lists of varying length",
+        DatatypeMessage::Array { .. } => "array",
+        DatatypeMessage::Reference { .. } => "reference",
+        DatatypeMessage::Compound { .. } => "record with fields outside of it",
+        _ => "an unknown type",
     }
 }
 

@@ -4,6 +4,7 @@
 //! length is checked against the file before anything is allocated, so that a hostile file yields an [`Error`].
 
 mod array;
+mod arrays;
 mod attribute;
 mod chunks;
 mod grid;

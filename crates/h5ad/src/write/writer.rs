@@ -301,7 +301,11 @@ impl Sparse {
         too_few(self.group.key(), self.indptr.len() - 1, n_cells)?;
         self.data.finish()?;
         self.indices.finish()?;
-        self.group.numbers("indptr", &self.indptr)
+        // scikit-learn wants pointers and indices of one type, so 32 bits wherever they suffice.
+        match self.indptr.iter().map(|&p| i32::try_from(p)).collect::<std::result::Result<Vec<_>, _>>() {
+            Ok(narrow) => self.group.numbers("indptr", &narrow),
+            Err(_) => self.group.numbers("indptr", &self.indptr),
+        }
     }
 }
 
