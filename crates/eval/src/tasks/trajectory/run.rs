@@ -11,13 +11,29 @@ use super::{Root, TASK, TrajectoryOptions};
 use crate::assess::{
     Assessment, Nested, Prediction, Scored, add_mean_of_blocks, attempt, check_representations,
 };
-use crate::metrics::Metric;
+use crate::metrics::{Metric, Statistic};
 use crate::protocol::nested::{FoldScores, Folds, mean_defined};
 use crate::protocol::random::stream;
 use crate::protocol::units::varies;
 use crate::protocol::{Protocol, Units};
 use crate::{Cells, Groups, Pseudotime, Representation, TaskOutcome};
 
+/// What is said about the run as a whole; a warning also belongs to every summary.
+#[derive(Default)]
+struct Notes {
+    all: Vec<String>,
+    warnings: Vec<String>,
+}
+
+impl Notes {
+    fn warn(&mut self, message: String) {
+        self.all.push(message.clone());
+        self.warnings.push(message);
+    }
+}
+
+/// Spread of scores over single roots that a reader must hear of.
+const ROOT_SPREAD: f64 = 0.2;
 /// Fewest cells that are worth scoring.
 const MIN_CELLS: usize = 20;
 /// Folds of units for held-out predictions of the supervised readings.
@@ -43,7 +59,7 @@ pub fn run(
     protocol.check()?;
     options.check(cells)?;
     check_representations(representations, cells.n)?;
-    let mut notes = vec![];
+    let mut notes = Notes::default();
     let scored = scored_cells(cells, options, &mut notes)?;
     let time: Vec<f64> = scored.iter().map(|&i| options.time[i]).collect();
     let units = Units::new(cells, &scored)?;
@@ -54,7 +70,7 @@ pub fn run(
         all.extend(control.from_truth(&options.time, protocol.seed));
     }
     let (roots, root_words) = roots(options.root, &options.time, protocol.seed);
-    notes.push(format!("roots: {root_words}"));
+    notes.all.push(format!("roots: {root_words}"));
 
     let assessment = Assessment {
         task: &TASK,
@@ -70,18 +86,18 @@ pub fn run(
 }
 
 /// Rows whose time and unit are known.
-fn scored_cells(cells: &Cells, options: &TrajectoryOptions, notes: &mut Vec<String>) -> Result<Vec<usize>> {
+fn scored_cells(cells: &Cells, options: &TrajectoryOptions, notes: &mut Notes) -> Result<Vec<usize>> {
     let known_time = |i: &usize| !options.time[*i].is_nan();
     let known_unit = |i: &usize| cells.unit.as_ref().is_none_or(|u| u.codes[*i] != Groups::MISSING);
     let timed: Vec<usize> = (0..cells.n).filter(known_time).collect();
     let scored: Vec<usize> = timed.iter().copied().filter(known_unit).collect();
     let dropped = cells.n - timed.len();
     if dropped > 0 {
-        notes.push(format!("{dropped} of {} cells have no {} and are not scored", cells.n, options.time_name));
+        notes.warn(format!("{dropped} of {} cells have no {} and are not scored", cells.n, options.time_name));
     }
     if timed.len() > scored.len() {
         let unit = cells.unit.as_ref().map_or("unit", |u| u.name.as_str());
-        notes.push(format!("{} cells have a time but no {unit} and are not scored", timed.len() - scored.len()));
+        notes.warn(format!("{} cells have a time but no {unit} and are not scored", timed.len() - scored.len()));
     }
     if scored.len() < MIN_CELLS || !varies(&options.time, &scored) {
         return Err(Error::mismatch("time cannot be scored on these cells")
@@ -93,7 +109,7 @@ fn scored_cells(cells: &Cells, options: &TrajectoryOptions, notes: &mut Vec<Stri
     if let Root::Cell(root) = options.root
         && options.time[root].is_nan()
     {
-        notes.push(format!("the root cell {root} has no {} itself", options.time_name));
+        notes.warn(format!("the root cell {root} has no {} itself", options.time_name));
     }
     Ok(scored)
 }
@@ -107,7 +123,7 @@ struct Trajectory<'a> {
 }
 
 impl Trajectory<'_> {
-    fn run(&self, mut notes: Vec<String>, root_words: &str) -> Result<TaskOutcome> {
+    fn run(&self, mut notes: Notes, root_words: &str) -> Result<TaskOutcome> {
         let a = &self.assessment;
         // Rows of missing time take part in the graph, not in the score.
         let matrices: Vec<Result<Matrix, String>> = a
@@ -156,13 +172,13 @@ impl Trajectory<'_> {
             }
         }
         self.check_controls(&records, &mut notes);
-        self.describe_dpt(&dpts, &mut notes);
+        self.describe_roots(&dpts, &mut notes);
         for summary in &mut outcome.summaries {
-            summary.warnings.extend(notes.iter().cloned());
+            summary.warnings.extend(notes.warnings.iter().cloned());
         }
         outcome.records = records;
         outcome.pseudotimes = self.pseudotimes(dpts);
-        outcome.notes = notes;
+        outcome.notes = notes.all;
         outcome.choices.insert("outer_folds".into(), reading_words);
         self.choices(&mut outcome.choices, root_words);
         Ok(outcome)
@@ -190,13 +206,19 @@ impl Trajectory<'_> {
         let d = dpt.as_ref().map_err(Clone::clone)?;
         let values: Vec<f64> = self.scored.iter().map(|&i| d.pseudotime[i]).collect();
         let unreached = values.iter().filter(|v| v.is_infinite()).count();
-        let remark = (unreached > 0).then(|| {
-            format!(
+        let mut remarks = vec![];
+        if unreached > 0 {
+            remarks.push(format!(
                 "{unreached} of {} cells are not connected to the roots (the graph has {} parts); they rank last, tied",
                 values.len(),
                 d.n_components
-            )
-        });
+            ));
+        }
+        if let Some((low, high)) = self.root_spread(d).filter(|(low, high)| high - low > ROOT_SPREAD) {
+            let n = self.roots.len();
+            remarks.push(format!("depends on the root: {low:.2} to {high:.2} over {n} single roots"));
+        }
+        let remark = (!remarks.is_empty()).then(|| remarks.join("; "));
         Ok(Prediction { values, remark })
     }
 
@@ -256,8 +278,7 @@ impl Trajectory<'_> {
             let one = |split: &crate::protocol::nested::Split| -> Result<(f64, f64)> {
                 let mut inner = vec![];
                 for held_out in &split.inner {
-                    let rest: Vec<usize> =
-                        split.train.iter().copied().filter(|u| !held_out.contains(u)).collect();
+                    let rest = a.units.without(&split.train, held_out);
                     if !rest.is_empty() {
                         inner.push(score(&rest, held_out)?);
                     }
@@ -276,7 +297,7 @@ impl Trajectory<'_> {
     }
 
     /// Says so when a control shows that the task cannot be trusted on these cells.
-    fn check_controls(&self, records: &[Record], notes: &mut Vec<String>) {
+    fn check_controls(&self, records: &[Record], notes: &mut Notes) {
         let headline = self.options.headline;
         let of = |id: &str| {
             records.iter().find(|r| r.model == id && r.metric == headline.id && r.split == "all")
@@ -284,54 +305,49 @@ impl Trajectory<'_> {
         let (positive, negative) = (TASK.positive_control, TASK.negative_control);
         match of(positive.id).and_then(|r| r.value) {
             Some(v) if v >= 0.8 => {}
-            Some(v) => notes.push(format!(
+            Some(v) => notes.warn(format!(
                 "the positive control ({}) reaches only {v:.2} in {}: these cells cannot show a good score",
                 positive.words, headline.id
             )),
-            None => notes.push(format!("the positive control ({}) has no score", positive.words)),
+            None => notes.warn(format!("the positive control ({}) has no score", positive.words)),
         }
         if let Some((p, v)) = of(negative.id).and_then(|r| r.p.zip(r.value))
             && p < 0.01
         {
-            notes.push(format!(
+            notes.warn(format!(
                 "the negative control ({}) scores {v:.2} in {} (p = {p:.4}): the score rises without any information",
                 negative.words, headline.id
             ));
         }
     }
 
-    /// How much the score depends on the root, over representations of models and baselines.
-    fn describe_dpt(&self, dpts: &[Result<Dpt, String>], notes: &mut Vec<String>) {
-        if self.roots.len() < 2 {
-            return;
+    /// Lowest and highest Spearman correlation over single roots.
+    fn root_spread(&self, d: &Dpt) -> Option<(f64, f64)> {
+        let score = |p: &Vec<f64>| {
+            let values: Vec<f64> = self.scored.iter().map(|&i| p[i]).collect();
+            Statistic::Spearman.score(self.assessment.truth, &values)
+        };
+        let scores = || d.by_root.iter().map(score).filter(|s| s.is_finite());
+        Some((scores().reduce(f64::min)?, scores().reduce(f64::max)?))
+    }
+
+    /// One line on how far scores depend on the root, over models and baselines.
+    fn describe_roots(&self, dpts: &[Result<Dpt, String>], notes: &mut Notes) {
+        let theirs = self.assessment.representations.iter().zip(dpts);
+        let spreads: Vec<f64> = theirs
+            .filter(|(r, _)| r.role != Role::Control)
+            .filter_map(|(_, d)| self.root_spread(d.as_ref().ok()?))
+            .map(|(low, high)| high - low)
+            .collect();
+        let wide = spreads.iter().filter(|s| **s > ROOT_SPREAD).count();
+        if wide > 0 {
+            notes.warn(format!(
+                "diffusion pseudotime depends on the root in {wide} of {} representations (by up to {:.2} of Spearman); the median over {} roots is scored",
+                spreads.len(),
+                spreads.iter().copied().fold(0.0, f64::max),
+                self.roots.len()
+            ));
         }
-        let a = &self.assessment;
-        let mut widest = 0.0f64;
-        for (r, d) in a.representations.iter().zip(dpts).filter(|(r, _)| r.role != Role::Control) {
-            let Ok(d) = d else { continue };
-            let mut scores: Vec<f64> = d
-                .by_root
-                .iter()
-                .map(|p| {
-                    let values: Vec<f64> = self.scored.iter().map(|&i| p[i]).collect();
-                    crate::metrics::DPT_SPEARMAN.statistic.score(a.truth, &values)
-                })
-                .filter(|s| s.is_finite())
-                .collect();
-            scores.sort_by(f64::total_cmp);
-            if let (Some(low), Some(high)) = (scores.first(), scores.last()) {
-                widest = widest.max(high - low);
-                if high - low > 0.2 {
-                    notes.push(format!(
-                        "the score of {} {} depends on the root: {low:.2} to {high:.2} over {} roots",
-                        r.model,
-                        r.label(),
-                        scores.len()
-                    ));
-                }
-            }
-        }
-        notes.push(format!("over single roots a dpt score varies by at most {widest:.2}"));
     }
 
     fn pseudotimes(&self, dpts: Vec<Result<Dpt, String>>) -> Vec<Pseudotime> {
