@@ -68,7 +68,9 @@ pub(crate) fn parse_header(bytes: &[u8], file_len: usize) -> Result<Header> {
         1 => (u16_at(bytes, 8).map(usize::from), 10),
         2 | 3 => (u32_at(bytes, 8).and_then(|n| usize::try_from(n).ok()), 12),
         v => {
-            return Err(Error::unsupported("unknown .npy version").expected("1, 2 or 3").found(v.to_string()));
+            return Err(Error::unsupported("unknown .npy version")
+                .expected("1, 2 or 3")
+                .found(v.to_string()));
         }
     };
     let n = n.filter(|n| *n <= MAX_HEADER).ok_or_else(|| damaged("has no sensible length"))?;
@@ -159,7 +161,7 @@ impl<'a> Literal<'a> {
     }
 }
 
-/// Elements that [`write`] accepts.
+/// Elements that [`write()`] accepts.
 pub trait Element: Copy {
     /// NumPy type string.
     const DESCR: &'static str;

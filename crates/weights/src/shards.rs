@@ -41,12 +41,13 @@ pub(crate) fn open(path: &Path, index: &[u8]) -> Result<Vec<Checkpoint>> {
     for (file, names) in shards {
         let shard = Checkpoint::open_single(&folder.join(file))?;
         let present: BTreeSet<&str> = shard.names().into_iter().collect();
-        if let Some(name) = names.symmetric_difference(&present).next() {
-            let (expected, found) = if names.contains(name) {
-                ("the tensor the index promises", "none of that name")
-            } else {
-                ("only tensors the index lists", "one more")
-            };
+        let promised = names
+            .difference(&present)
+            .next()
+            .map(|n| (n, "the tensor the index promises", "none of that name"));
+        let extra =
+            || present.difference(&names).next().map(|n| (n, "only tensors the index lists", "one more"));
+        if let Some((name, expected, found)) = promised.or_else(extra) {
             return Err(Error::unreadable("a shard does not match its index")
                 .in_file(shard.path())
                 .at_key(*name)

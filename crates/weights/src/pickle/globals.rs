@@ -185,7 +185,7 @@ fn allowed(module: &str, name: &str) -> bool {
                 || (is_class_name(name)
                     && (name.ends_with("Storage") || matches!(name, "Size" | "Tensor" | "Generator")))
         }
-        "numpy" => super::known::is_numpy_type(name),
+        "numpy" => super::numpy::is_numpy_type(name),
         "numpy.dtypes" => is_class_name(name),
         _ => {
             let root = module.split('.').next().unwrap_or_default();

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use microtome_core::{Error, Result};
 
-use super::machine::{Id, Node};
-use super::value::{Dict, Opaque, TensorValue, Value};
+use super::dict::Dict;
+use super::node::{Id, Node};
+use super::value::{Opaque, TensorValue, Value};
 use crate::array::{Array, ArrayData};
 
 /// Deepest nesting of containers.
@@ -65,7 +66,7 @@ impl Lowering<'_, '_> {
             Node::None => Value::None,
             Node::Bool(b) => Value::Bool(*b),
             Node::Int(i) => Value::Int(*i),
-            Node::BigInt(bytes) => Value::BigInt((*bytes).into()),
+            Node::BigInt(bytes) => Value::BigInt(bytes.as_ref().into()),
             Node::Float(f) => Value::Float(*f),
             Node::Str(s) => Value::Str(s.as_ref().into()),
             Node::Bytes(b) => Value::Bytes(b.as_ref().into()),

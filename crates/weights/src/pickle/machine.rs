@@ -10,10 +10,10 @@ use microtome_core::{Error, Result};
 
 use super::globals;
 use super::lower::lower;
+use super::node::{Id, Node, Storage, python2};
+use super::stack::{cut, underflow};
 use super::text;
-use super::value::{TensorRef, Value};
-use crate::array::ArrayType;
-use crate::dtype::DType;
+use super::value::Value;
 
 /// Most opcodes a pickle may have; the largest published dictionaries need under a million.
 const MAX_OPS: usize = 8 << 20;
@@ -23,63 +23,6 @@ const EXTRA_WORK: usize = 16 << 20;
 
 /// Work that naming a class or making an opaque object costs.
 const OBJECT_WORK: usize = 64;
-
-/// Number of a node.
-pub(super) type Id = u32;
-
-/// An object under construction.
-#[derive(Debug)]
-pub(super) enum Node<'a> {
-    None,
-    Bool(bool),
-    Int(i64),
-    BigInt(&'a [u8]),
-    Float(f64),
-    Str(Cow<'a, str>),
-    Bytes(Cow<'a, [u8]>),
-    List(Vec<Id>),
-    Tuple(Vec<Id>),
-    Set(Vec<Id>),
-    Dict(Vec<(Id, Id)>),
-    Global(Box<(Cow<'a, str>, Cow<'a, str>)>),
-    Object(Box<Object<'a>>),
-    NumpyType(ArrayType),
-    Array(Box<ArrayNode>),
-    Storage(Box<Storage>),
-    Tensor(Box<TensorRef>),
-}
-
-/// An instance of a class that is not understood.
-#[derive(Debug)]
-pub(super) struct Object<'a> {
-    pub(super) module: Cow<'a, str>,
-    pub(super) name: Cow<'a, str>,
-    pub(super) args: Vec<Id>,
-    pub(super) state: Option<Id>,
-    pub(super) items: Vec<(Id, Id)>,
-    pub(super) elements: Vec<Id>,
-}
-
-/// A NumPy array before its data is known to fit.
-#[derive(Debug)]
-pub(super) struct ArrayNode {
-    pub(super) shape: Vec<usize>,
-    pub(super) element: ArrayType,
-    pub(super) fortran: bool,
-    pub(super) data: Option<Id>,
-}
-
-/// A torch storage named by a persistent id.
-#[derive(Clone, Debug)]
-pub(crate) struct Storage {
-    pub(crate) key: String,
-    /// Element type; `None` for untyped bytes.
-    pub(crate) dtype: Option<DType>,
-    /// Bytes in the whole storage.
-    pub(crate) len: usize,
-    /// Elements skipped at its start (storage views of very old files).
-    pub(crate) offset: usize,
-}
 
 /// What one pickle gave.
 pub(crate) struct Outcome {
@@ -92,11 +35,11 @@ pub(crate) struct Outcome {
 
 /// Runs one pickle.
 pub(crate) struct Machine<'a> {
-    input: &'a [u8],
-    at: usize,
+    pub(super) input: &'a [u8],
+    pub(super) at: usize,
     pub(super) nodes: Vec<Node<'a>>,
-    stack: Vec<Id>,
-    marks: Vec<usize>,
+    pub(super) stack: Vec<Id>,
+    pub(super) marks: Vec<usize>,
     memo: HashMap<u32, Id>,
     work: usize,
     persistent: bool,
@@ -173,7 +116,7 @@ impl<'a> Machine<'a> {
                 let node = match line {
                     b"00" => Node::Bool(false),
                     b"01" => Node::Bool(true),
-                    _ => Node::Int(text::integer(line)?),
+                    _ => integer(line)?,
                 };
                 self.push(node)?;
             }
@@ -190,8 +133,8 @@ impl<'a> Machine<'a> {
                 self.push(Node::Int(v.into()))?;
             }
             b'L' => {
-                let line = self.line()?;
-                self.push(Node::Int(text::integer(line)?))?;
+                let node = integer(self.line()?)?;
+                self.push(node)?;
             }
             0x8a => {
                 let n = self.u8()?.into();
@@ -378,7 +321,7 @@ impl<'a> Machine<'a> {
     fn long(&mut self, n: usize) -> Result<()> {
         let bytes = self.take(n)?;
         let node = if n > 8 {
-            Node::BigInt(bytes)
+            Node::BigInt(bytes.into())
         } else {
             let fill = if bytes.last().is_some_and(|b| b & 0x80 != 0) { 0xff } else { 0 };
             let mut wide = [fill; 8];
@@ -441,108 +384,12 @@ impl<'a> Machine<'a> {
         }
         Ok(())
     }
-
-    pub(super) fn node(&self, id: Id) -> &Node<'a> {
-        self.nodes.get(id as usize).unwrap_or(&Node::None)
-    }
-
-    pub(super) fn push(&mut self, node: Node<'a>) -> Result<()> {
-        let id = Id::try_from(self.nodes.len()).map_err(|_| underflow())?;
-        self.nodes.push(node);
-        self.stack.push(id);
-        Ok(())
-    }
-
-    fn floor(&self) -> usize {
-        self.marks.last().copied().unwrap_or(0)
-    }
-
-    fn top(&self) -> Result<Id> {
-        self.stack.get(self.floor()..).and_then(|s| s.last()).copied().ok_or_else(underflow)
-    }
-
-    pub(super) fn pop(&mut self) -> Result<Id> {
-        let top = self.top()?;
-        self.stack.pop();
-        Ok(top)
-    }
-
-    fn pop_mark(&mut self) -> Result<Vec<Id>> {
-        let mark = self.marks.pop().filter(|m| *m <= self.stack.len()).ok_or_else(underflow)?;
-        Ok(self.stack.split_off(mark))
-    }
-
-    fn u8(&mut self) -> Result<u8> {
-        let [b] = self.array()?;
-        Ok(b)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-        let bytes = self.input.get(self.at..).and_then(|b| b.first_chunk()).ok_or_else(cut)?;
-        self.at += N;
-        Ok(*bytes)
-    }
-
-    fn length4(&mut self) -> Result<usize> {
-        usize::try_from(u32::from_le_bytes(self.array()?)).map_err(|_| cut())
-    }
-
-    fn length8(&mut self) -> Result<usize> {
-        usize::try_from(u64::from_le_bytes(self.array()?)).map_err(|_| cut())
-    }
-
-    fn take(&mut self, n: usize) -> Result<&'a [u8]> {
-        let bytes = self.input.get(self.at..).and_then(|b| b.get(..n)).ok_or_else(cut)?;
-        self.at += n;
-        Ok(bytes)
-    }
-
-    fn line(&mut self) -> Result<&'a [u8]> {
-        let rest = self.input.get(self.at..).unwrap_or_default();
-        let n = rest.iter().position(|b| *b == b'\n').ok_or_else(cut)?;
-        self.at += n + 1;
-        let line = &rest[..n];
-        Ok(line.strip_suffix(b"\r").unwrap_or(line))
-    }
-
-    fn memo_line(&mut self) -> Result<u32> {
-        u32::try_from(text::integer(self.line()?)?).map_err(|_| underflow())
-    }
 }
 
-impl Node<'_> {
-    /// What it is, for messages.
-    pub(super) fn kind(&self) -> &'static str {
-        match self {
-            Node::None => "None",
-            Node::Bool(_) => "a boolean",
-            Node::Int(_) | Node::BigInt(_) => "an integer",
-            Node::Float(_) => "a float",
-            Node::Str(_) => "text",
-            Node::Bytes(_) => "bytes",
-            Node::List(_) => "a list",
-            Node::Tuple(_) => "a tuple",
-            Node::Set(_) => "a set",
-            Node::Dict(_) => "a dictionary",
-            Node::Global(_) => "a class",
-            Node::Object(_) => "an opaque object",
-            Node::NumpyType(_) => "a NumPy type",
-            Node::Array(_) => "an array",
-            Node::Storage(_) => "a storage",
-            Node::Tensor(_) => "a tensor",
-        }
-    }
-}
-
-/// A Python 2 `str`: text where it is UTF-8, bytes otherwise.
-fn python2(bytes: Cow<'_, [u8]>) -> Node<'_> {
-    match bytes {
-        Cow::Borrowed(b) => std::str::from_utf8(b).map_or(Node::Bytes(b.into()), |s| Node::Str(s.into())),
-        Cow::Owned(b) => match String::from_utf8(b) {
-            Ok(s) => Node::Str(s.into()),
-            Err(e) => Node::Bytes(e.into_bytes().into()),
-        },
-    }
+/// A decimal line, of up to 128 bits.
+fn integer(line: &[u8]) -> Result<Node<'static>> {
+    let v = text::integer(line)?;
+    Ok(i64::try_from(v).map_or_else(|_| Node::BigInt(v.to_le_bytes().to_vec().into()), Node::Int))
 }
 
 fn pairs(items: &[Id]) -> Result<Vec<(Id, Id)>> {
@@ -551,13 +398,4 @@ fn pairs(items: &[Id]) -> Result<Vec<(Id, Id)>> {
         return Err(underflow());
     }
     Ok(pairs.iter().map(|[k, v]| (*k, *v)).collect())
-}
-
-fn cut() -> Error {
-    Error::unreadable("the pickle ends in the middle")
-        .remedy("the file is probably cut short: fetch it again")
-}
-
-fn underflow() -> Error {
-    Error::unreadable("the pickle is damaged: it uses values it did not make")
 }

@@ -15,11 +15,15 @@
 //!    soon as it is mentioned, whether or not it would be called. No honest checkpoint needs it, and whoever opens
 //!    the same file in Python should know.
 
+mod dict;
 mod globals;
 mod known;
 mod lower;
 mod machine;
+mod node;
+mod numpy;
 mod persistent;
+mod stack;
 mod text;
 mod value;
 mod write;
@@ -30,9 +34,10 @@ use microtome_core::{Error, Result};
 
 use crate::bytes::FileBytes;
 
+pub use dict::Dict;
 pub(crate) use machine::{Machine, Outcome};
 pub(crate) use value::TensorRef;
-pub use value::{Dict, Opaque, TensorValue, Value};
+pub use value::{Opaque, TensorValue, Value};
 pub use write::{write_str_float_dict, write_str_int_dict, write_str_str_dict};
 
 /// Reads a pickle file without tensors: dictionaries, lists, NumPy scalars and arrays.

@@ -3,7 +3,8 @@
 use microtome_core::{Error, Result};
 
 use super::known::storage_type;
-use super::machine::{Id, Machine, Node, Storage};
+use super::machine::Machine;
+use super::node::{Id, Node, Storage};
 
 impl Machine<'_> {
     /// Reads `("storage", type, key, location, n_elements[, view])`, as `torch.save` has written it since 0.1.

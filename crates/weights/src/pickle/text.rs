@@ -80,8 +80,8 @@ fn hex(digits: &[u8]) -> Option<char> {
     char::from_u32(u32::from_str_radix(digits, 16).ok()?)
 }
 
-/// A decimal integer line (`L` suffix allowed), if it fits 64 bits.
-pub(super) fn integer(line: &[u8]) -> Result<i64> {
+/// A decimal integer line (`L` suffix allowed).
+pub(super) fn integer(line: &[u8]) -> Result<i128> {
     let text = utf8(line)?.trim();
     text.strip_suffix('L').unwrap_or(text).parse().map_err(|_| damaged("a number"))
 }
