@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use crate::activation::Activation;
 use crate::attention::{AttentionShape, Mask, Rows, attention};
 use crate::buffer::with_buffers;
-use crate::gemm::{Out, PANEL, copy_rows, gemm, row_blocks_len};
+use crate::gemm::{Out, PANEL, Product, STRIDE, copy_rows, gemm, row_blocks_len};
 use crate::isa::Isa;
 use crate::linear::{Linear, block_rows};
 use crate::norm::{LayerNorm, norm_sum_rows};
@@ -87,30 +87,20 @@ impl PostLnBlock {
         let left = row_blocks_len(rows, out.n_blocks().max(up.n_blocks()));
         with_buffers([left, row_blocks_len(rows, 1), rows * d], |[a, hidden, y]| {
             copy_rows(z, out.k(), rows, out, 1.0, a);
-            let epilogue = self.out.epilogue(Activation::None);
-            gemm(isa, a, rows, out, 0..out.n_panels(), 0..out.n_blocks(), &mut Out::new(y, d), epilogue);
+            gemm(isa, &self.out.product(rows, Activation::None), a, &mut Out::new(y, d));
             norm_sum_rows(isa, self.norm1.view(), y, x);
             x.copy_from_slice(y);
             copy_rows(x, d, rows, up, 1.0, a);
             for block in 0..down.n_blocks() {
-                // The hidden columns of one depth block of `down`, already where its product wants them.
+                // The hidden columns of one depth block of `down`, written where its product wants them.
                 let depth = down.depth(block);
                 let panels = depth.start / PANEL..depth.end.div_ceil(PANEL);
-                let mut strided = Out::new(hidden, crate::gemm::STRIDE);
-                gemm(
-                    isa,
-                    a,
-                    rows,
-                    up,
-                    panels,
-                    0..up.n_blocks(),
-                    &mut strided,
-                    self.up.epilogue(self.activation),
-                );
-                let mut epilogue = self.down.epilogue(Activation::None);
-                epilogue.accumulate = block > 0;
-                let columns = 0..down.n_panels();
-                gemm(isa, hidden, rows, down, columns, block..block + 1, &mut Out::new(y, d), epilogue);
+                let product = Product { panels, ..self.up.product(rows, self.activation) };
+                gemm(isa, &product, a, &mut Out::new(hidden, STRIDE));
+                let mut product =
+                    Product { blocks: block..block + 1, ..self.down.product(rows, Activation::None) };
+                product.epilogue.accumulate = block > 0;
+                gemm(isa, &product, hidden, &mut Out::new(y, d));
             }
             norm_sum_rows(isa, self.norm2.view(), y, x);
             x.copy_from_slice(y);

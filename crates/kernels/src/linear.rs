@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::activation::Activation;
 use crate::buffer::with_buffers;
-use crate::gemm::{BLOCK_ROWS, Epilogue, PANEL, Packed, Shared, copy_rows, gemm, row_blocks_len};
+use crate::gemm::{BLOCK_ROWS, Epilogue, PANEL, Packed, Product, Shared, copy_rows, gemm, row_blocks_len};
 use crate::isa::Isa;
 
 /// `x W^T + b`: a weight `[n_out, n_in]`, packed once for the kernels, and an optional bias.
@@ -83,16 +83,7 @@ impl Linear {
                 copy_rows(&x[row * n_in..], n_in, n, &self.packed, 1.0, a);
                 // SAFETY: each task has its own rows or its own columns.
                 let mut part = unsafe { shared.part(row * n_out + panel * PANEL, n_out) };
-                gemm(
-                    isa,
-                    a,
-                    n,
-                    &self.packed,
-                    panels,
-                    0..self.packed.n_blocks(),
-                    &mut part,
-                    self.epilogue(activation),
-                );
+                gemm(isa, &Product { panels, ..self.product(n, activation) }, a, &mut part);
             });
         });
     }
@@ -101,8 +92,10 @@ impl Linear {
         &self.packed
     }
 
-    pub(crate) fn epilogue(&self, activation: Activation) -> Epilogue<'_> {
-        Epilogue { accumulate: false, bias: self.bias.as_deref(), activation }
+    /// The whole map for some rows.
+    pub(crate) fn product(&self, rows: usize, activation: Activation) -> Product<'_> {
+        let epilogue = Epilogue { accumulate: false, bias: self.bias.as_deref(), activation };
+        Product::whole(rows, &self.packed, epilogue)
     }
 }
 

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::input::{AttentionShape, Mask, Rows, Scoring, check_input};
 use super::softmax::{score, softmax_row};
 use crate::buffer::with_buffers;
-use crate::gemm::{BLOCK_ROWS, Epilogue, Out, Packed, copy_rows, gemm, row_blocks_len};
+use crate::gemm::{BLOCK_ROWS, Epilogue, Out, Packed, Product, copy_rows, gemm, row_blocks_len};
 use crate::isa::Isa;
 
 /// Writes scores and softmax pattern of one cell, `[head, query, key]`.
@@ -52,17 +52,7 @@ pub fn attention_map(
             with_buffers([row_blocks_len(rows, keys.n_blocks())], |[a]| {
                 let queries = q.at(cell.start + first, head * shape.d_head);
                 copy_rows(queries, q.stride(), rows, &keys, shape.scale, a);
-                let panels = 0..keys.n_panels();
-                gemm(
-                    isa,
-                    a,
-                    rows,
-                    &keys,
-                    panels,
-                    0..keys.n_blocks(),
-                    &mut Out::new(pattern, len),
-                    Epilogue::STORE,
-                );
+                gemm(isa, &Product::whole(rows, &keys, Epilogue::STORE), a, &mut Out::new(pattern, len));
             });
             for (i, row) in pattern.chunks_exact_mut(len).enumerate() {
                 score(isa, row, &scoring, first + i, 0);

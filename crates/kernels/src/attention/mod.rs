@@ -7,6 +7,7 @@
 mod input;
 mod map;
 mod softmax;
+mod statistics;
 
 use std::cell::RefCell;
 
@@ -14,10 +15,11 @@ use rayon::prelude::*;
 
 pub use input::{AttentionShape, Mask, Rows};
 pub use map::attention_map;
+pub use statistics::{AttentionStatistics, attention_statistics};
 
 use crate::buffer::with_buffers;
 use crate::gemm::{
-    BLOCK_ROWS, Epilogue, Out, PANEL, Packed, STRIDE, Shared, copy_rows, gemm, row_blocks_len,
+    BLOCK_ROWS, Epilogue, Out, PANEL, Packed, Product, STRIDE, Shared, copy_rows, gemm, row_blocks_len,
 };
 use crate::isa::Isa;
 use input::{Scoring, check_input};
@@ -89,11 +91,11 @@ pub fn attention(
             let group = shape.n_heads / shape.n_kv_heads;
             for head in task.kv_head * group..(task.kv_head + 1) * group {
                 for first in (task.first..task.last).step_by(BLOCK_ROWS) {
-                    let rows = BLOCK_ROWS.min(task.last - first);
+                    let block =
+                        QueryBlock { first, rows: BLOCK_ROWS.min(task.last - first), scale: shape.scale };
                     // SAFETY: each task has its own queries or its own heads.
                     let part = unsafe { shared.part((start + first) * width + head * d, width) };
-                    let queries = q.at(start + first, head * d);
-                    query_block(isa, queries, q.stride(), first, rows, pack, shape.scale, &scoring, part);
+                    block.run(isa, q.at(start + first, head * d), q.stride(), pack, &scoring, part);
                 }
             }
         });
@@ -113,47 +115,45 @@ fn tasks(offsets: &[usize], n_kv_heads: usize) -> Vec<Task> {
     tasks
 }
 
-/// Attention of up to [`BLOCK_ROWS`] queries of one head, the first of which is number `first` of its cell.
-fn query_block(
-    isa: Isa,
-    queries: &[f32],
-    stride: usize,
+/// Up to [`BLOCK_ROWS`] queries of one head, the first of which is number `first` of its cell.
+struct QueryBlock {
     first: usize,
     rows: usize,
-    pack: &HeadPack,
     scale: f32,
-    scoring: &Scoring<'_>,
-    mut out: Out<'_>,
-) {
-    let (keys, values) = (&pack.keys, &pack.values);
-    let d = keys.k();
-    let lens = [row_blocks_len(rows, keys.n_blocks()), row_blocks_len(rows, 1), rows * d];
-    with_buffers(lens, |[a, scores, acc]| {
-        copy_rows(queries, stride, rows, keys, scale, a);
-        let mut state = [RowState::EMPTY; BLOCK_ROWS];
-        for block in 0..values.n_blocks() {
-            let range = values.depth(block);
-            if scoring.causal && range.start >= first + rows {
-                break;
-            }
-            let panels = range.start / PANEL..range.end.div_ceil(PANEL);
-            gemm(
-                isa,
-                a,
-                rows,
-                keys,
-                panels,
-                0..keys.n_blocks(),
-                &mut Out::new(scores, STRIDE),
-                Epilogue::STORE,
-            );
+}
+
+impl QueryBlock {
+    fn run(
+        &self,
+        isa: Isa,
+        q: &[f32],
+        stride: usize,
+        pack: &HeadPack,
+        scoring: &Scoring<'_>,
+        mut out: Out<'_>,
+    ) {
+        let (keys, values, rows) = (&pack.keys, &pack.values, self.rows);
+        let d = keys.k();
+        let lens = [row_blocks_len(rows, keys.n_blocks()), row_blocks_len(rows, 1), rows * d];
+        with_buffers(lens, |[a, scores, acc]| {
+            copy_rows(q, stride, rows, keys, self.scale, a);
+            let mut state = [RowState::EMPTY; BLOCK_ROWS];
             let state = &mut state[..rows];
-            let rescale = if block == 0 { None } else { Some(&mut *acc) };
-            softmax_step(isa, scores, range.clone(), scoring, first, state, rescale);
-            let epilogue = if block == 0 { Epilogue::STORE } else { Epilogue::ADD };
-            let columns = 0..values.n_panels();
-            gemm(isa, scores, rows, values, columns, block..block + 1, &mut Out::new(acc, d), epilogue);
-        }
-        finish_rows(isa, acc, &state[..rows], &mut out);
-    });
+            for block in 0..values.n_blocks() {
+                let range = values.depth(block);
+                if scoring.causal && range.start >= self.first + rows {
+                    break;
+                }
+                let panels = range.start / PANEL..range.end.div_ceil(PANEL);
+                let product = Product { panels, ..Product::whole(rows, keys, Epilogue::STORE) };
+                gemm(isa, &product, a, &mut Out::new(scores, STRIDE));
+                let rescale = if block == 0 { None } else { Some(&mut *acc) };
+                softmax_step(isa, scores, range, scoring, self.first, state, rescale);
+                let epilogue = if block == 0 { Epilogue::STORE } else { Epilogue::ADD };
+                let product = Product { blocks: block..block + 1, ..Product::whole(rows, values, epilogue) };
+                gemm(isa, &product, scores, &mut Out::new(acc, d));
+            }
+            finish_rows(isa, acc, state, &mut out);
+        });
+    }
 }

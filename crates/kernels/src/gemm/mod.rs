@@ -94,33 +94,36 @@ impl Epilogue<'_> {
     pub(crate) const ADD: Self = Self { accumulate: true, bias: None, activation: Activation::None };
 }
 
+/// A product of some rows with some panels (columns) and depth blocks of a packed matrix.
+#[derive(Clone)]
+pub(crate) struct Product<'a> {
+    /// Rows of the left-hand side.
+    pub(crate) rows: usize,
+    /// The right-hand side.
+    pub(crate) b: &'a Packed,
+    /// Its panels; the output begins at the first column of the first.
+    pub(crate) panels: Range<usize>,
+    /// Its depth blocks; the left-hand buffer holds just these.
+    pub(crate) blocks: Range<usize>,
+    /// What happens to the result. Bias and activation come with the last depth block of `b`.
+    pub(crate) epilogue: Epilogue<'a>,
+}
+
+impl<'a> Product<'a> {
+    /// All of `b`.
+    pub(crate) fn whole(rows: usize, b: &'a Packed, epilogue: Epilogue<'a>) -> Self {
+        Self { rows, b, panels: 0..b.n_panels(), blocks: 0..b.n_blocks(), epilogue }
+    }
+}
+
 dispatch! {
-    /// `out = epilogue(a x b)` for the given panels (columns) and depth blocks of `b`.
-    ///
-    /// `a` holds the rows for just these depth blocks, as [`copy_rows`] lays them out. `out` begins at the first column of
-    /// `panels.start`. Bias and activation come with the last depth block of `b`.
-    fn gemm(
-        a: &[f32],
-        rows: usize,
-        b: &Packed,
-        panels: Range<usize>,
-        blocks: Range<usize>,
-        out: &mut Out<'_>,
-        epilogue: Epilogue<'_>,
-    ) = gemm_simd
+    /// `out = epilogue(a x b)`, with `a` as [`copy_rows`] lays it out.
+    fn gemm(product: &Product<'_>, a: &[f32], out: &mut Out<'_>) = gemm_simd
 }
 
 #[inline(always)]
-fn gemm_simd<S: Simd>(
-    s: S,
-    a: &[f32],
-    rows: usize,
-    b: &Packed,
-    panels: Range<usize>,
-    blocks: Range<usize>,
-    out: &mut Out<'_>,
-    epilogue: Epilogue<'_>,
-) {
+fn gemm_simd<S: Simd>(s: S, product: &Product<'_>, a: &[f32], out: &mut Out<'_>) {
+    let Product { rows, b, panels, blocks, epilogue } = product.clone();
     let block_len = row_blocks_len(rows, 1);
     for panel in panels.clone() {
         let from = (panel - panels.start) * PANEL;

@@ -1,4 +1,5 @@
 //! Plain f64 versions of every kernel, and random inputs.
+#![allow(clippy::print_stdout, reason = "says which instruction set a failure belongs to")]
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use microtome_kernels::{Activation, AttentionShape, Isa, Mask, with_isa};
