@@ -21,7 +21,9 @@ mod norm;
 mod simd;
 
 pub use activation::{Activation, add_assign};
-pub use attention::{AttentionShape, Mask, Rows, attention, attention_map};
+pub use attention::{
+    AttentionShape, AttentionStatistics, Mask, Rows, attention, attention_map, attention_statistics,
+};
 pub use block::{PostLnBlock, Scratch};
 pub use embed::{Lookup, gather_sum};
 pub use isa::{Isa, isa, with_isa};

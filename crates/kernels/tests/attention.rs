@@ -2,7 +2,9 @@
 
 mod reference;
 
-use microtome_kernels::{AttentionShape, Isa, Mask, Rows, attention, attention_map, with_isa};
+use microtome_kernels::{
+    AttentionShape, Isa, Mask, Rows, attention, attention_map, attention_statistics, with_isa,
+};
 use reference::{Random, View, bits, difference, on_every_isa, softmax};
 
 struct Case {
@@ -204,4 +206,48 @@ fn short_keys_panic() {
     let x = [0.0; 80];
     let (q, k) = (Rows::dense(&x, 8), Rows::dense(&x[..40], 8));
     attention(q, k, q, &[0, 10], &AttentionShape::new(1, 8), Mask::FULL, &mut [0.0; 80]);
+}
+
+#[test]
+fn statistics_match_the_map() {
+    on_every_isa(|| {
+        let mut random = Random(6);
+        for (lens, n_heads, n_kv, d, n_top) in [(vec![700, 3, 0, 1], 2, 1, 16, 5), (vec![40], 1, 1, 8, 100)] {
+            let mut case = Case::new(&mut random, &lens, n_heads, n_kv, d);
+            case.shape.soft_cap = Some(20.0);
+            for mask in case.masks() {
+                let [q, k, _] = case.rows();
+                let got = attention_statistics(q, k, &case.offsets, &case.shape, mask, n_top);
+                for cell in case.offsets.windows(2) {
+                    let len = cell[1] - cell[0];
+                    let mut pattern = vec![0.0; n_heads * len * len];
+                    attention_map(q, k, &case.shape, mask, cell[0]..cell[1], None, &mut pattern);
+                    for (head, pattern) in pattern.chunks((len * len).max(1)).enumerate() {
+                        let mut received = vec![0.0f64; len];
+                        for (i, row) in pattern.chunks(len).enumerate() {
+                            let row: Vec<f64> = row.iter().map(|&p| f64::from(p)).collect();
+                            let entropy: f64 = row.iter().filter(|p| **p > 0.0).map(|p| -p * p.ln()).sum();
+                            let mut sorted = row.clone();
+                            sorted.sort_by(|a, b| b.total_cmp(a));
+                            let top: f64 = sorted.iter().take(n_top).sum();
+                            let at = (cell[0] + i) * n_heads + head;
+                            assert!(
+                                (f64::from(got.entropy[at]) - entropy).abs() < 1e-5,
+                                "entropy of query {i}"
+                            );
+                            assert!((f64::from(got.top[at]) - top).abs() < 1e-6, "top share of query {i}");
+                            received.iter_mut().zip(&row).for_each(|(r, p)| *r += p);
+                        }
+                        for (j, want) in received.iter().enumerate() {
+                            let r = got.received[(cell[0] + j) * n_heads + head];
+                            assert!(
+                                (f64::from(r) - want).abs() < 1e-5 * want.max(1.0),
+                                "key {j}: {r} for {want}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    });
 }

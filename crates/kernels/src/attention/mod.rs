@@ -7,6 +7,7 @@
 mod input;
 mod map;
 mod softmax;
+mod statistics;
 
 use std::cell::RefCell;
 
@@ -14,6 +15,7 @@ use rayon::prelude::*;
 
 pub use input::{AttentionShape, Mask, Rows};
 pub use map::attention_map;
+pub use statistics::{AttentionStatistics, attention_statistics};
 
 use crate::buffer::with_buffers;
 use crate::gemm::{

@@ -19,7 +19,7 @@ impl RowState {
     pub(crate) const EMPTY: Self = Self { max: f32::NEG_INFINITY, sum: 0.0 };
 
     /// What exponentials are taken relative to. With no key seen yet there is nothing to subtract.
-    fn reference(self) -> f32 {
+    pub(crate) fn reference(self) -> f32 {
         if self.max == f32::NEG_INFINITY { 0.0 } else { self.max }
     }
 
@@ -82,7 +82,13 @@ dispatch! {
 
 /// Bias, cap and mask of one row.
 #[inline(always)]
-fn score_row<S: Simd>(s: S, row: &mut [f32], scoring: &Scoring<'_>, query: usize, first_key: usize) {
+pub(crate) fn score_row<S: Simd>(
+    s: S,
+    row: &mut [f32],
+    scoring: &Scoring<'_>,
+    query: usize,
+    first_key: usize,
+) {
     if let Some(bias) = scoring.key_bias {
         for (x, b) in row.iter_mut().zip(&bias[first_key..]) {
             *x += b;

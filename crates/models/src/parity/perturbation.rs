@@ -5,7 +5,9 @@ use microtome_weights::Checkpoint;
 
 use super::actual::{Array, Computed, Values, padded, widen};
 use super::manifest::Manifest;
-use crate::isp::{Edit, Truncation, delete, delete_each, effects, goal_shifts, overexpress, overexpress_each};
+use crate::isp::{
+    Edit, Truncation, delete, delete_each, effects, goal_shifts, overexpress, overexpress_each,
+};
 use crate::model::Model;
 use crate::taps::Pooling;
 use crate::{Tokens, pool_cells};
@@ -31,8 +33,11 @@ pub(super) fn compute(
         }
         None => skip_goals(expected, out),
     }
-    let kinds: [(&str, bool, u32); 3] =
-        [("isp.delete", true, token), ("isp.overexpress", false, token), ("isp.overexpress_absent", false, absent)];
+    let kinds: [(&str, bool, u32); 3] = [
+        ("isp.delete", true, token),
+        ("isp.overexpress", false, token),
+        ("isp.overexpress_absent", false, absent),
+    ];
     for (name, deletes, token) in kinds {
         let run = |truncation| rows(model, tokens, deletes, token, truncation);
         one_gene(model, name, &run(Truncation::AsPublished), states.as_ref(), out)?;
@@ -79,10 +84,9 @@ fn one_gene(
     let cos = cosines(model, &edits)?;
     out.put(&format!("{name}.cos"), Array::floats(vec![cos.len()], cos));
     out.put(&format!("{name}.cell_index"), indices(rows.iter().map(|(c, _)| *c)));
-    let sides: [(&str, fn(&Edit) -> &Vec<u32>); 2] =
-        [("original", |e| &e.original), ("perturbed", |e| &e.perturbed)];
-    for (side, ids) in sides {
-        let lists: Vec<Vec<i64>> = edits.iter().map(|e| widen(ids(e))).collect();
+    for side in ["original", "perturbed"] {
+        let ids = |e: &Edit| widen(if side == "original" { &e.original } else { &e.perturbed });
+        let lists: Vec<Vec<i64>> = edits.iter().map(ids).collect();
         let width = lists.iter().map(Vec::len).max().unwrap_or(0);
         out.put(&format!("{name}.{side}_len"), indices(lists.iter().map(Vec::len)));
         out.put(&format!("{name}.{side}_ids"), Array::ints(vec![lists.len(), width], padded(&lists, width)));

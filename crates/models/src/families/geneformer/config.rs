@@ -66,7 +66,7 @@ impl Config {
             activation: Activation::Relu,
             classifier: is_classifier(map)?,
         };
-        if config.d_model % config.n_heads != 0 {
+        if !config.d_model.is_multiple_of(config.n_heads) {
             return Err(Error::unreadable("the width does not divide into the heads")
                 .at_key("num_attention_heads")
                 .expected(format!("a divisor of hidden_size {}", config.d_model))

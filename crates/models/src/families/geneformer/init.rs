@@ -147,7 +147,7 @@ fn check_genes(genes: &[GeneformerGene]) -> Result<()> {
 
 fn check_shape(c: &Config) -> Result<()> {
     let dims = [c.n_blocks, c.d_model, c.n_heads, c.d_mlp];
-    if dims.contains(&0) || c.max_tokens < 3 || c.d_model % c.n_heads != 0 {
+    if dims.contains(&0) || c.max_tokens < 3 || !c.d_model.is_multiple_of(c.n_heads) {
         return Err(Error::usage("not a possible shape of a model")
             .expected("positive dimensions, at least 3 tokens, heads that divide the width")
             .found(format!("{dims:?} (blocks, width, heads, feed-forward), {} tokens", c.max_tokens)));

@@ -5,7 +5,7 @@
 //! - Reference: haroonshakeel/Geneformer@e534f69 (mirror of Hugging Face ctheodoris/Geneformer), modules `tokenizer`,
 //!   `emb_extractor`, `perturber_utils`, `in_silico_perturber`; network: transformers 4.46 `BertForMaskedLM`.
 //! - Licence: Apache-2.0 for code and weights.
-//! - Variants: see [`presets`].
+//! - Variants: see `FAMILY.variants` and `presets.rs`.
 //! - Norm placement: post-LN (after each residual sum), a norm on the embedding, none after the last block.
 //! - The published cell vector pools the output of the *second-to-last* block: the mean over genes for V1, the `<cls>`
 //!   token for V2.

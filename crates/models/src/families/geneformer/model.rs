@@ -230,7 +230,7 @@ fn info(
         "cell_embedding": if v2 { "<cls> token of the second-to-last block" }
             else { "mean over genes of the second-to-last block" },
         "activation": "relu",
-        "layer_norm_eps": config.layer_norm_eps.to_string(),
+        "layer_norm_eps": format!("{:e}", config.layer_norm_eps),
         "position_embedding": "absolute, learned",
         "target_sum": 10_000,
         "ties": "equal values keep the order of the genes in the data; the original's order is undefined",

@@ -107,7 +107,7 @@ fn each_site_alone_and_all_in_order() {
         let mut one = Strict { wanted: vec![site.clone()], seen: vec![] };
         let mut record = Recorder::new([site.clone()]);
         model.forward(&tokens, &mut Tee(vec![&mut one, &mut record])).unwrap();
-        assert_eq!(one.seen, [site.clone()]);
+        assert_eq!(one.seen, std::slice::from_ref(site));
         assert_eq!(record.get(site), full.get(site), "{site}");
     }
 }
