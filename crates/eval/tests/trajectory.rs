@@ -263,7 +263,7 @@ fn random_embeddings_do_not_make_depth_matter() {
     assert!(naive > 30, "the naive choice claims it in {naive} of 60 runs");
 }
 
-/// Noise must read as noise: with uneven folds, held-out ridge predictions of noise score about -0.1 at this size.
+/// Noise must read as noise: with folds that are not balanced by time the mean below is -0.055.
 #[test]
 fn held_out_predictions_of_noise_score_near_zero() {
     let scores: Vec<f64> = (0..10)
@@ -277,6 +277,5 @@ fn held_out_predictions_of_noise_score_near_zero() {
         })
         .collect();
     let mean = scores.iter().sum::<f64>() / 10.0;
-    // The standard error of one score is 1/sqrt(299), of the mean 0.018.
-    assert!(mean.abs() < 0.055, "mean {mean:.3} of {scores:?}");
+    assert!(mean.abs() < 0.05, "mean {mean:.3} of {scores:?}");
 }
