@@ -1,43 +1,22 @@
 //! From representations to records.
 
-use microtome_core::{Error, Matrix, Progress, Record, Result, Role};
-use microtome_numerics::resample::{Units as Partition, grouped_k_fold};
+use microtome_core::{Error, Matrix, Progress, Result};
 use rayon::prelude::*;
 use serde_json::json;
 
-use super::readings::{Dpt, Learner, Supervised, dpt};
+use super::notes::{Notes, ROOT_SPREAD};
+use super::readings::{Dpt, Supervised, dpt};
 use super::root::roots;
+use super::supervised::READING_FOLDS;
 use super::{Root, TASK, TrajectoryOptions};
-use crate::assess::{
-    Assessment, Nested, Prediction, Scored, add_mean_of_blocks, attempt, check_representations,
-};
-use crate::metrics::{Metric, Statistic};
-use crate::protocol::nested::{FoldScores, Folds, mean_defined};
-use crate::protocol::random::stream;
+use crate::assess::{Assessment, Prediction, Scored, add_mean_of_blocks, attempt, check_representations};
+use crate::protocol::nested::Folds;
 use crate::protocol::units::varies;
 use crate::protocol::{Protocol, Units};
 use crate::{Cells, Groups, Pseudotime, Representation, TaskOutcome};
 
-/// What is said about the run as a whole; a warning also belongs to every summary.
-#[derive(Default)]
-struct Notes {
-    all: Vec<String>,
-    warnings: Vec<String>,
-}
-
-impl Notes {
-    fn warn(&mut self, message: String) {
-        self.all.push(message.clone());
-        self.warnings.push(message);
-    }
-}
-
-/// Spread of scores over single roots that a reader must hear of.
-const ROOT_SPREAD: f64 = 0.2;
 /// Fewest cells that are worth scoring.
 const MIN_CELLS: usize = 20;
-/// Folds of units for held-out predictions of the supervised readings.
-const READING_FOLDS: usize = 5;
 
 /// Runs the task on all representations.
 ///
@@ -114,12 +93,14 @@ fn scored_cells(cells: &Cells, options: &TrajectoryOptions, notes: &mut Notes) -
     Ok(scored)
 }
 
-struct Trajectory<'a> {
-    assessment: Assessment<'a>,
-    options: &'a TrajectoryOptions,
+/// The task on one data set.
+pub(super) struct Trajectory<'a> {
+    pub(super) assessment: Assessment<'a>,
+    pub(super) options: &'a TrajectoryOptions,
     /// Rows of the data set that are scored.
-    scored: &'a [usize],
-    roots: &'a [usize],
+    pub(super) scored: &'a [usize],
+    /// Rows of the data set at which pseudotime starts.
+    pub(super) roots: &'a [usize],
 }
 
 impl Trajectory<'_> {
@@ -185,7 +166,7 @@ impl Trajectory<'_> {
     }
 
     /// Calls `f` for every representation, several at a time.
-    fn each<T: Send>(&self, stage: &str, f: impl Fn(usize) -> Result<T> + Sync) -> Result<Vec<T>> {
+    pub(super) fn each<T: Send>(&self, stage: &str, f: impl Fn(usize) -> Result<T> + Sync) -> Result<Vec<T>> {
         let progress = self.assessment.progress;
         let n = self.assessment.representations.len();
         progress.begin(stage, n as u64, "representations");
@@ -222,134 +203,6 @@ impl Trajectory<'_> {
         Ok(Prediction { values, remark })
     }
 
-    /// Held-out predictions of a supervised reading.
-    fn supervised(
-        &self,
-        stage: &str,
-        reading: Supervised,
-        matrices: &[Result<Matrix, String>],
-    ) -> Result<Vec<Result<Prediction, String>>> {
-        let a = &self.assessment;
-        let n_units = a.units.len();
-        if n_units < 3 {
-            // The penalty needs two training units besides the one that is predicted.
-            let reason = format!("held-out predictions need at least 3 units, there are {n_units}");
-            return Ok(matrices.iter().map(|_| Err(reason.clone())).collect());
-        }
-        let each_unit: Vec<u32> = (0..n_units as u32).collect();
-        let mut random = stream(a.protocol.seed, "reading folds", 0);
-        let folds = grouped_k_fold(&Partition::new(&each_unit), READING_FOLDS.min(n_units), &mut random)?;
-        let folds: Vec<Vec<usize>> = folds.into_iter().map(|f| f.test).collect();
-        self.each(stage, |r| {
-            let x = match &matrices[r] {
-                Err(reason) => return Ok(Err(reason.clone())),
-                Ok(x) => x,
-            };
-            let values = attempt(self.learner(x).out_of_fold(reading, &folds))?;
-            Ok(values.map(|values| Prediction { values, remark: None }))
-        })
-    }
-
-    fn learner<'b>(&'b self, x: &'b Matrix) -> Learner<'b> {
-        let a = &self.assessment;
-        Learner { x, time: a.truth, units: a.units, k: self.options.k, seed: a.protocol.seed }
-    }
-
-    /// Fold scores of a supervised headline: fitted again for every outer and inner fold, so that no prediction
-    /// that takes part in a choice has seen the time of the cells the choice is judged on.
-    fn refit(
-        &self,
-        reading: Supervised,
-        metric: &Metric,
-        folds: Folds,
-        matrices: &[Result<Matrix, String>],
-    ) -> Result<Nested> {
-        let a = &self.assessment;
-        let columns = self.each("nested choice", |r| {
-            let Ok(x) = &matrices[r] else { return Ok(vec![(f64::NAN, f64::NAN); folds.splits.len()]) };
-            let learner = self.learner(x);
-            let score = |train: &[usize], test: &[usize]| -> Result<f64> {
-                let Ok(predicted) = attempt(learner.predict(reading, train, test))? else {
-                    return Ok(f64::NAN);
-                };
-                let truth: Vec<f64> = a.units.cells_of(test).iter().map(|&c| a.truth[c]).collect();
-                Ok(metric.statistic.score(&truth, &predicted))
-            };
-            let one = |split: &crate::protocol::nested::Split| -> Result<(f64, f64)> {
-                let mut inner = vec![];
-                for held_out in &split.inner {
-                    let rest = a.units.without(&split.train, held_out);
-                    if !rest.is_empty() {
-                        inner.push(score(&rest, held_out)?);
-                    }
-                }
-                Ok((score(&split.train, &split.test)?, mean_defined(inner.into_iter())))
-            };
-            folds.splits.iter().map(one).collect()
-        })?;
-        let pick = |f: usize, which: fn(&(f64, f64)) -> f64| columns.iter().map(|c| which(&c[f])).collect();
-        let n = folds.splits.len();
-        let scores = FoldScores {
-            outer: (0..n).map(|f| pick(f, |c| c.0)).collect(),
-            inner: (0..n).map(|f| pick(f, |c| c.1)).collect(),
-        };
-        Ok(Nested { folds, scores })
-    }
-
-    /// Says so when a control shows that the task cannot be trusted on these cells.
-    fn check_controls(&self, records: &[Record], notes: &mut Notes) {
-        let headline = self.options.headline;
-        let of = |id: &str| {
-            records.iter().find(|r| r.model == id && r.metric == headline.id && r.split == "all")
-        };
-        let (positive, negative) = (TASK.positive_control, TASK.negative_control);
-        match of(positive.id).and_then(|r| r.value) {
-            Some(v) if v >= 0.8 => {}
-            Some(v) => notes.warn(format!(
-                "the positive control ({}) reaches only {v:.2} in {}: these cells cannot show a good score",
-                positive.words, headline.id
-            )),
-            None => notes.warn(format!("the positive control ({}) has no score", positive.words)),
-        }
-        if let Some((p, v)) = of(negative.id).and_then(|r| r.p.zip(r.value))
-            && p < 0.01
-        {
-            notes.warn(format!(
-                "the negative control ({}) scores {v:.2} in {} (p = {p:.4}): the score rises without any information",
-                negative.words, headline.id
-            ));
-        }
-    }
-
-    /// Lowest and highest Spearman correlation over single roots.
-    fn root_spread(&self, d: &Dpt) -> Option<(f64, f64)> {
-        let score = |p: &Vec<f64>| {
-            let values: Vec<f64> = self.scored.iter().map(|&i| p[i]).collect();
-            Statistic::Spearman.score(self.assessment.truth, &values)
-        };
-        let scores = || d.by_root.iter().map(score).filter(|s| s.is_finite());
-        Some((scores().reduce(f64::min)?, scores().reduce(f64::max)?))
-    }
-
-    /// One line on how far scores depend on the root, over models and baselines.
-    fn describe_roots(&self, dpts: &[Result<Dpt, String>], notes: &mut Notes) {
-        let theirs = self.assessment.representations.iter().zip(dpts);
-        let spreads: Vec<f64> = theirs
-            .filter(|(r, _)| r.role != Role::Control)
-            .filter_map(|(_, d)| self.root_spread(d.as_ref().ok()?))
-            .map(|(low, high)| high - low)
-            .collect();
-        let wide = spreads.iter().filter(|s| **s > ROOT_SPREAD).count();
-        if wide > 0 {
-            notes.warn(format!(
-                "diffusion pseudotime depends on the root in {wide} of {} representations (by up to {:.2} of Spearman); the median over {} roots is scored",
-                spreads.len(),
-                spreads.iter().copied().fold(0.0, f64::max),
-                self.roots.len()
-            ));
-        }
-    }
-
     fn pseudotimes(&self, dpts: Vec<Result<Dpt, String>>) -> Vec<Pseudotime> {
         let with = self.assessment.representations.iter().zip(dpts);
         with.filter_map(|(r, d)| {
@@ -378,7 +231,7 @@ impl Trajectory<'_> {
             ("n_comps", json!(o.n_comps)),
             ("n_dcs", json!(o.n_dcs)),
             ("headline", json!(o.headline.id)),
-            ("reading_folds", json!(READING_FOLDS.min(a.units.len()))),
+            ("reading_folds", json!(format!("at most {READING_FOLDS}, of whole units, balanced by time"))),
             ("protocol", json!(a.protocol)),
         ];
         choices.extend(entries.map(|(k, v)| (k.to_string(), v)));
