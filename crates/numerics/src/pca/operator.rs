@@ -17,7 +17,7 @@ pub(super) trait Rows: Sync {
     fn squares(&self, mean: &[f64]) -> f64;
 }
 
-/// Dense rows and their transpose, in `f64`.
+/// Dense rows in `f64`.
 pub(super) struct DenseRows {
     n: usize,
     d: usize,
