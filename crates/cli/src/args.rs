@@ -147,8 +147,8 @@ pub(crate) struct Scan {
     /// Column of obs with the independent unit (donor, clone, ...) that intervals resample
     #[arg(long, value_name = "OBS")]
     pub(crate) unit: Option<String>,
-    /// Neighbours in the kNN graph
-    #[arg(long, default_value_t = 15, value_name = "K", value_parser = clap::value_parser!(u32).range(2..=1000))]
+    /// Neighbours in the kNN graph, counted as scanpy's n_neighbors (the cell itself included)
+    #[arg(long, default_value_t = 15, value_name = "K", value_parser = clap::value_parser!(u32).range(3..=1000))]
     pub(crate) neighbors: u32,
     /// Bootstrap replicates
     #[arg(long, default_value_t = 1000, value_name = "B", value_parser = clap::value_parser!(u32).range(100..=100_000))]

@@ -33,7 +33,9 @@ pub(crate) fn pairs(rows: &[(&str, String)]) {
 /// A table with a header, columns as wide as their longest cell.
 pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) {
     let widths: Vec<usize> = (0..header.len())
-        .map(|i| rows.iter().map(|r| r[i].chars().count()).chain([header[i].chars().count()]).max().unwrap_or(0))
+        .map(|i| {
+            rows.iter().map(|r| r[i].chars().count()).chain([header[i].chars().count()]).max().unwrap_or(0)
+        })
         .collect();
     let show = |cells: Vec<&str>| {
         let text: Vec<String> = cells.iter().zip(&widths).map(|(c, w)| format!("{c:<w$}")).collect();

@@ -17,7 +17,10 @@ pub(crate) fn listen_for_ctrl_c() {
         if STOPPED.swap(true, Ordering::SeqCst) {
             std::process::exit(130);
         }
-        let _ = writeln!(std::io::stderr(), "\nstopping after the chunk at hand; press Ctrl-C again to stop at once");
+        let _ = writeln!(
+            std::io::stderr(),
+            "\nstopping after the chunk at hand; press Ctrl-C again to stop at once"
+        );
     });
 }
 

@@ -26,26 +26,72 @@ fn scan_embed_doctor_tokenize_perturb_report() {
     assert!(succeeds(&["models"]).contains("v2-316m"));
 
     let tokens = bench.path("tokens.safetensors");
-    let report = json(&succeeds(&["tokenize", cells, "--model", model, "--out", text(&tokens), "--json", "--quiet"]));
+    let report =
+        json(&succeeds(&["tokenize", cells, "--model", model, "--out", text(&tokens), "--json", "--quiet"]));
     assert_eq!(report["n_cells"], 120);
     assert!(tokens.exists());
 
     let table = bench.path("perturbed.csv");
     let gene = first_gene(&bench);
-    succeeds(&["perturb", cells, "--model", model, "--genes", &gene, "--kind", "overexpress", "--out", text(&table), "--quiet"]);
+    succeeds(&[
+        "perturb",
+        cells,
+        "--model",
+        model,
+        "--genes",
+        &gene,
+        "--kind",
+        "overexpress",
+        "--out",
+        text(&table),
+        "--quiet",
+    ]);
     assert_eq!(std::fs::read_to_string(&table).expect("read").lines().count(), 121);
-    let said = fails(&["perturb", cells, "--model", model, "--genes", "NOTAGENE", "--kind", "delete", "--out", text(&table), "--quiet"], 2);
+    let said = fails(
+        &[
+            "perturb",
+            cells,
+            "--model",
+            model,
+            "--genes",
+            "NOTAGENE",
+            "--kind",
+            "delete",
+            "--out",
+            text(&table),
+            "--quiet",
+        ],
+        2,
+    );
     assert!(said.contains("no such gene"), "{said}");
 
     let out = bench.path("result");
     let summary = json(&succeeds(&[
-        "scan", cells, "--model", model, "--task", "trajectory", "--time", "pseudotime", "--unit", "donor_id", "--label",
-        "cell_type", "--bootstrap", "200", "--out", text(&out), "--json", "--quiet",
+        "scan",
+        cells,
+        "--model",
+        model,
+        "--task",
+        "trajectory",
+        "--time",
+        "pseudotime",
+        "--unit",
+        "donor_id",
+        "--label",
+        "cell_type",
+        "--bootstrap",
+        "200",
+        "--out",
+        text(&out),
+        "--json",
+        "--quiet",
     ]));
     let summary = &summary["summaries"][0];
     assert_eq!(summary["n_units"], 8);
     assert!(summary["sentences"].as_array().is_some_and(|s| !s.is_empty()));
-    for file in ["report.html", "records.jsonl", "records.csv", "summary.json", "embeddings.h5ad", "run_card.json"] {
+    for file in
+        ["report.html", "records.jsonl", "records.csv", "summary.json", "embeddings.h5ad", "run_card.json"]
+    {
         assert!(out.join(file).exists(), "{file} is missing");
     }
     assert!(!out.join(".work").exists());
@@ -54,7 +100,18 @@ fn scan_embed_doctor_tokenize_perturb_report() {
         assert!(record["value"].is_number() || record["reason"].is_string(), "{record}");
     }
     // A finished result is not overwritten by accident.
-    let again = ["scan", cells, "--model", model, "--task", "trajectory", "--time", "pseudotime", "--out", text(&out)];
+    let again = [
+        "scan",
+        cells,
+        "--model",
+        model,
+        "--task",
+        "trajectory",
+        "--time",
+        "pseudotime",
+        "--out",
+        text(&out),
+    ];
     assert!(fails(&again, 2).contains("--overwrite"));
     let page = bench.path("page.md");
     succeeds(&["report", text(&out), "--out", text(&page)]);
@@ -74,16 +131,32 @@ fn same_seed_same_records() {
     let run = |name: &str, threads: &str| {
         let out = bench.path(name);
         succeeds(&[
-            "scan", text(&cells), "--model", text(&model), "--task", "trajectory", "--time", "pseudotime", "--bootstrap", "100",
-            "--threads", threads, "--out", text(&out), "--quiet",
+            "scan",
+            text(&cells),
+            "--model",
+            text(&model),
+            "--task",
+            "trajectory",
+            "--time",
+            "pseudotime",
+            "--bootstrap",
+            "100",
+            "--threads",
+            threads,
+            "--out",
+            text(&out),
+            "--quiet",
         ]);
         let records = std::fs::read_to_string(out.join("records.jsonl")).expect("read");
         // The run card differs in the name of the output folder and with it in its hash.
-        records.lines().map(|l| {
-            let mut r = json(l);
-            r["run_card"] = Value::Null;
-            r.to_string()
-        }).collect::<Vec<_>>()
+        records
+            .lines()
+            .map(|l| {
+                let mut r = json(l);
+                r["run_card"] = Value::Null;
+                r.to_string()
+            })
+            .collect::<Vec<_>>()
     };
     assert_eq!(run("one", "1"), run("two", "2"));
 }
@@ -95,7 +168,18 @@ fn a_killed_embed_goes_on_and_gives_the_same_bytes() {
     succeeds(&["simulate", "--cells", "3000", "--genes", "1000", "--out", text(&cells), "--quiet"]);
     let model = bench.path("model");
     let args = |out: &str| {
-        ["embed", text(&cells), "--model", text(&model), "--sites", "blocks.*.resid_post", "--quiet", "--out", out].map(String::from)
+        [
+            "embed",
+            text(&cells),
+            "--model",
+            text(&model),
+            "--sites",
+            "blocks.*.resid_post",
+            "--quiet",
+            "--out",
+            out,
+        ]
+        .map(String::from)
     };
     let whole = bench.path("whole.h5ad");
     succeeds(&args(text(&whole)).each_ref().map(String::as_str));
@@ -105,7 +189,11 @@ fn a_killed_embed_goes_on_and_gives_the_same_bytes() {
         .spawn()
         .expect("starts");
     let partial = bench.path("killed.h5ad.partial");
-    let chunks = || std::fs::read_dir(&partial).map_or(0, |d| d.flatten().filter(|e| e.file_name().to_string_lossy().starts_with("chunk-")).count());
+    let chunks = || {
+        std::fs::read_dir(&partial).map_or(0, |d| {
+            d.flatten().filter(|e| e.file_name().to_string_lossy().starts_with("chunk-")).count()
+        })
+    };
     let begun = std::time::Instant::now();
     while chunks() == 0 && begun.elapsed().as_secs() < 120 && child.try_wait().expect("asked").is_none() {
         std::thread::sleep(std::time::Duration::from_millis(2));
@@ -132,7 +220,13 @@ fn parity_holds_on_the_kits_of_the_repository_and_notices_a_flipped_bit() {
     let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/models");
     let mut kits = vec![];
     for family in std::fs::read_dir(golden).expect("listed").flatten() {
-        kits.extend(std::fs::read_dir(family.path()).expect("listed").flatten().map(|k| k.path()).filter(|k| k.is_dir()));
+        kits.extend(
+            std::fs::read_dir(family.path())
+                .expect("listed")
+                .flatten()
+                .map(|k| k.path())
+                .filter(|k| k.is_dir()),
+        );
     }
     assert!(!kits.is_empty());
     let mut args = vec!["parity"];
@@ -164,6 +258,10 @@ fn copy_tree(from: &std::path::Path, to: &std::path::Path) {
     std::fs::create_dir_all(to).expect("made");
     for entry in std::fs::read_dir(from).expect("listed").flatten() {
         let target = to.join(entry.file_name());
-        if entry.path().is_dir() { copy_tree(&entry.path(), &target) } else { std::fs::write(&target, std::fs::read(entry.path()).expect("read")).expect("copied") }
+        if entry.path().is_dir() {
+            copy_tree(&entry.path(), &target)
+        } else {
+            std::fs::write(&target, std::fs::read(entry.path()).expect("read")).expect("copied")
+        }
     }
 }

@@ -48,7 +48,10 @@ fn wrong_inputs_are_refused_with_an_explanation() {
     // Log-normalised X.
     let bad = bench.path("lognorm.h5ad");
     write(&bad, &human, &[0.7, 1.9, 2.3], 20);
-    says(&embed(&bad, &model), &["lognorm.h5ad: X", "does not hold raw counts", "log-normalised", "expected:", "try:"]);
+    says(
+        &embed(&bad, &model),
+        &["lognorm.h5ad: X", "does not hold raw counts", "log-normalised", "expected:", "try:"],
+    );
 
     // Mouse ids.
     let bad = bench.path("mouse.h5ad");
@@ -62,18 +65,52 @@ fn wrong_inputs_are_refused_with_an_explanation() {
 
     // Missing column.
     let said = fails(
-        &["scan", text(&cells), "--model", text(&model), "--task", "trajectory", "--time", "pseudotme", "--out", text(&bench.path("s"))],
+        &[
+            "scan",
+            text(&cells),
+            "--model",
+            text(&model),
+            "--task",
+            "trajectory",
+            "--time",
+            "pseudotme",
+            "--out",
+            text(&bench.path("s")),
+        ],
         2,
     );
     says(&said, &["obs[\"pseudotme\"]", "no such column", "did you mean \"pseudotime\""]);
 
     // Unknown task and site.
     let said = fails(
-        &["scan", text(&cells), "--model", text(&model), "--task", "trajectry", "--time", "pseudotime", "--out", text(&bench.path("s"))],
+        &[
+            "scan",
+            text(&cells),
+            "--model",
+            text(&model),
+            "--task",
+            "trajectry",
+            "--time",
+            "pseudotime",
+            "--out",
+            text(&bench.path("s")),
+        ],
         2,
     );
     says(&said, &["no such task", "did you mean trajectory"]);
-    let said = fails(&["embed", text(&cells), "--model", text(&model), "--sites", "block.*.resid_post", "--out", text(&out)], 2);
+    let said = fails(
+        &[
+            "embed",
+            text(&cells),
+            "--model",
+            text(&model),
+            "--sites",
+            "block.*.resid_post",
+            "--out",
+            text(&out),
+        ],
+        2,
+    );
     says(&said, &["no site of this model matches", "blocks.{i}.resid_post"]);
 
     // Truncated data.
@@ -107,7 +144,17 @@ fn wrong_inputs_are_refused_with_an_explanation() {
     says(&embed(&bench.path("nothing.h5ad"), &model), &["nothing.h5ad"]);
 
     // Outputs that cannot be written, or are there already.
-    let said = fails(&["embed", text(&cells), "--model", text(&model), "--out", text(&bench.path("no/such/folder/out.h5ad"))], 2);
+    let said = fails(
+        &[
+            "embed",
+            text(&cells),
+            "--model",
+            text(&model),
+            "--out",
+            text(&bench.path("no/such/folder/out.h5ad")),
+        ],
+        2,
+    );
     says(&said, &["cannot write into this folder", "try:"]);
     fs::write(&out, "mine").expect("written");
     let said = fails(&["embed", text(&cells), "--model", text(&model), "--out", text(&out)], 2);

@@ -61,7 +61,7 @@ pub struct GeneColumn {
 pub struct GeneTable {
     /// `var_names`.
     pub names: Vec<String>,
-    /// Ensembl id per gene, version stripped, empty where there is none.
+    /// Ensembl id per gene, version stripped; entries of another shape are kept as they are, empty where there is none.
     pub ensembl: Option<Vec<String>>,
     /// Symbol per gene, empty where there is none.
     pub symbols: Option<Vec<String>>,
@@ -146,15 +146,9 @@ impl GeneTable {
         let symbols = pick(var, symbol_column, &SYMBOL_NAMES, is_symbol, 0.5)?;
         // A column picked as symbols must not be the one that was picked as ids.
         let symbols = symbols.filter(|(s, _)| ensembl.as_ref().is_none_or(|(e, _)| e.source != s.source));
+        // Entries of another shape stay as they are: published mapping tables know retired ids and symbols too.
         let ensembl = ensembl.map(|(from, values)| {
-            let values: Vec<String> = values
-                .iter()
-                .map(|v| {
-                    let v = strip_version(v.trim());
-                    if is_ensembl(v) || ensembl_column.is_some() { v.to_string() } else { String::new() }
-                })
-                .collect();
-            (from, values)
+            (from, values.iter().map(|v| strip_version(v.trim()).to_string()).collect::<Vec<_>>())
         });
         let organism = organism_of(
             ensembl.as_ref().map_or(&[][..], |(_, v)| v),

@@ -138,7 +138,8 @@ impl Frame {
 
     /// Stored type of a plain numeric column; `None` for any other.
     pub(crate) fn dtype(&self, name: &str) -> Result<Option<String>> {
-        let numeric = |kind: &Kind| matches!(kind, Kind::Int { .. } | Kind::Float { .. }).then(|| kind.name());
+        let numeric =
+            |kind: &Kind| matches!(kind, Kind::Int { .. } | Kind::Float { .. }).then(|| kind.name());
         if !self.column_names()?.iter().any(|n| n == name) {
             return Ok(None);
         }

@@ -52,7 +52,11 @@ pub(crate) fn shell(command: &[String]) -> String {
     let quoted: Vec<String> = command
         .iter()
         .map(|word| {
-            if !word.is_empty() && word.chars().all(plain) { word.clone() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+            if !word.is_empty() && word.chars().all(plain) {
+                word.clone()
+            } else {
+                format!("'{}'", word.replace('\'', "'\\''"))
+            }
         })
         .collect();
     quoted.join(" ")

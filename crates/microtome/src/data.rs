@@ -68,8 +68,7 @@ impl Data {
         if n == 0 {
             return Err(Error::unreadable("the data set has no cells").in_file(&options.path));
         }
-        let mut data =
-            Self { dataset, slot, genes, cells: (0..n).collect(), check, notes, reader };
+        let mut data = Self { dataset, slot, genes, cells: (0..n).collect(), check, notes, reader };
         if let Some(max) = options.max_cells {
             data.keep_at_most(max, options.seed);
         }
@@ -79,7 +78,9 @@ impl Data {
     /// File name without folder and ending: the data set's name in records.
     pub fn name(&self) -> String {
         let path = self.dataset.path();
-        path.file_stem().or(path.file_name()).map_or_else(|| "data".into(), |n| n.to_string_lossy().into_owned())
+        path.file_stem()
+            .or(path.file_name())
+            .map_or_else(|| "data".into(), |n| n.to_string_lossy().into_owned())
     }
 
     /// Keeps the cells for which `keep` holds (asked by row of the file).
@@ -102,7 +103,9 @@ impl Data {
     pub fn counts(&self, range: std::ops::Range<usize>) -> Result<Counts> {
         let rows = &self.cells[range];
         match (rows.first(), rows.last()) {
-            (Some(&first), Some(&last)) if last - first + 1 == rows.len() => self.reader.rows(first..last + 1),
+            (Some(&first), Some(&last)) if last - first + 1 == rows.len() => {
+                self.reader.rows(first..last + 1)
+            }
             _ => self.reader.select(rows),
         }
     }
@@ -123,10 +126,9 @@ impl Data {
         const NAME: &str = "n_counts";
         let Some(dtype) = self.dataset.obs_dtype(NAME)? else { return Ok(None) };
         let values = self.obs_column(NAME)?.numbers();
-        Ok(values.filter(|v| v.iter().all(|t| t.is_finite() && *t > 0.0)).map(|values| Totals {
-            values,
-            single_precision: dtype == "float32",
-        }))
+        Ok(values
+            .filter(|v| v.iter().all(|t| t.is_finite() && *t > 0.0))
+            .map(|values| Totals { values, single_precision: dtype == "float32" }))
     }
 
     /// A column of `obs` as numbers, or an error that says what it holds instead.
@@ -153,7 +155,11 @@ fn choose_slot(
         let slot: Slot = wanted.parse()?;
         let reader = dataset.matrix(&slot)?;
         let check = check_sample(&reader)?;
-        return if check.is_raw() { Ok((slot, reader, check)) } else { Err(not_raw(dataset.path(), &slot, &check, &[])) };
+        return if check.is_raw() {
+            Ok((slot, reader, check))
+        } else {
+            Err(not_raw(dataset.path(), &slot, &check, &[]))
+        };
     }
     let slots = dataset.slots();
     let candidates = slots.iter().filter(|s| match s {
@@ -208,7 +214,10 @@ fn not_raw(path: &Path, slot: &Slot, check: &CountCheck, slots: &[Slot]) -> Erro
     let remedy = if others.is_empty() {
         "give a file with raw counts in X, raw or layers[\"counts\"]".to_string()
     } else {
-        format!("give a file with raw counts, or name the matrix that holds them with --slot ({})", others.join(", "))
+        format!(
+            "give a file with raw counts, or name the matrix that holds them with --slot ({})",
+            others.join(", ")
+        )
     };
     Error::mismatch("the matrix does not hold raw counts")
         .in_file(path)

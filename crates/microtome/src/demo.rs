@@ -36,17 +36,28 @@ pub fn demo(options: &DemoOptions, progress: &dyn Progress) -> Result<ScanReport
     let model = out.join("untrained_demo_model");
     if model.exists() {
         if !options.overwrite {
-            return Err(Error::output("an unfinished demo was found").in_file(&model).remedy("pass --overwrite"));
+            return Err(Error::output("an unfinished demo was found")
+                .in_file(&model)
+                .remedy("pass --overwrite"));
         }
         std::fs::remove_dir_all(&model)
             .map_err(|e| Error::output("cannot remove an earlier demo").in_file(&model).caused_by(e))?;
     }
-    let simulated = SimulateOptions { n_cells: options.n_cells, seed: options.seed, ..SimulateOptions::default() };
+    let simulated =
+        SimulateOptions { n_cells: options.n_cells, seed: options.seed, ..SimulateOptions::default() };
     simulate(&simulated, &cells, progress)?;
     let data = DataOptions { path: cells, seed: options.seed, ..DataOptions::default() };
     let genes = vocabulary(&Data::open(&data)?)?;
     write_untrained(Generation::V1, SHAPE, &genes, options.seed, &model)?;
-    let command = ["microtome", "demo", "--cells", &options.n_cells.to_string(), "--seed", &options.seed.to_string(), "--out"];
+    let command = [
+        "microtome",
+        "demo",
+        "--cells",
+        &options.n_cells.to_string(),
+        "--seed",
+        &options.seed.to_string(),
+        "--out",
+    ];
     let scan_options = ScanOptions {
         data,
         models: vec![model],
@@ -82,8 +93,13 @@ fn vocabulary(data: &Data) -> Result<Vec<GeneformerGene>> {
     let genes = values.into_iter().enumerate().filter(|(_, v)| !v.is_empty()).map(|(i, mut v)| {
         v.sort_by(f64::total_cmp);
         let middle = v.len() / 2;
-        let median = if v.len().is_multiple_of(2) { f64::midpoint(v[middle - 1], v[middle]) } else { v[middle] };
-        GeneformerGene { ensembl_id: ids[i].clone(), symbol: symbols.map(|s| s[i].clone()).filter(|s| !s.is_empty()), median }
+        let median =
+            if v.len().is_multiple_of(2) { f64::midpoint(v[middle - 1], v[middle]) } else { v[middle] };
+        GeneformerGene {
+            ensembl_id: ids[i].clone(),
+            symbol: symbols.map(|s| s[i].clone()).filter(|s| !s.is_empty()),
+            median,
+        }
     });
     Ok(genes.collect())
 }

@@ -109,6 +109,7 @@ fn predicted_bytes(model: &dyn Model, nnz_per_cell: f64) -> u64 {
     let info = model.info();
     let per_token = 6 * info.d_model + 2 * info.d_mlp;
     let minibatch = TOKEN_BUDGET.max(info.max_tokens) * per_token * 4;
-    let chunk = chunk_size(model) as f64 * (nnz_per_cell * 8.0 + (info.n_blocks + 2) as f64 * info.d_model as f64 * 4.0);
+    let chunk = chunk_size(model) as f64
+        * (nnz_per_cell * 8.0 + (info.n_blocks + 2) as f64 * info.d_model as f64 * 4.0);
     info.n_parameters * 4 + minibatch as u64 + 2 * chunk as u64 + (64 << 20)
 }

@@ -44,6 +44,8 @@ pub struct EmbedReport {
     pub out: PathBuf,
     /// Keys of `obsm` with their widths.
     pub obsm: Vec<(String, usize)>,
+    /// How tokens became one vector per cell.
+    pub pooling: String,
     /// Gene overlap.
     pub overlap: Overlap,
     /// Facts about the cells.
@@ -65,13 +67,16 @@ pub fn embed(options: &EmbedOptions, progress: &dyn Progress) -> Result<EmbedRep
     let out = &options.out;
     output::check_writable(out)?;
     if out.exists() && !options.overwrite {
-        return Err(Error::output("the output file exists already").in_file(out).remedy("name another file, or pass --overwrite"));
+        return Err(Error::output("the output file exists already")
+            .in_file(out)
+            .remedy("name another file, or pass --overwrite"));
     }
     let partial = partial_folder(out);
     if partial.exists() {
         if options.overwrite {
-            std::fs::remove_dir_all(&partial)
-                .map_err(|e| Error::output("cannot remove an unfinished run").in_file(&partial).caused_by(e))?;
+            std::fs::remove_dir_all(&partial).map_err(|e| {
+                Error::output("cannot remove an unfinished run").in_file(&partial).caused_by(e)
+            })?;
         } else if !options.resume {
             return Err(Error::output("an unfinished run of this output was found")
                 .in_file(&partial)
@@ -108,11 +113,13 @@ pub fn embed(options: &EmbedOptions, progress: &dyn Progress) -> Result<EmbedRep
         choices: choices(&opened, &data, options.pooling)?,
     };
     let obsm = write(&store, &data, &sites, model.info().family, &card, out)?;
-    std::fs::remove_dir_all(&partial)
-        .map_err(|e| Error::output("cannot remove the finished run's work folder").in_file(&partial).caused_by(e))?;
+    std::fs::remove_dir_all(&partial).map_err(|e| {
+        Error::output("cannot remove the finished run's work folder").in_file(&partial).caused_by(e)
+    })?;
     Ok(EmbedReport {
         out: out.clone(),
         obsm,
+        pooling: options.pooling.to_string(),
         overlap: genes.overlap,
         cells,
         seconds: begun.elapsed().as_secs_f64(),
@@ -131,7 +138,8 @@ pub(crate) fn choices(
     choices.insert("pooling".into(), pooling.to_string().into());
     choices.insert("ensembl_from".into(), data.genes.ensembl_from.as_ref().map(|c| c.source.clone()).into());
     choices.insert("symbols_from".into(), data.genes.symbols_from.as_ref().map(|c| c.source.clone()).into());
-    let totals = if data.totals()?.is_some() { "obs[\"n_counts\"]" } else { "summed over all genes of the file" };
+    let totals =
+        if data.totals()?.is_some() { "obs[\"n_counts\"]" } else { "summed over all genes of the file" };
     choices.insert("cell_totals".into(), totals.into());
     Ok(choices)
 }
@@ -169,9 +177,10 @@ fn write(
             }
         }
     }
-    for (name, column) in
-        [("microtome_n_tokens", Column::Int(tokens)), ("microtome_share_of_counts_known", Column::Float(known))]
-    {
+    for (name, column) in [
+        ("microtome_n_tokens", Column::Int(tokens)),
+        ("microtome_share_of_counts_known", Column::Float(known)),
+    ] {
         obs.columns.retain(|(n, _)| n != name);
         obs.columns.push((name.into(), column));
     }
@@ -189,7 +198,8 @@ fn write(
             writer.append_obsm(&key, rows.data())?;
         }
     }
-    let card = serde_json::to_value(card).map_err(|e| Error::output("cannot write the run card").caused_by(e))?;
+    let card =
+        serde_json::to_value(card).map_err(|e| Error::output("cannot write the run card").caused_by(e))?;
     writer.set_uns(&serde_json::json!({ "microtome": card }))?;
     writer.finish()?;
     Ok(keys)

@@ -23,8 +23,12 @@ impl OpenModel {
     /// Opens a checkpoint of any family.
     pub fn open(path: &Path) -> Result<Self> {
         let model = microtome_models::open(path)?;
-        let inputs =
-            model.info().files.iter().map(|(role, file)| hash::input_file(role, file)).collect::<Result<_>>()?;
+        let inputs = model
+            .info()
+            .files
+            .iter()
+            .map(|(role, file)| hash::input_file(role, file))
+            .collect::<Result<_>>()?;
         Ok(Self { model, path: path.to_path_buf(), name: name_of(path), inputs })
     }
 }

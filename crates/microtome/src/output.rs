@@ -68,8 +68,9 @@ pub(crate) fn prepare_folder(dir: &Path, finished_mark: &str, resume: bool, over
     }
     if dir.join(WORK).exists() {
         if overwrite {
-            fs::remove_dir_all(dir.join(WORK))
-                .map_err(|e| Error::output("cannot clear an earlier run's work folder").in_file(dir).caused_by(e))?;
+            fs::remove_dir_all(dir.join(WORK)).map_err(|e| {
+                Error::output("cannot clear an earlier run's work folder").in_file(dir).caused_by(e)
+            })?;
         } else if !resume {
             return Err(Error::output("the output folder holds an unfinished run")
                 .in_file(dir)

@@ -66,7 +66,8 @@ pub fn perturb(
         let part = totals
             .as_ref()
             .map(|t| CellTotals { values: &t.values[range.clone()], single_precision: t.single_precision });
-        let tokens = model.tokenize(&data.counts(range.clone())?, part, &matched, &TokenizeOptions::default())?;
+        let tokens =
+            model.tokenize(&data.counts(range.clone())?, part, &matched, &TokenizeOptions::default())?;
         let mut edits: Vec<Edit> = Vec::new();
         let edited: Vec<Option<usize>> = (0..tokens.n_cells())
             .map(|cell| {
@@ -74,9 +75,13 @@ pub fn perturb(
                 let span = model.gene_tokens(ids.len());
                 let edit = match kind {
                     Perturbation::Delete => isp::delete(ids, span, &tokens_of)?,
-                    Perturbation::Overexpress => {
-                        isp::overexpress(ids, span, &tokens_of, model.info().max_tokens, Truncation::AsPublished)
-                    }
+                    Perturbation::Overexpress => isp::overexpress(
+                        ids,
+                        span,
+                        &tokens_of,
+                        model.info().max_tokens,
+                        Truncation::AsPublished,
+                    ),
                 };
                 edits.push(edit);
                 Some(edits.len() - 1)
@@ -114,7 +119,10 @@ pub fn perturb(
 fn token_of(gene: &str, data: &Data, matched: &GeneMatch) -> Result<u32> {
     let wanted = strip_version(gene.trim());
     let columns = [data.genes.ensembl.as_ref(), data.genes.symbols.as_ref(), Some(&data.genes.names)];
-    let found = columns.into_iter().flatten().find_map(|names| names.iter().position(|n| n.eq_ignore_ascii_case(wanted)));
+    let found = columns
+        .into_iter()
+        .flatten()
+        .find_map(|names| names.iter().position(|n| n.eq_ignore_ascii_case(wanted)));
     match found.map(|i| matched.token_of_gene[i]) {
         Some(Some(token)) => Ok(token),
         Some(None) => Err(Error::mismatch("the model does not know this gene")
@@ -128,12 +136,20 @@ fn token_of(gene: &str, data: &Data, matched: &GeneMatch) -> Result<u32> {
                 .in_file(data.dataset.path())
                 .at_key("--genes")
                 .found(gene.to_string())
-                .remedy(near.map_or("name genes by Ensembl id or symbol".into(), |n| format!("did you mean {n}?"))))
+                .remedy(
+                    near.map_or("name genes by Ensembl id or symbol".into(), |n| {
+                        format!("did you mean {n}?")
+                    }),
+                ))
         }
     }
 }
 
 /// A CSV field (RFC 4180).
 fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_string() }
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_string()
+    }
 }

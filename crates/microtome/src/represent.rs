@@ -61,21 +61,35 @@ const CHUNK_WORK: f64 = 6e12;
 /// Cells per chunk: depends on the model only, so that a resumed run cuts the cells in the same places.
 pub(crate) fn chunk_size(model: &dyn Model) -> usize {
     let info = model.info();
-    let per_token = 2.0 * info.n_parameters as f64 + 4.0 * (info.n_blocks * info.d_model * info.max_tokens) as f64;
+    let per_token =
+        2.0 * info.n_parameters as f64 + 4.0 * (info.n_blocks * info.d_model * info.max_tokens) as f64;
     ((CHUNK_WORK / (per_token * info.max_tokens as f64)) as usize).clamp(16, 1024)
 }
 
 /// Runs all cells of the request, keeping finished chunks in `dir`. Chunks that are there already are reused.
-pub(crate) fn represent(request: &Request<'_>, dir: &Path, progress: &dyn Progress) -> Result<(Store, CellStats)> {
+pub(crate) fn represent(
+    request: &Request<'_>,
+    dir: &Path,
+    progress: &dyn Progress,
+) -> Result<(Store, CellStats)> {
     let Request { data, model, sites, .. } = *request;
     let arrays = sites.iter().map(ToString::to_string).chain([FACTS.to_string()]).collect();
     let n_cells = data.cells.len();
-    let manifest = Manifest { version: VERSION, inputs: request.inputs.clone(), n_cells, chunk: chunk_size(model), arrays };
+    let manifest = Manifest {
+        version: VERSION,
+        inputs: request.inputs.clone(),
+        n_cells,
+        chunk: chunk_size(model),
+        arrays,
+    };
     let store = Store::create(dir, manifest)?;
     let todo: Vec<usize> = (0..store.n_chunks()).filter(|&c| !store.has(c)).collect();
     let n_reused = store.n_chunks() - todo.len();
     if n_reused > 0 {
-        progress.note(&format!("going on with an unfinished run: {n_reused} of {} chunks are done", store.n_chunks()));
+        progress.note(&format!(
+            "going on with an unfinished run: {n_reused} of {} chunks are done",
+            store.n_chunks()
+        ));
     }
     let n_todo: usize = todo.iter().map(|&c| store.cells_of(c).len()).sum();
     progress.begin(&request.stage, n_todo as u64, "cells");
@@ -168,7 +182,9 @@ fn facts(store: &Store) -> Result<CellStats> {
         let facts = arrays.last().ok_or_else(|| Error::unreadable("a stored chunk holds no arrays"))?;
         for cell in 0..facts.rows() {
             let &[n, ties, cut, sum, known] = facts.row(cell) else {
-                return Err(Error::unreadable("stored cell facts have another width").expected(N_FACTS.to_string()));
+                return Err(
+                    Error::unreadable("stored cell facts have another width").expected(N_FACTS.to_string())
+                );
             };
             tokens += f64::from(n);
             total += f64::from(sum);

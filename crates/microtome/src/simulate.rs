@@ -42,7 +42,14 @@ pub fn simulate(options: &SimulateOptions, out: &Path, progress: &dyn Progress) 
         progress.advance(cells.counts.n_cells() as u64);
     }
     progress.end();
-    writer.set_uns(&serde_json::json!({ "simulation": simulator.truth(), "microtome": { "microtome": VERSION } }))?;
+    writer.set_uns(
+        &serde_json::json!({ "simulation": simulator.truth(), "microtome": { "microtome": VERSION } }),
+    )?;
     writer.finish()?;
-    Ok(SimulateReport { out: out.to_path_buf(), n_cells: options.n_cells, n_genes: options.n_genes, n_values })
+    Ok(SimulateReport {
+        out: out.to_path_buf(),
+        n_cells: options.n_cells,
+        n_genes: options.n_genes,
+        n_values,
+    })
 }

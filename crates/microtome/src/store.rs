@@ -46,13 +46,16 @@ impl Store {
         if path.exists() {
             let old = Self::open(dir)?;
             if old.manifest != manifest {
-                return Err(Error::usage("the unfinished run in this folder was made from other inputs or options")
-                    .in_file(dir)
-                    .remedy("repeat the command with the options it was begun with, or pass --overwrite"));
+                return Err(Error::usage(
+                    "the unfinished run in this folder was made from other inputs or options",
+                )
+                .in_file(dir)
+                .remedy("repeat the command with the options it was begun with, or pass --overwrite"));
             }
             return Ok(old);
         }
-        let text = serde_json::to_vec_pretty(&manifest).map_err(|e| Error::output("cannot write JSON").caused_by(e))?;
+        let text = serde_json::to_vec_pretty(&manifest)
+            .map_err(|e| Error::output("cannot write JSON").caused_by(e))?;
         output::write_atomic(&path, &text)?;
         Ok(Self { dir: dir.to_path_buf(), manifest })
     }
@@ -61,7 +64,9 @@ impl Store {
     pub fn open(dir: &Path) -> Result<Self> {
         let path = dir.join("manifest.json");
         let bad = |e: Box<dyn std::error::Error + Send + Sync>| {
-            Error::unreadable("cannot read the manifest of stored representations").in_file(&path).caused_by(e)
+            Error::unreadable("cannot read the manifest of stored representations")
+                .in_file(&path)
+                .caused_by(e)
         };
         let text = std::fs::read(&path).map_err(|e| bad(e.into()))?;
         let manifest = serde_json::from_slice(&text).map_err(|e| bad(e.into()))?;
@@ -114,7 +119,9 @@ impl Store {
         let mut arrays = Vec::with_capacity(self.manifest.arrays.len());
         for name in &self.manifest.arrays {
             match file.info(name).map(|i| i.shape.as_slice()) {
-                Some(&[rows, width]) if rows == n => arrays.push(Matrix::new(n, width, file.read_f32(name)?)?),
+                Some(&[rows, width]) if rows == n => {
+                    arrays.push(Matrix::new(n, width, file.read_f32(name)?)?)
+                }
                 other => {
                     return Err(Error::unreadable("stored representation has another shape")
                         .in_file(&path)

@@ -33,7 +33,12 @@ pub struct TokenReport {
 const CHUNK: usize = 4096;
 
 /// Writes `tokens.ids` and `tokens.values` `[token]`, all cells one after the other, and `tokens.offsets` `[cell + 1]`.
-pub fn tokenize(options: &DataOptions, model: &Path, out: &Path, progress: &dyn Progress) -> Result<TokenReport> {
+pub fn tokenize(
+    options: &DataOptions,
+    model: &Path,
+    out: &Path,
+    progress: &dyn Progress,
+) -> Result<TokenReport> {
     output::check_writable(out)?;
     let opened = OpenModel::open(model)?;
     let data = Data::open(options)?;

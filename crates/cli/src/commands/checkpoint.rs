@@ -43,7 +43,20 @@ pub(super) fn models(a: &args::Json) -> Result<u8> {
                 ]
             })
             .collect();
-        print::table(&["  preset", "published as", "blocks", "width", "heads", "ffn", "tokens", "vocabulary", "parameters"], &rows);
+        print::table(
+            &[
+                "  preset",
+                "published as",
+                "blocks",
+                "width",
+                "heads",
+                "ffn",
+                "tokens",
+                "vocabulary",
+                "parameters",
+            ],
+            &rows,
+        );
         print::line("");
     }
     Ok(0)
@@ -51,7 +64,11 @@ pub(super) fn models(a: &args::Json) -> Result<u8> {
 
 pub(super) fn inspect(a: &args::Inspect) -> Result<u8> {
     let found = microtome::inspect(&a.checkpoint)?;
-    if a.json { print::json(&found)? } else { describe(&found) }
+    if a.json {
+        print::json(&found)?
+    } else {
+        describe(&found)
+    }
     Ok(0)
 }
 
@@ -90,7 +107,10 @@ fn describe(i: &Inspection) {
         ("verified", i.verified.into()),
     ]);
     for (name, value) in &info.choices {
-        print::line(format!("choice      {name} = {}", value.as_str().map_or_else(|| value.to_string(), Into::into)));
+        print::line(format!(
+            "choice      {name} = {}",
+            value.as_str().map_or_else(|| value.to_string(), Into::into)
+        ));
     }
     for (role, path) in &info.files {
         print::line(format!("file        {} ({role})", path.display()));
@@ -105,6 +125,11 @@ fn describe(i: &Inspection) {
     for t in &i.audit.ignored {
         print::line(format!("  ignored   {}: {}", t.name, t.reason));
     }
-    let sites: Vec<String> = i.sites.iter().filter(|s| s.site.block().is_none_or(|b| b == 0)).map(|s| s.site.to_string()).collect();
+    let sites: Vec<String> = i
+        .sites
+        .iter()
+        .filter(|s| s.site.block().is_none_or(|b| b == 0))
+        .map(|s| s.site.to_string())
+        .collect();
     print::line(format!("sites       {}", sites.join(", ").replace("blocks.0.", "blocks.{i}.")));
 }

@@ -15,14 +15,37 @@ pub(super) fn doctor(a: &args::Doctor, progress: &dyn Progress) -> Result<u8> {
     }
     print::pairs(&[
         ("cells", print::thousands(d.n_cells as u64)),
-        ("counts", format!("{}, {} sampled values are raw counts, largest {}", d.slot, print::thousands(d.counts.n_values as u64), d.counts.max)),
+        (
+            "counts",
+            format!(
+                "{}, {} sampled values are raw counts, largest {}",
+                d.slot,
+                print::thousands(d.counts.n_values as u64),
+                d.counts.max
+            ),
+        ),
         ("organism", d.organism.name()),
         ("Ensembl ids", d.ensembl_from.unwrap_or_else(|| "none found".into())),
         ("symbols", d.symbols_from.unwrap_or_else(|| "none found".into())),
         ("genes", overlap(&d.overlap)),
-        ("counts known", format!("{:.1} % of the counts of {} cells fall on known genes", 100.0 * d.matched_counts, d.n_tried)),
+        (
+            "counts known",
+            format!(
+                "{:.1} % of the counts of {} cells fall on known genes",
+                100.0 * d.matched_counts,
+                d.n_tried
+            ),
+        ),
         ("tokens", format!("{:.0} per cell on average", d.mean_tokens)),
-        ("time", format!("about {} for all cells ({:.3} s per cell, measured on {})", duration(d.predicted_seconds), d.seconds_per_cell, d.n_tried)),
+        (
+            "time",
+            format!(
+                "about {} for all cells ({:.3} s per cell, measured on {})",
+                duration(d.predicted_seconds),
+                d.seconds_per_cell,
+                d.n_tried
+            ),
+        ),
         ("memory", format!("about {}", print::bytes(d.predicted_bytes))),
         ("licence", format!("code {}, weights {}", d.licence.code, d.licence.weights)),
     ]);
@@ -71,10 +94,19 @@ pub(super) fn embed(a: &args::Embed, progress: &dyn Progress) -> Result<u8> {
     }
     print::pairs(&[
         ("wrote", r.out.display().to_string()),
-        ("cells", format!("{} in {} ({:.1} a second in the model)", print::thousands(r.cells.n_cells as u64), duration(r.seconds), r.cells.n_cells as f64 / r.cells.forward_seconds.max(1e-9))),
+        (
+            "cells",
+            format!(
+                "{} in {} ({:.1} a second in the model)",
+                print::thousands(r.cells.n_cells as u64),
+                duration(r.seconds),
+                r.cells.n_cells as f64 / r.cells.forward_seconds.max(1e-9)
+            ),
+        ),
         ("genes", overlap(&r.overlap)),
         ("counts known", format!("{:.1} %", 100.0 * r.cells.matched_counts)),
         ("empty", format!("{} cells without any known gene", r.cells.n_empty)),
+        ("pooling", format!("{} (token sites; cell_embedding is always the published vector)", r.pooling)),
     ]);
     for (key, width) in &r.obsm {
         print::line(format!("obsm[\"{key}\"]  {width} wide"));
@@ -96,7 +128,12 @@ pub(super) fn simulate(a: &args::Simulate, progress: &dyn Progress) -> Result<u8
     if a.json {
         print::json(&r)?;
     } else {
-        print::line(format!("wrote {}: {} cells, {} genes", r.out.display(), print::thousands(r.n_cells as u64), print::thousands(r.n_genes as u64)));
+        print::line(format!(
+            "wrote {}: {} cells, {} genes",
+            r.out.display(),
+            print::thousands(r.n_cells as u64),
+            print::thousands(r.n_genes as u64)
+        ));
     }
     Ok(0)
 }
@@ -133,8 +170,21 @@ pub(super) fn perturb(a: &args::Perturb, progress: &dyn Progress) -> Result<u8> 
     print::pairs(&[
         ("wrote", r.out.display().to_string()),
         ("genes", r.genes.join(", ")),
-        ("compared", format!("{} cells ({} skipped)", print::thousands(r.n_compared as u64), print::thousands(r.n_skipped as u64))),
-        ("mean shift", r.mean_shift.map_or_else(|| "undefined: no cell holds the genes".into(), |s| format!("{s:.6} (cosine - 1)"))),
+        (
+            "compared",
+            format!(
+                "{} cells ({} skipped)",
+                print::thousands(r.n_compared as u64),
+                print::thousands(r.n_skipped as u64)
+            ),
+        ),
+        (
+            "mean shift",
+            r.mean_shift.map_or_else(
+                || "undefined: no cell holds the genes".into(),
+                |s| format!("{s:.6} (cosine - 1)"),
+            ),
+        ),
     ]);
     Ok(0)
 }

@@ -33,7 +33,10 @@ fn show(report: &KitReport) {
         print::line(format!("  {name}: not compared: {reason}"));
     }
     if !report.without_expectation.is_empty() {
-        print::line(format!("  sites without an expectation in the kit: {}", report.without_expectation.join(", ")));
+        print::line(format!(
+            "  sites without an expectation in the kit: {}",
+            report.without_expectation.join(", ")
+        ));
     }
     match &report.first_divergence {
         Some(name) => print::line(format!("  DIVERGES first at {name}")),
@@ -44,7 +47,10 @@ fn show(report: &KitReport) {
 fn row(t: &TensorReport) -> Vec<String> {
     let (allowed, at) = match (&t.worst, &t.problem) {
         (_, Some(problem)) => (String::new(), problem.clone()),
-        (Some(w), _) => (format!("{:.1e}", w.allowed), format!("{:?}: expected {}, found {}", w.index, w.expected, w.found)),
+        (Some(w), _) => (
+            format!("{:.1e}", w.allowed),
+            format!("{:?}: expected {}, found {}", w.index, w.expected, w.found),
+        ),
         (None, None) => (String::new(), "all equal".into()),
     };
     vec![

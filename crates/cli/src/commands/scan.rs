@@ -27,7 +27,11 @@ pub(super) fn scan(a: &args::Scan, progress: &dyn Progress) -> Result<u8> {
         },
         progress,
     )?;
-    if a.json { print::json(&report)? } else { show(&report) }
+    if a.json {
+        print::json(&report)?
+    } else {
+        show(&report)
+    }
     Ok(0)
 }
 

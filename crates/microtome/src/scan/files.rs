@@ -54,15 +54,15 @@ fn write_embeddings(
 ) -> Result<()> {
     let mut obs = data.obs()?;
     if let Some(map) = map {
-        let found = outcome.pseudotimes.iter().find(|p| p.model == map.model && p.site.as_deref() == Some(&map.site));
+        let found =
+            outcome.pseudotimes.iter().find(|p| p.model == map.model && p.site.as_deref() == Some(&map.site));
         if let Some(p) = found {
             obs.columns.retain(|(n, _)| n != "microtome_pseudotime");
             obs.columns.push(("microtome_pseudotime".into(), Column::Float(p.values.clone())));
         }
     }
     let mut writer = Writer::create(path, &obs, &data.dataset.var(&data.slot)?)?;
-    let models: std::collections::BTreeSet<&str> =
-        page.summaries.iter().map(|s| s.model.as_str()).collect();
+    let models: std::collections::BTreeSet<&str> = page.summaries.iter().map(|s| s.model.as_str()).collect();
     for r in representations {
         let (Some(family), Some(site)) = (&r.family, &r.site) else { continue };
         if !models.contains(r.model.as_str()) {
@@ -77,7 +77,8 @@ fn write_embeddings(
     if let Some(map) = map {
         writer.set_obsm("X_umap", &map.xy)?;
     }
-    let card = serde_json::to_value(&page.run_card).map_err(|e| Error::output("cannot write the run card").caused_by(e))?;
+    let card = serde_json::to_value(&page.run_card)
+        .map_err(|e| Error::output("cannot write the run card").caused_by(e))?;
     writer.set_uns(&serde_json::json!({ "microtome": card }))?;
     writer.finish()
 }

@@ -27,7 +27,11 @@ impl Map {
     ) -> Result<Option<Self>> {
         let Some((representation, site)) = chosen(outcome, representations) else { return Ok(None) };
         progress.begin("UMAP of the chosen depth", 1, "layout");
-        let neighbours = exact_knn(&representation.matrix, NEIGHBORS.min(representation.matrix.rows() - 1), Metric::Euclidean)?;
+        let neighbours = exact_knn(
+            &representation.matrix,
+            NEIGHBORS.min(representation.matrix.rows() - 1),
+            Metric::Euclidean,
+        )?;
         let xy = layout(&neighbours, &UmapOptions { seed, ..UmapOptions::default() })?;
         progress.advance(1);
         progress.end();
@@ -36,7 +40,10 @@ impl Map {
 }
 
 /// The representation at the depth chosen on inner units, or the naive best one where no choice could be made.
-fn chosen<'a>(outcome: &TaskOutcome, representations: &'a [Representation]) -> Option<(&'a Representation, String)> {
+fn chosen<'a>(
+    outcome: &TaskOutcome,
+    representations: &'a [Representation],
+) -> Option<(&'a Representation, String)> {
     let summary = outcome.summaries.first()?;
     let site = summary.chosen_site.as_ref().or(summary.oracle_site.as_ref())?;
     let found = representations

@@ -74,7 +74,11 @@ pub fn scan(options: &ScanOptions, progress: &dyn Progress) -> Result<ScanReport
     let outcome = trajectory::run(&cells, &representations, &task, &protocol, progress)?;
     card.choices.insert("trajectory".into(), outcome.choices.clone().into());
     let map = Map::draw(&outcome, &representations, options.data.seed, progress)?;
-    let label = options.label.as_deref().map(|name| data.obs_column(name).map(|c| (name.to_string(), c))).transpose()?;
+    let label = options
+        .label
+        .as_deref()
+        .map(|name| data.obs_column(name).map(|c| (name.to_string(), c)))
+        .transpose()?;
     let page = page::build(page::Parts {
         options,
         data: &data,
@@ -87,8 +91,9 @@ pub fn scan(options: &ScanOptions, progress: &dyn Progress) -> Result<ScanReport
         seconds: begun.elapsed().as_secs_f64(),
     });
     files::write(&options.out, &page, &data, &outcome, &representations, map.as_ref(), progress)?;
-    std::fs::remove_dir_all(&work)
-        .map_err(|e| Error::output("cannot remove the finished run's work folder").in_file(&work).caused_by(e))?;
+    std::fs::remove_dir_all(&work).map_err(|e| {
+        Error::output("cannot remove the finished run's work folder").in_file(&work).caused_by(e)
+    })?;
     Ok(ScanReport {
         out: options.out.clone(),
         report: options.out.join("report.html"),
@@ -191,7 +196,8 @@ fn run_choices(
 ) -> Result<serde_json::Map<String, serde_json::Value>> {
     let mut choices = serde_json::Map::new();
     for subject in subjects {
-        choices.insert(subject.name().into(), embed::choices(subject.opened(), data, options.pooling)?.into());
+        choices
+            .insert(subject.name().into(), embed::choices(subject.opened(), data, options.pooling)?.into());
     }
     choices.insert("unit".into(), options.unit.clone().into());
     choices.insert("max_cells".into(), options.data.max_cells.into());

@@ -31,7 +31,12 @@ pub(super) fn build(parts: Parts<'_>) -> Page {
     }
     let names: Vec<&str> = parts.subjects.iter().map(Subject::name).collect();
     Page {
-        title: format!("{}: which depth of {} orders cells by {}?", parts.data.name(), names.join(", "), parts.time.name),
+        title: format!(
+            "{}: which depth of {} orders cells by {}?",
+            parts.data.name(),
+            names.join(", "),
+            parts.time.name
+        ),
         command: card::shell(&parts.options.command),
         summaries: parts.outcome.summaries.clone(),
         records: parts.outcome.records.clone(),
@@ -47,13 +52,18 @@ fn subject_warnings(subject: &Subject) -> Vec<String> {
     let mut out = Vec::new();
     let licence = &subject.opened().model.family().licence;
     if licence.non_commercial {
-        out.push(format!("{name}: the licence does not allow commercial use (code {}, weights {})", licence.code, licence.weights));
+        out.push(format!(
+            "{name}: the licence does not allow commercial use (code {}, weights {})",
+            licence.code, licence.weights
+        ));
     }
     if cells.n_empty > 0 {
         out.push(format!("{name}: {} cells express no gene of the vocabulary", cells.n_empty));
     }
     if let Some(seed) = subject.opened().model.info().choices.get("untrained_seed") {
-        out.push(format!("{name} is itself an untrained model (seed {seed}): this run shows what its shape alone can do"));
+        out.push(format!(
+            "{name} is itself an untrained model (seed {seed}): this run shows what its shape alone can do"
+        ));
     }
     out
 }
@@ -62,7 +72,8 @@ fn scatters(map: &Map, parts: &Parts<'_>) -> Vec<Scatter> {
     let axis = |i: usize| (0..map.xy.rows()).map(|r| map.xy.row(r)[i]).collect::<Vec<f32>>();
     let draw = |colour: Colour, by: &str| Scatter {
         title: format!("{} of {}, coloured by {by}", map.site, map.model),
-        note: "UMAP, 15 nearest neighbours. Distances between far groups and sizes of groups mean nothing.".into(),
+        note: "UMAP, 15 nearest neighbours. Distances between far groups and sizes of groups mean nothing."
+            .into(),
         x: axis(0),
         y: axis(1),
         colour,
@@ -96,7 +107,12 @@ fn tables(parts: &Parts<'_>) -> Vec<TableBlock> {
 }
 
 fn table(title: &str, note: &str, header: &[&str], rows: Vec<Vec<String>>) -> TableBlock {
-    TableBlock { title: title.into(), note: note.into(), header: header.iter().map(ToString::to_string).collect(), rows }
+    TableBlock {
+        title: title.into(),
+        note: note.into(),
+        header: header.iter().map(ToString::to_string).collect(),
+        rows,
+    }
 }
 
 fn genes(parts: &Parts<'_>) -> TableBlock {
@@ -122,7 +138,18 @@ fn genes(parts: &Parts<'_>) -> TableBlock {
     table(
         "Gene overlap",
         "Genes of the data that the model knows. What it does not know it cannot see.",
-        &["model", "names from", "genes", "known", "of genes", "of counts", "vocabulary", "renamed", "duplicates", "unknown, for example"],
+        &[
+            "model",
+            "names from",
+            "genes",
+            "known",
+            "of genes",
+            "of counts",
+            "vocabulary",
+            "renamed",
+            "duplicates",
+            "unknown, for example",
+        ],
         rows,
     )
 }
@@ -147,8 +174,20 @@ fn cells(parts: &Parts<'_>) -> TableBlock {
         .collect();
     table(
         "Cells through the model",
-        &format!("The whole run took {:.0} s. Ties are broken by the order of genes in the file.", parts.seconds),
-        &["model", "cells", "tokens, mean", "tokens, most", "cells cut to length", "cells with ties", "empty cells", "seconds in the model"],
+        &format!(
+            "The whole run took {:.0} s. Ties are broken by the order of genes in the file.",
+            parts.seconds
+        ),
+        &[
+            "model",
+            "cells",
+            "tokens, mean",
+            "tokens, most",
+            "cells cut to length",
+            "cells with ties",
+            "empty cells",
+            "seconds in the model",
+        ],
         rows,
     )
 }
@@ -167,7 +206,13 @@ fn audit(subject: &Subject) -> TableBlock {
     let audit = subject.opened().model.audit();
     let mut rows = Vec::new();
     for t in &audit.used {
-        rows.push(vec![t.name.clone(), "used".into(), format!("{:?}", t.shape), t.dtype.clone(), String::new()]);
+        rows.push(vec![
+            t.name.clone(),
+            "used".into(),
+            format!("{:?}", t.shape),
+            t.dtype.clone(),
+            String::new(),
+        ]);
     }
     for t in &audit.ignored {
         rows.push(vec![t.name.clone(), "ignored".into(), String::new(), String::new(), t.reason.clone()]);
@@ -209,5 +254,10 @@ fn units(outcome: &TaskOutcome) -> TableBlock {
             ]
         })
         .collect();
-    table("Scores per unit", "The headline score on the cells of each independent unit alone.", &["model", "site", "unit", "cells", "metric", "value"], rows)
+    table(
+        "Scores per unit",
+        "The headline score on the cells of each independent unit alone.",
+        &["model", "site", "unit", "cells", "metric", "value"],
+        rows,
+    )
 }

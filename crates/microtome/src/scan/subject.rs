@@ -37,7 +37,10 @@ impl Subject {
         let opened = OpenModel::open(path)?;
         let genes = opened.model.match_genes(&data.genes).map_err(|e| e.in_file(data.dataset.path()))?;
         let on_stream = |s: &Site| {
-            matches!(s, Site::Embed | Site::FinalNorm | Site::CellEmbedding | Site::Block(_, BlockSite::ResidPost))
+            matches!(
+                s,
+                Site::Embed | Site::FinalNorm | Site::CellEmbedding | Site::Block(_, BlockSite::ResidPost)
+            )
         };
         let sites = opened.model.sites().into_iter().map(|s| s.site).filter(on_stream).collect();
         Ok(Self { name: opened.name.clone(), opened, genes, sites, cells: CellStats::default() })
@@ -75,7 +78,8 @@ impl Subject {
             inputs: card::representation_hash(context.data_files, context.data, opened, &self.sites, pooling),
             stage: format!("running {name}"),
         };
-        let (store, cells) = represent(&request, &context.work.join(format!("cells-{name}")), context.progress)?;
+        let (store, cells) =
+            represent(&request, &context.work.join(format!("cells-{name}")), context.progress)?;
         let n_blocks = model.info().n_blocks;
         let mut out = Vec::with_capacity(self.sites.len());
         // The last array holds facts about the cells, not a representation.

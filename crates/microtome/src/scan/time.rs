@@ -9,20 +9,27 @@ pub(super) fn read(data: &Data, name: &str) -> Result<(Vec<f64>, Option<String>)
     let column = data.obs_column(name).map_err(|e| e.in_file(data.dataset.path()))?;
     if let Some(numbers) = column.numbers() {
         if numbers.iter().any(|t| t.is_infinite()) {
-            return Err(bad(data, name, "infinite values", "give a column of finite times, or leave such cells out"));
+            return Err(bad(
+                data,
+                name,
+                "infinite values",
+                "give a column of finite times, or leave such cells out",
+            ));
         }
         return Ok((numbers, None));
     }
     let (names, codes) = column.groups();
     if let Column::Categorical { ordered: true, .. } = column {
-        let note = format!("{name} is an ordered category; its order is taken as time: {}", names.join(" < "));
+        let note =
+            format!("{name} is an ordered category; its order is taken as time: {}", names.join(" < "));
         return Ok((at(&codes, |c| f64::from(c)), Some(note)));
     }
     let numbers: Option<Vec<f64>> = names.iter().map(|n| only_number(n)).collect();
     match numbers {
         Some(numbers) => {
             let read: Vec<String> = names.iter().zip(&numbers).map(|(n, t)| format!("{n} = {t}")).collect();
-            let note = format!("{name} is text; the number in each value is taken as time: {}", read.join(", "));
+            let note =
+                format!("{name} is text; the number in each value is taken as time: {}", read.join(", "));
             Ok((at(&codes, |c| numbers[c as usize]), Some(note)))
         }
         None => {
@@ -43,7 +50,9 @@ fn at(codes: &[Option<u32>], time: impl Fn(u32) -> f64) -> Vec<f64> {
 
 /// The one number in a text, if there is exactly one: `HH4` gives 4, `E9.5` gives 9.5.
 fn only_number(text: &str) -> Option<f64> {
-    let mut parts = text.split(|c: char| !c.is_ascii_digit() && c != '.').filter(|p| p.bytes().any(|b| b.is_ascii_digit()));
+    let mut parts = text
+        .split(|c: char| !c.is_ascii_digit() && c != '.')
+        .filter(|p| p.bytes().any(|b| b.is_ascii_digit()));
     let number = parts.next()?.trim_matches('.').parse().ok()?;
     parts.next().is_none().then_some(number)
 }

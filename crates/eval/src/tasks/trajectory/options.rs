@@ -98,10 +98,10 @@ impl TrajectoryOptions {
         let bad = |key: &str, expected: String, found: String| {
             Err(Error::usage("trajectory setting out of range").at_key(key).expected(expected).found(found))
         };
-        if self.k < 2 || self.k >= cells.n {
+        if self.k < 3 || self.k >= cells.n {
             return bad(
                 "k",
-                format!("2 to {} (one less than the cells)", cells.n.saturating_sub(1)),
+                format!("3 to {} (one less than the cells)", cells.n.saturating_sub(1)),
                 self.k.to_string(),
             );
         }

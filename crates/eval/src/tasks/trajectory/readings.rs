@@ -25,7 +25,8 @@ pub(super) struct Dpt {
 
 /// Exact Euclidean neighbours, weights, diffusion map, pseudotime from every root.
 pub(super) fn dpt(x: &Matrix, roots: &[usize], options: &TrajectoryOptions, seed: u64) -> Result<Dpt> {
-    let knn = exact_knn(x, options.k, Metric::Euclidean)?;
+    // scanpy's `n_neighbors` counts the cell itself.
+    let knn = exact_knn(x, options.k - 1, Metric::Euclidean)?;
     let graph = match options.weights {
         GraphWeights::Umap => umap_weights(&knn)?,
         GraphWeights::Gaussian => gaussian_weights(&knn)?,
