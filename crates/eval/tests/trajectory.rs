@@ -58,10 +58,10 @@ fn a_better_baseline_wins_and_says_so_with_numbers() {
     let out = go(400, Some(10), &time, &all, "knn_time_spearman");
     let s = &out.summaries[0];
     assert_eq!(s.model_verdict, Verdict::BaselineWins, "{s:#?}");
-    assert!(s.sentences[0].contains("the baseline wins"), "{}", s.sentences[0]);
-    assert!(s.sentences[0].starts_with("pca_8_hvg_100 (principal components of the most variable genes)"));
+    assert!(s.sentences[0].starts_with("A simple baseline, pca_8_hvg_100, beats "), "{}", s.sentences[0]);
+    assert!(s.sentences[1].starts_with("pca_8_hvg_100 (principal components of the most variable genes)"));
     let gain = s.gain_over_best_baseline.as_ref().unwrap().estimate;
-    assert!(s.sentences[0].contains(&format!("{:+.3}", gain.value)));
+    assert!(s.sentences[1].contains(&format!("{:+.3}", gain.value)));
 }
 
 #[test]

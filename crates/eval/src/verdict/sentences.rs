@@ -62,6 +62,7 @@ pub(crate) fn sentences(f: &Findings) -> Vec<String> {
     if let Some(reason) = f.missing {
         out.push(format!("{}: no answer, because {reason}.", f.model));
     }
+    out.extend(answer(f));
     out.extend(against_baseline(f));
     out.extend(against_final(f));
     out.extend(choice(f));
@@ -87,18 +88,31 @@ pub(crate) fn sentences(f: &Findings) -> Vec<String> {
     out
 }
 
+/// The answer in one short sentence.
+fn answer(f: &Findings) -> Option<String> {
+    let against = &f.nested.and(f.gain_over_baseline)?.against;
+    Some(match f.model_verdict {
+        Verdict::ModelRecommended => format!("{} beats every simple baseline.", f.model),
+        Verdict::BaselineWins => format!("A simple baseline, {against}, beats {}.", f.model),
+        Verdict::TieWithBaseline => format!("{} does no better than a simple baseline, {against}.", f.model),
+        _ => format!("{} is too few to tell {} from {against}.", counted(f.n_units, f.unit), f.model),
+    })
+}
+
 fn against_baseline(f: &Findings) -> Option<String> {
     let ((nested, gain), (baseline, words)) = f.nested.zip(f.gain_over_baseline).zip(f.baseline)?;
     let end = match f.model_verdict {
-        Verdict::ModelRecommended => "the model is recommended".into(),
-        Verdict::BaselineWins => "the baseline wins".into(),
         Verdict::TieWithBaseline => {
-            format!("a tie (the interval contains 0 or lies within {} of it), so take the baseline", f.margin)
+            format!(
+                ": a tie (the interval contains 0 or lies within {} of it), so take the baseline",
+                f.margin
+            )
         }
-        _ => format!("not enough units ({}) for an answer", counted(f.n_units, f.unit)),
+        Verdict::ModelRecommended | Verdict::BaselineWins => String::new(),
+        _ => format!(": not enough units ({}) for an answer", counted(f.n_units, f.unit)),
     };
     Some(format!(
-        "{} ({words}) reaches {}; the best honest choice of depth of {} reaches {} ({}). Difference {}: {end}.",
+        "{} ({words}) reaches {}; the best honest choice of depth of {} reaches {} ({}). Difference {}{end}.",
         gain.against,
         number(&baseline),
         f.model,

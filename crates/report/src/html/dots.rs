@@ -28,6 +28,7 @@ pub(crate) fn dots(panel: &Panel, out: &mut String) {
         esc(&panel.title),
         if panel.higher_is_better { "better \u{2192}" } else { "\u{2190} better" }
     );
+    let common = shared_note(rows());
     let mut counts = [0usize; 2];
     for group in &groups {
         let _ = write!(
@@ -37,7 +38,7 @@ pub(crate) fn dots(panel: &Panel, out: &mut String) {
         );
         let class = look(group, &mut counts);
         for row in &group.rows {
-            line(row, &axis, reference, &class, out);
+            line(row, common, &axis, reference, &class, out);
         }
         out.push_str("</tbody>");
     }
@@ -54,8 +55,15 @@ pub(crate) fn dots(panel: &Panel, out: &mut String) {
         );
     }
     out.push_str("</svg></td><td></td><td></td></tr></tfoot></table></div>");
-    caption(panel, reference.is_some(), out);
+    caption(panel, reference.is_some(), common, out);
     out.push_str("</figure>");
+}
+
+/// A note that most rows carry is said once, below the figure.
+fn shared_note<'a>(rows: impl Iterator<Item = &'a Row> + Clone) -> Option<&'a str> {
+    let n_rows = rows.clone().count();
+    let notes = || rows.clone().filter_map(|r| r.note.as_deref());
+    notes().find(|note| n_rows > 2 && 2 * notes().filter(|n| n == note).count() > n_rows)
 }
 
 fn look(group: &Group, counts: &mut [usize; 2]) -> String {
@@ -69,13 +77,13 @@ fn look(group: &Group, counts: &mut [usize; 2]) -> String {
     }
 }
 
-fn line(row: &Row, axis: &Axis, reference: Option<f64>, class: &str, out: &mut String) {
+fn line(row: &Row, common: Option<&str>, axis: &Axis, reference: Option<f64>, class: &str, out: &mut String) {
     let _ = write!(
         out,
         "<tr{}><th scope=\"row\">{}{}</th><td class=\"plot\"><svg class=\"strip\" width=\"100%\" height=\"{HEIGHT}\" aria-hidden=\"true\">",
         if row.headline { " class=\"headline\"" } else { "" },
         esc(&row.label),
-        match &row.note {
+        match row.note.as_deref().filter(|n| Some(*n) != common) {
             Some(note) => format!("<span class=\"why\">{}</span>", esc(note)),
             None => String::new(),
         }
@@ -112,12 +120,13 @@ fn line(row: &Row, axis: &Axis, reference: Option<f64>, class: &str, out: &mut S
     );
 }
 
-fn caption(panel: &Panel, reference: bool, out: &mut String) {
+fn caption(panel: &Panel, reference: bool, common: Option<&str>, out: &mut String) {
     let _ = write!(
         out,
         "<figcaption>{} Lines are intervals; filled dots are headlines.{} A baseline uses no model; a control is a model \
-         that cannot know the biology.</figcaption>",
+         that cannot know the biology.{}</figcaption>",
         esc(&format!("Scores in {}.", panel.metric)),
-        if reference { " The dashed line continues the nested score." } else { "" }
+        if reference { " The dashed line continues the nested score." } else { "" },
+        common.map_or_else(String::new, |note| format!(" Most lines: {}.", esc(note)))
     );
 }
