@@ -9,7 +9,7 @@ use microtome_train::SimulateOptions;
 
 use crate::data::{Data, DataOptions};
 use crate::output;
-use crate::scan::{ScanOptions, ScanReport, scan};
+use crate::scan::{FINISHED, ScanOptions, ScanReport, scan};
 use crate::simulate::simulate;
 
 /// What the demo is asked to do.
@@ -31,7 +31,8 @@ const SHAPE: GeneformerShape = GeneformerShape { layers: 6, d: 128, heads: 4, ff
 /// Simulates cells, makes a small untrained model over their genes, scans it.
 pub fn demo(options: &DemoOptions, progress: &dyn Progress) -> Result<ScanReport> {
     let out = &options.out;
-    output::prepare_folder(out, "summary.json", false, options.overwrite)?;
+    output::check_folder(out, FINISHED, false, options.overwrite)?;
+    output::make_folder(out, FINISHED, options.overwrite)?;
     let cells = out.join("simulated_cells.h5ad");
     let model = out.join("untrained_demo_model");
     if model.exists() {

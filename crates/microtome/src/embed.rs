@@ -170,11 +170,10 @@ fn write(
     let n = store.manifest().n_cells;
     let (mut tokens, mut known) = (Vec::with_capacity(n), Vec::with_capacity(n));
     for chunk in 0..store.n_chunks() {
-        if let Some(facts) = store.read(chunk)?.last() {
-            for cell in 0..facts.rows() {
-                tokens.push(Some(facts.row(cell)[0] as i64));
-                known.push(f64::from(facts.row(cell)[4]) / f64::from(facts.row(cell)[3]));
-            }
+        let facts = store.read_array(chunk, sites.len())?;
+        for cell in 0..facts.rows() {
+            tokens.push(Some(facts.row(cell)[0] as i64));
+            known.push(f64::from(facts.row(cell)[4]) / f64::from(facts.row(cell)[3]));
         }
     }
     for (name, column) in [
@@ -190,7 +189,7 @@ fn write(
     for (i, site) in sites.iter().enumerate() {
         let key = obsm_key(family, &site.to_string());
         for chunk in 0..store.n_chunks() {
-            let rows = store.read(chunk)?.swap_remove(i);
+            let rows = store.read_array(chunk, i)?;
             if chunk == 0 {
                 writer.begin_obsm(&key, rows.cols())?;
                 keys.push((key.clone(), rows.cols()));

@@ -47,34 +47,39 @@ pub(crate) fn check_writable(path: &Path) -> Result<()> {
     })
 }
 
-/// Makes an output folder. One that already holds a finished run is refused unless `overwrite`; one that holds an
-/// unfinished run is refused unless `resume` or `overwrite`.
-pub(crate) fn prepare_folder(dir: &Path, finished_mark: &str, resume: bool, overwrite: bool) -> Result<()> {
+/// Whether a run may write into this output folder; nothing is made yet. One that already holds a finished run is
+/// refused unless `overwrite`; one that holds an unfinished run is refused unless `resume` or `overwrite`.
+pub(crate) fn check_folder(dir: &Path, finished_mark: &str, resume: bool, overwrite: bool) -> Result<()> {
     if dir.is_file() {
         return Err(Error::output("the output is a file, a folder is wanted").in_file(dir));
     }
-    fs::create_dir_all(dir).map_err(|e| {
-        Error::output("cannot make the output folder")
-            .in_file(dir)
-            .caused_by(e)
-            .remedy("name a folder inside one that you may write to")
-    })?;
-    check_writable(&dir.join(finished_mark))?;
-    if dir.join(finished_mark).exists() && !overwrite && !resume {
+    // The folder itself, or the first one above it that is there.
+    let there = dir.ancestors().find(|d| d.is_dir()).unwrap_or(Path::new("."));
+    check_writable(&there.join(finished_mark))?;
+    if dir.join(finished_mark).exists() && !overwrite {
         return Err(Error::output("the output folder already holds a finished run")
             .in_file(dir)
             .found(finished_mark)
             .remedy("name another folder, or pass --overwrite"));
     }
-    if dir.join(WORK).exists() {
-        if overwrite {
-            fs::remove_dir_all(dir.join(WORK)).map_err(|e| {
-                Error::output("cannot clear an earlier run's work folder").in_file(dir).caused_by(e)
-            })?;
-        } else if !resume {
-            return Err(Error::output("the output folder holds an unfinished run")
-                .in_file(dir)
-                .remedy("pass --resume to go on with it, or --overwrite to begin again"));
+    if dir.join(WORK).exists() && !overwrite && !resume {
+        return Err(Error::output("the output folder holds an unfinished run")
+            .in_file(dir)
+            .remedy("pass --resume to go on with it, or --overwrite to begin again"));
+    }
+    Ok(())
+}
+
+/// Makes an output folder that [`check_folder`] has allowed, without what an earlier run left when `overwrite`.
+pub(crate) fn make_folder(dir: &Path, finished_mark: &str, overwrite: bool) -> Result<()> {
+    let bad = |what: &str, e: std::io::Error| Error::output(what.to_owned()).in_file(dir).caused_by(e);
+    fs::create_dir_all(dir).map_err(|e| bad("cannot make the output folder", e))?;
+    if overwrite {
+        if dir.join(WORK).exists() {
+            fs::remove_dir_all(dir.join(WORK)).map_err(|e| bad("cannot clear an earlier run's work folder", e))?;
+        }
+        if dir.join(finished_mark).exists() {
+            fs::remove_file(dir.join(finished_mark)).map_err(|e| bad("cannot replace an earlier result", e))?;
         }
     }
     Ok(())

@@ -48,6 +48,8 @@ pub struct CellStats {
     pub forward_seconds: f64,
 }
 
+const RESUME: &str = "finished chunks are kept: repeat the command with --resume to go on";
+
 /// Per-cell facts kept beside the representations: tokens, ties, genes cut, total counts, matched counts.
 pub(crate) const FACTS: &str = "cell_facts";
 const N_FACTS: usize = 5;
@@ -124,11 +126,14 @@ fn run_chunks(request: &Request<'_>, store: &Store, todo: &[usize], progress: &d
         });
         let mut seconds = 0.0;
         for prepared in receive {
-            progress.check()?;
+            progress
+                .check()
+                .map_err(|e| e.remedy(RESUME))?;
             let Prepared { chunk, tokens, facts } = prepared?;
             let begun = Instant::now();
             let pooled =
-                pool_cells(request.model, &tokens, request.sites, request.pooling, TOKEN_BUDGET, progress)?;
+                pool_cells(request.model, &tokens, request.sites, request.pooling, TOKEN_BUDGET, progress)
+                    .map_err(|e| if progress.stopped() { e.remedy(RESUME) } else { e })?;
             seconds += begun.elapsed().as_secs_f64();
             let mut arrays = pooled.matrices;
             arrays.push(facts);

@@ -114,23 +114,9 @@ impl Store {
     /// Reads one chunk, checking shapes and hash.
     pub fn read(&self, chunk: usize) -> Result<Vec<Matrix>> {
         let path = self.path_of(chunk);
-        let n = self.cells_of(chunk).len();
         let file = Checkpoint::open(&path)?;
-        let mut arrays = Vec::with_capacity(self.manifest.arrays.len());
-        for name in &self.manifest.arrays {
-            match file.info(name).map(|i| i.shape.as_slice()) {
-                Some(&[rows, width]) if rows == n => {
-                    arrays.push(Matrix::new(n, width, file.read_f32(name)?)?)
-                }
-                other => {
-                    return Err(Error::unreadable("stored representation has another shape")
-                        .in_file(&path)
-                        .at_key(name.clone())
-                        .expected(format!("[{n}, width]"))
-                        .found(format!("{other:?}")));
-                }
-            }
-        }
+        let arrays: Vec<Matrix> =
+            self.manifest.arrays.iter().map(|name| self.array(&file, chunk, name)).collect::<Result<_>>()?;
         let hash = digest(&arrays);
         if !file.metadata().iter().any(|(k, v)| k == "sha256" && *v == hash) {
             return Err(Error::unreadable("stored representation is damaged")
@@ -139,6 +125,24 @@ impl Store {
                 .remedy("delete this file and repeat the command with --resume"));
         }
         Ok(arrays)
+    }
+
+    /// Reads one array of one chunk and nothing else, so without the hash, which is over all arrays.
+    pub fn read_array(&self, chunk: usize, array: usize) -> Result<Matrix> {
+        let file = Checkpoint::open(&self.path_of(chunk))?;
+        self.array(&file, chunk, &self.manifest.arrays[array])
+    }
+
+    fn array(&self, file: &Checkpoint, chunk: usize, name: &str) -> Result<Matrix> {
+        let n = self.cells_of(chunk).len();
+        match file.info(name).map(|i| i.shape.as_slice()) {
+            Some(&[rows, width]) if rows == n => Matrix::new(n, width, file.read_f32(name)?),
+            other => Err(Error::unreadable("stored representation has another shape")
+                .in_file(file.path())
+                .at_key(name)
+                .expected(format!("[{n}, width]"))
+                .found(format!("{other:?}"))),
+        }
     }
 
     /// All cells of every array, in the manifest's order.

@@ -25,7 +25,7 @@ use crate::output::{self, WORK};
 use crate::{embed, hash};
 
 /// The file whose presence says that a scan is finished.
-const FINISHED: &str = "summary.json";
+pub(crate) const FINISHED: &str = "summary.json";
 
 /// Exact nearest neighbours cost the square of the number of cells; beyond this a sample is asked for.
 const MAX_CELLS: usize = 100_000;
@@ -34,18 +34,20 @@ const MAX_CELLS: usize = 100_000;
 pub fn scan(options: &ScanOptions, progress: &dyn Progress) -> Result<ScanReport> {
     let begun = Instant::now();
     check_tasks(options)?;
-    output::prepare_folder(&options.out, FINISHED, options.resume, options.overwrite)?;
+    output::check_folder(&options.out, FINISHED, options.resume, options.overwrite)?;
     let (data, time) = open_data(options, progress)?;
     let cells = describe_cells(options, &data)?;
     let root = find_root(options, &data)?;
-    let data_files = hash::inputs("data", &options.data.path)?;
-    let work = options.out.join(WORK);
-
+    let label = options.label.as_deref().map(|name| data.obs_column(name).map(|c| (name.to_string(), c))).transpose()?;
     let mut subjects = Vec::new();
     for path in &options.models {
         subjects.push(Subject::open(path, &data)?);
     }
     subject::distinct_names(&mut subjects);
+    // Everything that can be refused has been; only now something is written.
+    output::make_folder(&options.out, FINISHED, options.overwrite)?;
+    let work = options.out.join(WORK);
+    let data_files = hash::inputs("data", &options.data.path)?;
     let counts = data.counts(0..data.cells.len())?;
     let context = Context { data: &data, data_files: &data_files, options, work: &work, progress };
     let mut representations = Vec::new();
