@@ -84,6 +84,7 @@ def main():
         "var_names": list(var.index),
         "symbol": list(var["symbol"]),
         "X": x[:, :4].tolist(),
+        "raw_dtype": str(a.raw.X.dtype),
         "raw": x.tolist(),
         "csc": (x[:, :4] / 3).tolist(),
         "obsm": a.obsm["X_pca"].tolist(),

@@ -5,7 +5,7 @@ use std::path::Path;
 use microtome_core::{Error, Matrix, Result};
 
 use crate::frame::Frame;
-use crate::hdf5::{Group, Node, Rounding, to_f32};
+use crate::hdf5::{Group, Node, Rounding, read_f32};
 use crate::matrix::MatrixReader;
 use crate::sparse::describe;
 
@@ -25,8 +25,7 @@ pub(crate) fn read(path: &Path, root: &Group, parent: &Group, name: &str, n_rows
                 return wrong_rows(array.len());
             }
             let cols = array.shape()[1..].iter().product::<u64>() as usize;
-            let bytes = array.bytes(0..n_rows)?;
-            let values = to_f32(array.key(), array.kind(), &bytes, &Rounding::default())?;
+            let values = read_f32(&array, 0..n_rows, &Rounding::default())?;
             Matrix::new(n_rows, cols, values)
         }
         Node::Group(group) if group.text_attribute("encoding-type")?.as_deref() == Some("dataframe") => {

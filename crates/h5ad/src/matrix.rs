@@ -8,7 +8,7 @@ use std::sync::Arc;
 use microtome_core::{Counts, Error, Result};
 
 use crate::by_column::{ByColumn, counts_range};
-use crate::hdf5::{Array, Group, Node, Rounding, to_f32};
+use crate::hdf5::{Array, Group, Node, Rounding, read_f32};
 use crate::sparse::{Compressed, GeneMap, describe};
 
 /// How a matrix is stored.
@@ -187,8 +187,7 @@ impl MatrixReader {
         let strip = (STRIP / row_bytes).max(1);
         let (mut indptr, mut indices, mut values) = (vec![0], vec![], vec![]);
         for start in rows.clone().step_by(strip) {
-            let bytes = array.bytes(start..(start + strip).min(rows.end))?;
-            let dense = to_f32(array.key(), array.kind(), &bytes, &self.rounding)?;
+            let dense = read_f32(array, start..(start + strip).min(rows.end), &self.rounding)?;
             for row in dense.chunks_exact(self.n_genes.max(1)) {
                 for (gene, &value) in row.iter().enumerate() {
                     if value != 0.0 {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use microtome_core::{Counts, Error, Result};
 
-use crate::hdf5::{Array, Group, Rounding, Values, to_f32, to_indices};
+use crate::hdf5::{Array, Group, Rounding, Values, read_f32, read_indices};
 
 /// CSR or CSC parts: `indptr` in memory (8 bytes per row or column), the rest on disk.
 #[derive(Debug)]
@@ -79,14 +79,8 @@ impl Compressed {
 
     /// Indices and values of a range of stored entries, indices checked.
     pub(crate) fn entries(&self, range: Range<usize>, rounding: &Rounding) -> Result<(Vec<u32>, Vec<f32>)> {
-        let indices = || {
-            let bytes = self.indices.bytes(range.clone())?;
-            to_indices(self.indices.key(), self.indices.kind(), &bytes, self.minor)
-        };
-        let values = || {
-            let bytes = self.data.bytes(range.clone())?;
-            to_f32(self.data.key(), self.data.kind(), &bytes, rounding)
-        };
+        let indices = || read_indices(&self.indices, range.clone(), self.minor);
+        let values = || read_f32(&self.data, range.clone(), rounding);
         let (indices, values) = rayon::join(indices, values);
         Ok((indices?, values?))
     }

@@ -78,7 +78,7 @@ fn check(version: &Path) {
         (Slot::X, "X", Storage::Csr, "float32", false),
         (Slot::Layer("csc".into()), "csc", Storage::Csc, "float64", true),
         (Slot::Layer("dense".into()), "X", Storage::Dense, "int16", false),
-        (Slot::Raw, "raw", Storage::Csr, "int64", false),
+        (Slot::Raw, "raw", Storage::Csr, expected["raw_dtype"].as_str().unwrap(), false),
     ] {
         let matrix = data.matrix(&slot).unwrap();
         assert_eq!((matrix.storage(), matrix.dtype().as_str()), (storage, dtype), "{slot}");

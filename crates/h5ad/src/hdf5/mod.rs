@@ -6,6 +6,7 @@
 mod array;
 mod arrays;
 mod attribute;
+mod chunked;
 mod chunks;
 mod grid;
 mod group;
@@ -13,6 +14,7 @@ mod header;
 mod heap;
 mod kind;
 mod links;
+mod numbers;
 mod source;
 mod values;
 
@@ -29,8 +31,9 @@ pub(crate) use array::Array;
 pub(crate) use attribute::Attribute;
 pub(crate) use group::{Group, Node};
 pub(crate) use kind::Kind;
+pub(crate) use numbers::{Rounding, read_f32, read_indices};
 pub(crate) use source::Source;
-pub(crate) use values::{Rounding, Values, to_f32, to_indices};
+pub(crate) use values::Values;
 
 /// No stored byte can become more than this many bytes through deflate, so no dataset of a file can be larger than
 /// the file times this (small files get [`SMALL`] for free).

@@ -1,5 +1,6 @@
 //! Writing `.h5ad` files.
 
+mod arrays;
 mod frame;
 mod sink;
 mod stream;

@@ -9,6 +9,7 @@ use rust_hdf5::{H5File, LibverBound};
 use serde_json::Value;
 use tempfile::TempPath;
 
+use super::arrays::{Dense, Sparse, too_few, too_many};
 use super::sink::{Sink, check_name, failed};
 use super::stream::Stream;
 use super::{frame, uns};
@@ -35,22 +36,6 @@ pub struct Writer {
     x: Option<Sparse>,
     arrays: Vec<Dense>,
     taken: HashSet<String>,
-}
-
-/// A CSR matrix being written.
-struct Sparse {
-    group: Sink,
-    n_genes: usize,
-    data: Stream<f32>,
-    indices: Stream<i32>,
-    indptr: Vec<i64>,
-}
-
-/// An array of `obsm` being written.
-struct Dense {
-    name: String,
-    width: usize,
-    stream: Stream<f32>,
 }
 
 impl Writer {
@@ -118,7 +103,8 @@ impl Writer {
     /// # Errors
     /// A number of genes other than that of `var`; `X` given before.
     pub fn begin_x(&mut self, n_genes: usize) -> Result<()> {
-        let result = self.take("X").and_then(|()| self.begin_sparse(&self.root, "X", n_genes));
+        let result =
+            self.take("X").and_then(|()| Sparse::begin(&self.root, "X", n_genes, self.shape(), self.gzip));
         self.x = Some(result.map_err(|e| e.in_file(&self.path))?);
         Ok(())
     }
@@ -144,7 +130,7 @@ impl Writer {
         let write = |this: &mut Self| {
             check_name("layers", name)?;
             this.take(&format!("layers/{name}"))?;
-            let mut layer = this.begin_sparse(&this.layers, name, counts.n_genes())?;
+            let mut layer = Sparse::begin(&this.layers, name, counts.n_genes(), this.shape(), this.gzip)?;
             layer.append(counts, this.n_cells)?;
             layer.finish(this.n_cells)
         };
@@ -254,79 +240,16 @@ impl Writer {
         Ok(())
     }
 
+    fn shape(&self) -> [usize; 2] {
+        [self.n_cells, self.n_genes]
+    }
+
     fn take(&mut self, key: &str) -> Result<()> {
         if self.taken.insert(key.to_string()) {
             return Ok(());
         }
         Err(Error::usage("given twice").at_key(key).remedy("write every part of a file once"))
     }
-
-    fn begin_sparse(&self, parent: &Sink, name: &str, n_genes: usize) -> Result<Sparse> {
-        if n_genes != self.n_genes || n_genes > i32::MAX as usize {
-            return Err(Error::usage("matrix does not fit var")
-                .at_key(parent.child_key(name))
-                .expected(format!("{} genes", self.n_genes))
-                .found(format!("{n_genes} genes")));
-        }
-        let group = parent.create(name, "csr_matrix", "0.1.0")?;
-        group.shape_attribute([self.n_cells, n_genes])?;
-        Ok(Sparse {
-            n_genes,
-            data: Stream::new(group.group(), group.key(), "data", None, self.gzip),
-            indices: Stream::new(group.group(), group.key(), "indices", None, self.gzip),
-            indptr: vec![0],
-            group,
-        })
-    }
-}
-
-impl Sparse {
-    fn append(&mut self, counts: &Counts, n_cells: usize) -> Result<()> {
-        if counts.n_genes() != self.n_genes {
-            return Err(Error::usage("rows of the wrong width")
-                .at_key(self.group.key())
-                .expected(format!("{} genes", self.n_genes))
-                .found(format!("{} genes", counts.n_genes())));
-        }
-        too_many(self.group.key(), self.indptr.len() - 1 + counts.n_cells(), n_cells)?;
-        self.data.append(counts.values())?;
-        let indices: Vec<i32> = counts.indices().iter().map(|&i| i as i32).collect();
-        self.indices.append(&indices)?;
-        let base = self.indptr.last().copied().unwrap_or(0);
-        self.indptr.extend(counts.indptr()[1..].iter().map(|&p| base + p as i64));
-        Ok(())
-    }
-
-    fn finish(self, n_cells: usize) -> Result<()> {
-        too_few(self.group.key(), self.indptr.len() - 1, n_cells)?;
-        self.data.finish()?;
-        self.indices.finish()?;
-        // scikit-learn wants pointers and indices of one type, so 32 bits wherever they suffice.
-        match self.indptr.iter().map(|&p| i32::try_from(p)).collect::<std::result::Result<Vec<_>, _>>() {
-            Ok(narrow) => self.group.numbers("indptr", &narrow),
-            Err(_) => self.group.numbers("indptr", &self.indptr),
-        }
-    }
-}
-
-fn too_many(key: &str, rows: usize, n_cells: usize) -> Result<()> {
-    if rows <= n_cells {
-        return Ok(());
-    }
-    Err(Error::usage("more rows than cells")
-        .at_key(key)
-        .expected(n_cells.to_string())
-        .found(rows.to_string()))
-}
-
-fn too_few(key: &str, rows: usize, n_cells: usize) -> Result<()> {
-    if rows == n_cells {
-        return Ok(());
-    }
-    Err(Error::output("fewer rows than cells")
-        .at_key(key)
-        .expected(n_cells.to_string())
-        .found(rows.to_string()))
 }
 
 fn folder_of(path: &Path) -> &Path {

@@ -1,0 +1,53 @@
+"""Compares reading all of X in blocks of rows with h5py: medians of interleaved repeats, in the same run.
+
+Usage: python throughput.py target/release/examples/throughput FILE.h5ad...        (needs h5py and numpy)
+
+h5py reads data, indices and indptr of a block and sums the values, as the example does; the example also checks every
+index. Both include opening the file.
+"""
+
+import statistics
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+
+BLOCK, REPEATS = 1024, 9
+
+
+def with_h5py(path):
+    start = time.perf_counter()
+    with h5py.File(path) as f:
+        x = f["X"]
+        total, nnz = 0.0, 0
+        pointers = x["indptr"][:]
+        for at in range(0, len(pointers) - 1, BLOCK):
+            a, b = pointers[at], pointers[min(at + BLOCK, len(pointers) - 1)]
+            values, indices = x["data"][a:b], x["indices"][a:b]
+            total += float(values.sum(dtype=np.float64))
+            nnz += len(indices)
+    return time.perf_counter() - start, nnz, total
+
+
+def main(program, paths):
+    for path in paths:
+        ours, theirs = [], []
+        for _ in range(REPEATS):
+            seconds, nnz, total = subprocess.run([program, path, str(BLOCK)], capture_output=True, text=True, check=True).stdout.split()
+            ours.append(float(seconds))
+            expected = with_h5py(path)
+            theirs.append(expected[0])
+            assert int(nnz) == expected[1] and np.isclose(float(total), expected[2], rtol=1e-9), path
+        with h5py.File(path) as f:
+            data = f["X/data"]
+            size = data.nbytes + f["X/indices"].nbytes
+            storage = f"{data.compression or 'plain'}, chunks {data.chunks}"
+        a, b = statistics.median(ours), statistics.median(theirs)
+        name = path.rsplit("/", 1)[-1]
+        print(f"{name}: {size / 1e6:.0f} MB ({storage}): {size / a / 1e6:.0f} MB/s, h5py {size / b / 1e6:.0f} MB/s, ratio {b / a:.2f}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])
