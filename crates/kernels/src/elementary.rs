@@ -65,3 +65,71 @@ pub(crate) fn gelu_tanh<S: Simd>(s: S, x: S::F) -> S::F {
     let cubic = s.mul_add(s.mul(s.mul(x, x), s.splat(0.044_715)), x, x);
     s.mul(x, logistic(s, s.mul(cubic, s.splat(2.0 * 0.797_884_6))))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::isa::{Isa, dispatch};
+
+    dispatch! {
+        fn exps(x: &mut [f32]) = exps_simd
+    }
+    dispatch! {
+        fn tanhs(x: &mut [f32]) = tanhs_simd
+    }
+
+    #[inline(always)]
+    fn exps_simd<S: Simd>(s: S, x: &mut [f32]) {
+        for part in x.chunks_mut(S::LANES) {
+            let y = exp(s, s.load_part(part, 0.0));
+            s.store_part(part, y);
+        }
+    }
+
+    #[inline(always)]
+    fn tanhs_simd<S: Simd>(s: S, x: &mut [f32]) {
+        for part in x.chunks_mut(S::LANES) {
+            let y = tanh(s, s.load_part(part, 0.0));
+            s.store_part(part, y);
+        }
+    }
+
+    /// Distance in units in the last place of the exact value.
+    fn ulps(got: f32, want: f64) -> f64 {
+        let step = f64::from((want.abs() as f32).next_up()) - f64::from(want.abs() as f32);
+        (f64::from(got) - want).abs() / step
+    }
+
+    #[test]
+    fn exp_is_within_one_unit_in_the_last_place() {
+        let x: Vec<f32> = (-103_000..=88_700).map(|i| i as f32 / 1000.0).chain([0.0, -0.0, 1e-30]).collect();
+        for isa in Isa::available() {
+            let mut y = x.clone();
+            exps(isa, &mut y);
+            for (x, y) in x.iter().zip(y) {
+                assert!(ulps(y, f64::from(*x).exp()) <= 1.0, "{}: exp({x}) = {y}", isa.name());
+            }
+            let mut odd = [f32::NEG_INFINITY, -1e30, 89.0, f32::INFINITY, f32::NAN];
+            exps(isa, &mut odd);
+            assert_eq!(odd[..4], [0.0, 0.0, f32::INFINITY, f32::INFINITY]);
+            assert!(odd[4].is_nan());
+        }
+    }
+
+    #[test]
+    fn tanh_is_within_two_units_in_the_last_place() {
+        let x: Vec<f32> =
+            (-20_000..=20_000).map(|i| i as f32 / 1000.0).chain([1e-20, 0.624_999, 0.625]).collect();
+        for isa in Isa::available() {
+            let mut y = x.clone();
+            tanhs(isa, &mut y);
+            for (x, y) in x.iter().zip(y) {
+                assert!(ulps(y, f64::from(*x).tanh()) <= 2.0, "{}: tanh({x}) = {y}", isa.name());
+            }
+            let mut odd = [f32::NEG_INFINITY, f32::INFINITY, f32::NAN];
+            tanhs(isa, &mut odd);
+            assert_eq!(odd[..2], [-1.0, 1.0]);
+            assert!(odd[2].is_nan());
+        }
+    }
+}
