@@ -14,7 +14,7 @@ fn polynomial<S: Simd, const N: usize>(s: S, x: S::F, c: [f32; N]) -> S::F {
     y
 }
 
-/// `e^x` within 1 unit in the last place; 0 for very small, infinity for very large `x`, NaN for NaN.
+/// `e^x` within 1 unit in the last place (2 where there is no fused multiply-add); 0 for very small, infinity for very large `x`, NaN for NaN.
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
     // Beyond these limits the result is 0 or infinity. `x` is the second operand, so that a NaN passes.
@@ -33,9 +33,11 @@ pub(crate) fn tanh<S: Simd>(s: S, x: S::F) -> S::F {
     let t = s.mul(x, x);
     let small = polynomial(s, t, [-0.333_332_8, 0.133_313_83, -0.053_734_01, 0.020_618_148, -0.005_679_33]);
     let small = s.mul_add(s.mul(small, t), x, x);
-    // 1 - 2 / (e^2x + 1): exact at both ends, loses digits only near 0, where the polynomial takes over.
-    let one = s.splat(1.0);
-    let large = s.sub(one, s.div(s.splat(2.0), s.add(exp(s, s.add(x, x)), one)));
+    // 1 - 2 / (e^2|x| + 1) with the sign of x: loses digits only near 0, where the polynomial takes over.
+    let (zero, one) = (s.splat(0.0), s.splat(1.0));
+    let a = s.max(s.sub(zero, x), x);
+    let large = s.sub(one, s.div(s.splat(2.0), s.add(exp(s, s.add(a, a)), one)));
+    let large = s.select_less(x, zero, s.sub(zero, large), large);
     s.select_less(t, s.splat(0.390_625), small, large)
 }
 
@@ -101,13 +103,18 @@ mod tests {
     }
 
     #[test]
-    fn exp_is_within_one_unit_in_the_last_place() {
+    fn exp_is_within_its_bound() {
         let x: Vec<f32> = (-103_000..=88_700).map(|i| i as f32 / 1000.0).chain([0.0, -0.0, 1e-30]).collect();
         for isa in Isa::available() {
             let mut y = x.clone();
             exps(isa, &mut y);
+            let fused = isa.name() != "portable";
             for (x, y) in x.iter().zip(y) {
-                assert!(ulps(y, f64::from(*x).exp()) <= 1.0, "{}: exp({x}) = {y}", isa.name());
+                assert!(
+                    ulps(y, f64::from(*x).exp()) <= if fused { 1.0 } else { 2.0 },
+                    "{}: exp({x}) = {y}",
+                    isa.name()
+                );
             }
             let mut odd = [f32::NEG_INFINITY, -1e30, 89.0, f32::INFINITY, f32::NAN];
             exps(isa, &mut odd);
