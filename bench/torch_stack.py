@@ -1,7 +1,7 @@
-"""Times a stack of 12 post-norm transformer blocks in eager PyTorch (f32, fused attention) beside our kernels.
+"""Times a stack of 12 post-norm transformer blocks in eager PyTorch (fused attention) beside our kernels.
 
     cargo build --release -p microtome-kernels --example peak
-    python bench/torch_stack.py --ours target/release/examples/peak [--threads 2] [--repeats 5]
+    python bench/torch_stack.py --ours target/release/examples/peak [--threads 2] [--repeats 5] [--bf16]
 
 Both sides run the same shapes (FFN 4x, exact GELU, one cell, heads of 64) in turn, a fresh process each, so that other load on the
 machine meets both alike. Printed are medians over repeats and their ratio. Made with torch 2.15.0 (CPU).
@@ -17,7 +17,7 @@ BLOCKS = 12
 SHAPES = [(512, 512), (512, 2048), (768, 2048)]
 
 
-def torch_rate(d, n_tokens, threads):
+def torch_rate(d, n_tokens, threads, bf16):
     """GFLOP/s of the PyTorch stack: the median of at least 3 runs or 2 seconds."""
     import torch
     import torch.nn.functional as F
@@ -44,6 +44,8 @@ def torch_rate(d, n_tokens, threads):
 
     stack = torch.nn.Sequential(*[Block() for _ in range(BLOCKS)]).eval()
     x = torch.rand(1, n_tokens, d) * 2 - 1
+    if bf16:
+        stack, x = stack.to(torch.bfloat16), x.to(torch.bfloat16)
     times = []
     with torch.inference_mode():
         stack(x)
@@ -64,20 +66,20 @@ def main():
     parser.add_argument("--ours", help="path of the built example `peak`")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--bf16", action="store_true", help="bf16 on both sides (ours: bf16 maps, f32 attention)")
     parser.add_argument("--one", nargs=2, type=int, metavar=("D_MODEL", "N_TOKENS"), help="only PyTorch, one shape")
     args = parser.parse_args()
     if args.one:
-        print(f"{torch_rate(*args.one, args.threads):.1f}")
+        print(f"{torch_rate(*args.one, args.threads, args.bf16):.1f}")
         return
     if not args.ours:
         parser.error("--ours is needed")
     for d, n_tokens in SHAPES:
         ours, theirs = [], []
         for _ in range(args.repeats):
-            ours.append(run([args.ours, str(d), str(n_tokens), str(args.threads)]))
-            theirs.append(
-                run([sys.executable, __file__, "--threads", str(args.threads), "--one", str(d), str(n_tokens)])
-            )
+            ours.append(run([args.ours, str(d), str(n_tokens), str(args.threads)] + ["bf16"] * args.bf16))
+            peer = [sys.executable, __file__, "--threads", str(args.threads), "--one", str(d), str(n_tokens)]
+            theirs.append(run(peer + ["--bf16"] * args.bf16))
         a, b = statistics.median(ours), statistics.median(theirs)
         print(f"d {d}, {n_tokens} tokens, {args.threads} threads: ours {a:.0f}, PyTorch {b:.0f} GFLOP/s, ratio {a / b:.2f}")
         print(f"  ours {sorted(ours)}, PyTorch {sorted(theirs)}", flush=True)

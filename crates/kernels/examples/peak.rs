@@ -1,12 +1,14 @@
 //! Measures the kernels on this machine: GEMM alone, and a stack of 12 post-norm blocks (FFN 4x, exact GELU, one cell).
 //!
-//! `peak` measures a table; `peak D_MODEL N_TOKENS THREADS` one stack, printing only its GFLOP/s.
+//! `peak` measures a table; `peak D_MODEL N_TOKENS THREADS [bf16]` one stack, printing only its GFLOP/s.
 //! Operations are counted as blocks x tokens x (24 d^2 + 4 L d). Figures are medians.
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
 
 use std::time::Instant;
 
-use microtome_kernels::{Activation, AttentionShape, LayerNorm, Linear, Mask, PostLnBlock, Scratch, isa};
+use microtome_kernels::{
+    Activation, AttentionShape, LayerNorm, Linear, Mask, PostLnBlock, Precision, Scratch, isa,
+};
 
 const BLOCKS: usize = 12;
 
@@ -22,8 +24,14 @@ fn noise(n: usize, scale: f32) -> Vec<f32> {
     (0..n).map(next).collect()
 }
 
-fn linear(n_out: usize, n_in: usize) -> Linear {
-    Linear::pack(&noise(n_out * n_in, 1.0 / (n_in as f32).sqrt()), n_out, n_in, Some(&noise(n_out, 0.1)))
+fn linear(n_out: usize, n_in: usize, precision: Precision) -> Linear {
+    Linear::pack_as(
+        &noise(n_out * n_in, 1.0 / (n_in as f32).sqrt()),
+        n_out,
+        n_in,
+        Some(&noise(n_out, 0.1)),
+        precision,
+    )
 }
 
 /// Median GFLOP/s of `work`, which does `flop` operations.
@@ -44,24 +52,24 @@ fn on_threads<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(f)
 }
 
-fn gemm(threads: usize) -> f64 {
+fn gemm(threads: usize, precision: Precision) -> f64 {
     let (rows, n_in, n_out) = (1920, 512, 2048);
-    let (map, x) = (linear(n_out, n_in), noise(rows * n_in, 1.0));
+    let (map, x) = (linear(n_out, n_in, precision), noise(rows * n_in, 1.0));
     let mut out = vec![0.0; rows * n_out];
     let flop = 2.0 * rows as f64 * n_in as f64 * n_out as f64;
     on_threads(threads, || rate(flop, || map.apply(&x, rows, Activation::None, &mut out)))
 }
 
-fn stack(d: usize, n_tokens: usize, threads: usize) -> f64 {
+fn stack(d: usize, n_tokens: usize, threads: usize, precision: Precision) -> f64 {
     let norm = || LayerNorm::new(vec![1.0; d], vec![0.0; d], 1e-12);
     let block = || PostLnBlock {
         shape: AttentionShape::new(d / 64, 64),
-        qkv: linear(3 * d, d),
-        out: linear(d, d),
+        qkv: linear(3 * d, d, precision),
+        out: linear(d, d, precision),
         norm1: norm(),
-        up: linear(4 * d, d),
+        up: linear(4 * d, d, precision),
         activation: Activation::GeluErf,
-        down: linear(d, 4 * d),
+        down: linear(d, 4 * d, precision),
         norm2: norm(),
     };
     let blocks: Vec<PostLnBlock> = (0..BLOCKS).map(|_| block()).collect();
@@ -79,21 +87,30 @@ fn stack(d: usize, n_tokens: usize, threads: usize) -> f64 {
 }
 
 fn main() {
-    let args: Vec<usize> = std::env::args().skip(1).map(|a| a.parse().unwrap()).collect();
-    if let [d, n_tokens, threads] = args[..] {
-        println!("{:.1}", stack(d, n_tokens, threads));
+    let mut args: Vec<String> = std::env::args().skip(1).collect();
+    let precision = if args.last().is_some_and(|a| a == "bf16") {
+        args.pop();
+        Precision::Bf16
+    } else {
+        Precision::F32
+    };
+    let sizes: Vec<usize> = args.iter().map(|a| a.parse().unwrap()).collect();
+    if let [d, n_tokens, threads] = sizes[..] {
+        println!("{:.1}", stack(d, n_tokens, threads, precision));
         return;
     }
     println!("instruction set: {}", isa());
-    for threads in [1, 2] {
-        let peak = gemm(threads);
-        println!("{threads} threads, GEMM 1920 x 512 x 2048: {peak:.0} GFLOP/s");
-        for (d, n_tokens) in [(512, 512), (512, 2048), (768, 2048)] {
-            let rate = stack(d, n_tokens, threads);
-            println!(
-                "{threads} threads, d {d}, {n_tokens} tokens: {rate:.0} GFLOP/s ({:.0}% of GEMM)",
-                100.0 * rate / peak
-            );
+    for precision in [Precision::F32, Precision::Bf16] {
+        for threads in [1, 2] {
+            let peak = gemm(threads, precision);
+            println!("{precision:?}, {threads} threads, GEMM 1920 x 512 x 2048: {peak:.0} GFLOP/s");
+            for (d, n_tokens) in [(512, 512), (512, 2048), (768, 2048)] {
+                let rate = stack(d, n_tokens, threads, precision);
+                let share = 100.0 * rate / peak;
+                println!(
+                    "{precision:?}, {threads} threads, d {d}, {n_tokens} tokens: {rate:.0} GFLOP/s ({share:.0}% of GEMM)"
+                );
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use crate::activation::Activation;
 use crate::attention::{AttentionShape, Mask, Rows, attention};
 use crate::buffer::with_buffers;
-use crate::gemm::{Out, PANEL, Product, STRIDE, copy_rows, gemm, row_blocks_len};
+use crate::gemm::{Out, PANEL, Product, STRIDE, copy_rows, gemm, row_blocks_len, to_words};
 use crate::isa::Isa;
 use crate::linear::{Linear, block_rows};
 use crate::norm::{LayerNorm, norm_sum_rows};
@@ -86,17 +86,18 @@ impl PostLnBlock {
         let (out, up, down) = (self.out.packed(), self.up.packed(), self.down.packed());
         let left = row_blocks_len(rows, out.n_blocks().max(up.n_blocks()));
         with_buffers([left, row_blocks_len(rows, 1), rows * d], |[a, hidden, y]| {
-            copy_rows(z, out.k(), rows, out, 1.0, a);
+            copy_rows(isa, z, out.k(), rows, out, 1.0, a);
             gemm(isa, &self.out.product(rows, Activation::None), a, &mut Out::new(y, d));
             norm_sum_rows(isa, self.norm1.view(), y, x);
             x.copy_from_slice(y);
-            copy_rows(x, d, rows, up, 1.0, a);
+            copy_rows(isa, x, d, rows, up, 1.0, a);
             for block in 0..down.n_blocks() {
                 // The hidden columns of one depth block of `down`, written where its product wants them.
                 let depth = down.depth(block);
                 let panels = depth.start / PANEL..depth.end.div_ceil(PANEL);
                 let product = Product { panels, ..self.up.product(rows, self.activation) };
                 gemm(isa, &product, a, &mut Out::new(hidden, STRIDE));
+                to_words(isa, down, block, rows, hidden);
                 let mut product =
                     Product { blocks: block..block + 1, ..self.down.product(rows, Activation::None) };
                 product.epilogue.accumulate = block > 0;

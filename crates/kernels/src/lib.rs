@@ -26,6 +26,7 @@ pub use attention::{
 };
 pub use block::{PostLnBlock, Scratch};
 pub use embed::{Lookup, gather_sum};
+pub use gemm::Precision;
 pub use isa::{Isa, isa, with_isa};
 pub use linear::Linear;
 pub use norm::{LayerNorm, RmsNorm};

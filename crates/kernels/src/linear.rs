@@ -4,7 +4,9 @@ use rayon::prelude::*;
 
 use crate::activation::Activation;
 use crate::buffer::with_buffers;
-use crate::gemm::{BLOCK_ROWS, Epilogue, PANEL, Packed, Product, Shared, copy_rows, gemm, row_blocks_len};
+use crate::gemm::{
+    BLOCK_ROWS, Epilogue, PANEL, Packed, Precision, Product, Shared, copy_rows, gemm, row_blocks_len,
+};
 use crate::isa::Isa;
 
 /// `x W^T + b`: a weight `[n_out, n_in]`, packed once for the kernels, and an optional bias.
@@ -24,6 +26,21 @@ impl Linear {
     /// # Panics
     /// When the weight is not `n_out x n_in` or the bias not `n_out` long.
     pub fn pack(weight: &[f32], n_out: usize, n_in: usize, bias: Option<&[f32]>) -> Self {
+        Self::pack_as(weight, n_out, n_in, bias, Precision::F32)
+    }
+
+    /// Packs a row-major weight `[n_out, n_in]` for a precision: in bf16 the weight and what it is applied to are rounded to bf16,
+    /// sums, bias and result stay f32.
+    ///
+    /// # Panics
+    /// When the weight is not `n_out x n_in` or the bias not `n_out` long.
+    pub fn pack_as(
+        weight: &[f32],
+        n_out: usize,
+        n_in: usize,
+        bias: Option<&[f32]>,
+        precision: Precision,
+    ) -> Self {
         let len = weight.len();
         assert!(
             Some(len) == n_out.checked_mul(n_in),
@@ -36,7 +53,7 @@ impl Linear {
             padded
         });
         let mut packed = Packed::default();
-        packed.pack_transposed(weight, n_in, n_out, n_in);
+        packed.pack_transposed(weight, n_in, n_out, n_in, precision);
         Self { packed, bias }
     }
 
@@ -80,7 +97,7 @@ impl Linear {
             let n = block.min(rows - row);
             let panels = panel..(panel + group).min(self.packed.n_panels());
             with_buffers([row_blocks_len(n, self.packed.n_blocks())], |[a]| {
-                copy_rows(&x[row * n_in..], n_in, n, &self.packed, 1.0, a);
+                copy_rows(isa, &x[row * n_in..], n_in, n, &self.packed, 1.0, a);
                 // SAFETY: each task has its own rows or its own columns.
                 let mut part = unsafe { shared.part(row * n_out + panel * PANEL, n_out) };
                 gemm(isa, &Product { panels, ..self.product(n, activation) }, a, &mut part);

@@ -77,24 +77,24 @@ fn matches_f64_over_shapes_masks_and_caps() {
         (&[1050], 1, 1, 128),
         (&[40], 2, 2, 600),
     ];
-    on_every_isa(|| {
-        let mut random = Random(1);
-        for &(lens, n_heads, n_kv_heads, d_head) in cases {
-            let mut case = Case::new(&mut random, lens, n_heads, n_kv_heads, d_head);
-            for cap in [None, Some(5.0)] {
-                case.shape.soft_cap = cap;
-                for mask in case.masks() {
-                    let [q, k, v] = case.views();
-                    let want = reference::attention(q, k, v, &case.offsets, &case.shape, &mask);
+    let mut random = Random(1);
+    for &(lens, n_heads, n_kv_heads, d_head) in cases {
+        let mut case = Case::new(&mut random, lens, n_heads, n_kv_heads, d_head);
+        for cap in [None, Some(5.0)] {
+            case.shape.soft_cap = cap;
+            for mask in case.masks() {
+                let [q, k, v] = case.views();
+                let want = reference::attention(q, k, v, &case.offsets, &case.shape, &mask);
+                on_every_isa(|| {
                     let worst = difference(&case.run(mask), &want);
                     assert!(
                         worst < 5e-6,
                         "{lens:?} heads {n_heads}/{n_kv_heads} x {d_head} cap {cap:?} {mask:?}: {worst:e}"
                     );
-                }
+                });
             }
         }
-    });
+    }
 }
 
 #[test]

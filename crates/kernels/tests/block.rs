@@ -3,7 +3,8 @@
 mod reference;
 
 use microtome_kernels::{
-    Activation, AttentionShape, Isa, LayerNorm, Linear, Mask, PostLnBlock, Rows, Scratch, attention, with_isa,
+    Activation, AttentionShape, Isa, LayerNorm, Linear, Mask, PostLnBlock, Precision, Rows, Scratch,
+    attention, with_isa,
 };
 use reference::{Random, View, bits, difference, layer_norm, on_every_isa};
 
@@ -32,9 +33,11 @@ impl Weights {
         Self { d, hidden, shape, maps, norms, activation }
     }
 
-    fn block(&self) -> PostLnBlock {
-        let [qkv, out, up, down] =
-            self.maps.each_ref().map(|(w, b)| Linear::pack(w, b.len(), w.len() / b.len(), Some(b)));
+    fn block(&self, precision: Precision) -> PostLnBlock {
+        let pack = |(w, b): &(Vec<f32>, Vec<f32>)| {
+            Linear::pack_as(w, b.len(), w.len() / b.len(), Some(b), precision)
+        };
+        let [qkv, out, up, down] = self.maps.each_ref().map(pack);
         let [norm1, norm2] = self.norms.each_ref().map(|(w, b)| LayerNorm::new(w.clone(), b.clone(), 1e-12));
         PostLnBlock { shape: self.shape, qkv, out, norm1, up, activation: self.activation, down, norm2 }
     }
@@ -102,7 +105,7 @@ fn fused_is_unfused_bit_for_bit_and_matches_f64() {
         for (d, hidden, shape, offsets) in &cases {
             for activation in [Activation::Relu, Activation::GeluErf] {
                 let weights = Weights::new(&mut random, *d, *hidden, *shape, activation);
-                let block = weights.block();
+                let block = weights.block(Precision::F32);
                 let x = random.normals(offsets[offsets.len() - 1] * d, 1.0);
                 let mut fused = x.clone();
                 block.forward(&mut fused, offsets, Mask::FULL, &mut scratch);
@@ -119,11 +122,30 @@ fn fused_is_unfused_bit_for_bit_and_matches_f64() {
 }
 
 #[test]
+fn bf16_fused_is_unfused_bit_for_bit_and_near_f32() {
+    on_every_isa(|| {
+        let mut random = Random(14);
+        let offsets = [0, 5, 150];
+        for (d, hidden) in [(64, 256), (520, 1101)] {
+            let weights =
+                Weights::new(&mut random, d, hidden, AttentionShape::new(8, d / 8), Activation::GeluErf);
+            let block = weights.block(Precision::Bf16);
+            let x = random.normals(150 * d, 1.0);
+            let mut fused = x.clone();
+            block.forward(&mut fused, &offsets, Mask::FULL, &mut Scratch::default());
+            assert_eq!(bits(&fused), bits(&unfused(&block, &x, &offsets, Mask::FULL)));
+            let worst = difference(&fused, &weights.exact(&x, &offsets));
+            assert!(worst > 1e-4 && worst < 0.2, "d {d}: {worst:e}");
+        }
+    });
+}
+
+#[test]
 fn a_cell_is_the_same_alone_in_company_and_on_any_number_of_threads() {
     on_every_isa(|| {
         let mut random = Random(12);
-        let block =
-            Weights::new(&mut random, 64, 256, AttentionShape::new(4, 16), Activation::GeluErf).block();
+        let block = Weights::new(&mut random, 64, 256, AttentionShape::new(4, 16), Activation::GeluErf)
+            .block(Precision::F32);
         let offsets = [0, 40, 41, 700];
         let x = random.normals(700 * 64, 1.0);
         let mut all = x.clone();
@@ -148,7 +170,8 @@ fn a_cell_is_the_same_alone_in_company_and_on_any_number_of_threads() {
 #[test]
 fn instruction_sets_agree() {
     let mut random = Random(13);
-    let block = Weights::new(&mut random, 96, 384, AttentionShape::new(4, 24), Activation::GeluErf).block();
+    let block = Weights::new(&mut random, 96, 384, AttentionShape::new(4, 24), Activation::GeluErf)
+        .block(Precision::F32);
     let x = random.normals(130 * 96, 1.0);
     let results: Vec<Vec<f32>> = Isa::available()
         .into_iter()
@@ -167,6 +190,7 @@ fn instruction_sets_agree() {
 #[test]
 #[should_panic(expected = "block: x has 63 numbers, expected 1 x 64")]
 fn wrong_input_panics() {
-    let block = Weights::new(&mut Random(1), 64, 64, AttentionShape::new(1, 64), Activation::Relu).block();
+    let block = Weights::new(&mut Random(1), 64, 64, AttentionShape::new(1, 64), Activation::Relu)
+        .block(Precision::F32);
     block.forward(&mut [0.0; 63], &[0, 1], Mask::FULL, &mut Scratch::default());
 }

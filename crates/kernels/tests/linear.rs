@@ -2,7 +2,7 @@
 
 mod reference;
 
-use microtome_kernels::{Activation, Linear};
+use microtome_kernels::{Activation, Linear, Precision};
 use reference::{Random, activation, bits, difference, linear, on_every_isa};
 
 #[test]
@@ -112,4 +112,41 @@ fn wrong_input_size_panics() {
 #[should_panic(expected = "Linear: weight has 11 numbers, expected 4 x 3")]
 fn wrong_weight_size_panics() {
     Linear::pack(&[0.0; 11], 4, 3, None);
+}
+
+/// The nearest number with 8 bits of precision.
+fn bf16(x: f32) -> f32 {
+    let step = 2.0f64.powi(x.abs().log2().floor() as i32 - 7);
+    ((f64::from(x) / step).round_ties_even() * step) as f32
+}
+
+#[test]
+fn bf16_rounds_its_factors_and_nothing_else() {
+    on_every_isa(|| {
+        let mut random = Random(10);
+        for (rows, n_in, n_out) in [(1, 1, 1), (13, 7, 33), (97, 513, 40), (20, 1111, 65), (3, 0, 4)] {
+            let x = random.normals(rows * n_in, 1.0);
+            let w = random.normals(n_out * n_in, 1.0 / (n_in.max(1) as f32).sqrt());
+            let bias = random.normals(n_out, 1.0);
+            let mut out = vec![f32::NAN; rows * n_out];
+            let packed = Linear::pack_as(&w, n_out, n_in, Some(&bias), Precision::Bf16);
+            packed.apply(&x, rows, Activation::None, &mut out);
+            let round = |x: &[f32]| x.iter().map(|&x| bf16(x)).collect::<Vec<f32>>();
+            let want = linear(&round(&x), &round(&w), Some(&bias), rows, n_in, n_out);
+            let worst = difference(&out, &want);
+            assert!(worst < 6e-6, "{rows} x {n_in} -> {n_out}: {worst:e}");
+            if n_in > 1 {
+                assert!(
+                    difference(&out, &linear(&x, &w, Some(&bias), rows, n_in, n_out)) > 1e-4,
+                    "nothing was rounded"
+                );
+            }
+        }
+        let packed = Linear::pack_as(&[1.0, 1.0], 1, 2, None, Precision::Bf16);
+        for odd in [f32::NAN, f32::from_bits(0x7f80_0001), f32::INFINITY] {
+            let mut out = [0.0];
+            packed.apply(&[odd, 1.0], 1, Activation::None, &mut out);
+            assert!(if odd.is_nan() { out[0].is_nan() } else { out[0] == odd });
+        }
+    });
 }

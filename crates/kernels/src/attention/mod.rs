@@ -19,7 +19,8 @@ pub use statistics::{AttentionStatistics, attention_statistics};
 
 use crate::buffer::with_buffers;
 use crate::gemm::{
-    BLOCK_ROWS, Epilogue, Out, PANEL, Packed, Product, STRIDE, Shared, copy_rows, gemm, row_blocks_len,
+    BLOCK_ROWS, Epilogue, Out, PANEL, Packed, Precision, Product, STRIDE, Shared, copy_rows, gemm,
+    row_blocks_len,
 };
 use crate::isa::Isa;
 use input::{Scoring, check_input};
@@ -86,7 +87,7 @@ pub fn attention(
         let scoring = Scoring::of_cell(&mask, shape.soft_cap, start..end);
         let n_keys = if mask.causal { task.last } else { end - start };
         PACK.with_borrow_mut(|pack| {
-            pack.keys.pack_transposed(k.at(start, task.kv_head * d), k.stride(), n_keys, d);
+            pack.keys.pack_transposed(k.at(start, task.kv_head * d), k.stride(), n_keys, d, Precision::F32);
             pack.values.pack(v.at(start, task.kv_head * d), v.stride(), n_keys, d);
             let group = shape.n_heads / shape.n_kv_heads;
             for head in task.kv_head * group..(task.kv_head + 1) * group {
@@ -136,7 +137,7 @@ impl QueryBlock {
         let d = keys.k();
         let lens = [row_blocks_len(rows, keys.n_blocks()), row_blocks_len(rows, 1), rows * d];
         with_buffers(lens, |[a, scores, acc]| {
-            copy_rows(q, stride, rows, keys, self.scale, a);
+            copy_rows(isa, q, stride, rows, keys, self.scale, a);
             let mut state = [RowState::EMPTY; BLOCK_ROWS];
             let state = &mut state[..rows];
             for block in 0..values.n_blocks() {

@@ -11,8 +11,9 @@ mod tile;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-pub(crate) use pack::{Packed, copy_rows, row_blocks_len};
-pub(crate) use tile::{Tile, tile};
+pub use pack::Precision;
+pub(crate) use pack::{Packed, copy_rows, row_blocks_len, to_words};
+pub(crate) use tile::{Multiply, Pair, Single, Tile, tile};
 
 use crate::activation::{Activation, activate_simd};
 use crate::isa::dispatch;
@@ -130,7 +131,7 @@ fn gemm_simd<S: Simd>(s: S, product: &Product<'_>, a: &[f32], out: &mut Out<'_>)
         let cols = (b.n() - panel * PANEL).min(PANEL);
         assert!(rows == 0 || (rows - 1) * out.stride + from + cols <= out.len, "gemm: output is too short");
         for block in blocks.clone() {
-            let k = b.depth(block).len();
+            let k = b.words(block);
             let last = block + 1 == b.n_blocks();
             let a = &a[(block - blocks.start) * block_len..][..block_len];
             let mut tile = Tile {
@@ -151,8 +152,13 @@ fn gemm_simd<S: Simd>(s: S, product: &Product<'_>, a: &[f32], out: &mut Out<'_>)
             while row < rows {
                 tile.rows = (rows - row).min(S::TILE_ROWS);
                 // SAFETY: `a` holds whole tiles of rows (`row_blocks_len` rounds up for every set), the panel holds `k` rows of
-                // `PANEL` numbers, the output was checked above to hold `rows` rows, and `bias` is null or one panel wide.
-                unsafe { s.gemm_tile(&tile) };
+                // `PANEL` words, the output was checked above to hold `rows` rows, and `bias` is null or one panel wide.
+                unsafe {
+                    match b.precision() {
+                        Precision::F32 => s.gemm_tile(&tile),
+                        Precision::Bf16 => s.gemm_tile_bf16(&tile),
+                    }
+                }
                 tile.a = tile.a.wrapping_add(S::TILE_ROWS * STRIDE);
                 tile.c = tile.c.wrapping_add(S::TILE_ROWS * out.stride);
                 row += S::TILE_ROWS;

@@ -5,11 +5,11 @@ use crate::simd::Simd;
 
 /// One tile: at most [`Simd::TILE_ROWS`] rows times one panel.
 pub(crate) struct Tile {
-    /// Left-hand rows, [`STRIDE`] apart; readable for `TILE_ROWS` rows of `k` numbers even where fewer are wanted.
+    /// Left-hand rows, [`STRIDE`] apart; readable for `TILE_ROWS` rows of `k` words even where fewer are wanted.
     pub(crate) a: *const f32,
-    /// Panel: `k` rows of [`PANEL`] numbers.
+    /// Panel: `k` rows of [`PANEL`] words.
     pub(crate) b: *const f32,
-    /// Length of the sum.
+    /// Words to sum over.
     pub(crate) k: usize,
     /// Output rows, `stride` apart.
     pub(crate) c: *mut f32,
@@ -25,12 +25,39 @@ pub(crate) struct Tile {
     pub(crate) bias: *const f32,
 }
 
+/// How words of both sides multiply: plain numbers, or pairs of bf16.
+pub(crate) trait Multiply<S: Simd> {
+    /// `left * right + sum`.
+    fn multiply_add(s: S, left: S::F, right: S::F, sum: S::F) -> S::F;
+}
+
+/// A word is an f32.
+pub(crate) struct Single;
+
+impl<S: Simd> Multiply<S> for Single {
+    #[inline(always)]
+    fn multiply_add(s: S, left: S::F, right: S::F, sum: S::F) -> S::F {
+        s.mul_add(left, right, sum)
+    }
+}
+
+/// A word is two bf16, whose products are summed in f32.
+pub(crate) struct Pair;
+
+impl<S: Simd> Multiply<S> for Pair {
+    #[inline(always)]
+    fn multiply_add(s: S, left: S::F, right: S::F, sum: S::F) -> S::F {
+        let sum = s.mul_add(s.high_bf16(left), s.high_bf16(right), sum);
+        s.mul_add(s.low_bf16(left), s.low_bf16(right), sum)
+    }
+}
+
 /// Computes a tile as `R` rows times `V` vectors at a time.
 ///
 /// # Safety
 /// The pointers of `t` are valid for the extents documented on [`Tile`].
 #[inline(always)]
-pub(crate) unsafe fn tile<S: Simd, const R: usize, const V: usize>(s: S, t: &Tile) {
+pub(crate) unsafe fn tile<S: Simd, M: Multiply<S>, const R: usize, const V: usize>(s: S, t: &Tile) {
     let mut col = 0;
     while col < t.cols {
         let mut acc = [[s.splat(0.0); V]; R];
@@ -43,10 +70,10 @@ pub(crate) unsafe fn tile<S: Simd, const R: usize, const V: usize>(s: S, t: &Til
                 *right = unsafe { s.load_ptr(b.add(v * S::LANES)) };
             }
             for (r, acc) in acc.iter_mut().enumerate() {
-                // SAFETY: `R` rows of `k` numbers are readable.
+                // SAFETY: `R` rows of `k` words are readable.
                 let left = s.splat(unsafe { *a.add(r * STRIDE) });
                 for (acc, right) in acc.iter_mut().zip(right) {
-                    *acc = s.mul_add(left, right, *acc);
+                    *acc = M::multiply_add(s, left, right, *acc);
                 }
             }
             a = a.wrapping_add(1);

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::Simd;
-use crate::gemm::{Tile, tile};
+use crate::gemm::{Pair, Single, Tile, tile};
 
 /// Proof that AVX2 and FMA are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,8 +117,23 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    fn low_bf16(self, v: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX2.
+        unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(v))) }
+    }
+    #[inline(always)]
+    fn high_bf16(self, v: __m256) -> __m256 {
+        // SAFETY: `self` proves AVX2.
+        unsafe { _mm256_and_ps(v, _mm256_castsi256_ps(_mm256_set1_epi32(-0x1_0000))) }
+    }
+    #[inline(always)]
     unsafe fn gemm_tile(self, t: &Tile) {
         // SAFETY: the caller vouches for the pointers of the tile.
-        unsafe { tile::<Self, 6, 2>(self, t) }
+        unsafe { tile::<Self, Single, 6, 2>(self, t) }
+    }
+    #[inline(always)]
+    unsafe fn gemm_tile_bf16(self, t: &Tile) {
+        // SAFETY: the caller vouches for the pointers of the tile.
+        unsafe { tile::<Self, Pair, 6, 2>(self, t) }
     }
 }

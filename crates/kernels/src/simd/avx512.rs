@@ -3,11 +3,14 @@
 use std::arch::x86_64::*;
 
 use super::Simd;
-use crate::gemm::{Tile, tile};
+use crate::gemm::{Multiply, Pair, Single, Tile, tile};
 
 /// Proof that AVX-512 (F, VL, BW, DQ) is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Avx512(());
+pub(crate) struct Avx512 {
+    /// Whether the dot product of bf16 pairs is there too.
+    bf16: bool,
+}
 
 impl Avx512 {
     /// The token, if this machine has the instructions.
@@ -18,8 +21,35 @@ impl Avx512 {
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma");
-        all.then_some(Self(()))
+        all.then(|| Self { bf16: is_x86_feature_detected!("avx512bf16") })
     }
+}
+
+/// Pairs of bf16 by the dot-product instruction.
+struct DotPair;
+
+impl Multiply<Avx512> for DotPair {
+    #[inline(always)]
+    fn multiply_add(_s: Avx512, left: __m512, right: __m512, sum: __m512) -> __m512 {
+        // SAFETY: only `tile_dot_bf16`, which requires AVX512_BF16, uses this; both types are 64 bytes of plain data.
+        unsafe {
+            _mm512_dpbf16_ps(
+                sum,
+                std::mem::transmute::<__m512, __m512bh>(left),
+                std::mem::transmute::<__m512, __m512bh>(right),
+            )
+        }
+    }
+}
+
+/// One tile of pairs of bf16.
+///
+/// # Safety
+/// The pointers of `t` are valid for its extent.
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512bf16,avx2,fma")]
+unsafe fn tile_dot_bf16(s: Avx512, t: &Tile) {
+    // SAFETY: the caller vouches for the pointers of the tile.
+    unsafe { tile::<Avx512, DotPair, 12, 2>(s, t) }
 }
 
 impl Simd for Avx512 {
@@ -103,9 +133,29 @@ impl Simd for Avx512 {
         unsafe { _mm512_reduce_max_ps(v) }
     }
     #[inline(always)]
+    fn low_bf16(self, v: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512F.
+        unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(v))) }
+    }
+    #[inline(always)]
+    fn high_bf16(self, v: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512DQ.
+        unsafe { _mm512_and_ps(v, _mm512_castsi512_ps(_mm512_set1_epi32(-0x1_0000))) }
+    }
+    #[inline(always)]
     unsafe fn gemm_tile(self, t: &Tile) {
         // SAFETY: the caller vouches for the pointers of the tile.
-        unsafe { tile::<Self, 12, 2>(self, t) }
+        unsafe { tile::<Self, Single, 12, 2>(self, t) }
+    }
+    #[inline(always)]
+    unsafe fn gemm_tile_bf16(self, t: &Tile) {
+        if self.bf16 {
+            // SAFETY: `bf16` says that the instruction exists; the caller vouches for the pointers of the tile.
+            unsafe { tile_dot_bf16(self, t) }
+        } else {
+            // SAFETY: the caller vouches for the pointers of the tile.
+            unsafe { tile::<Self, Pair, 12, 2>(self, t) }
+        }
     }
     #[inline(always)]
     fn load_part(self, x: &[f32], fill: f32) -> __m512 {

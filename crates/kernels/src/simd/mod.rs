@@ -66,11 +66,20 @@ pub(crate) trait Simd: Copy {
     fn sum(self, v: Self::F) -> f32;
     /// Greatest of the lanes (which of NaN and a number wins is not defined).
     fn greatest(self, v: Self::F) -> f32;
-    /// Computes one GEMM tile; see [`Tile`].
+    /// The lower half of each lane's bits as a bf16.
+    fn low_bf16(self, v: Self::F) -> Self::F;
+    /// The upper half of each lane's bits as a bf16.
+    fn high_bf16(self, v: Self::F) -> Self::F;
+    /// Computes one GEMM tile of f32; see [`Tile`].
     ///
     /// # Safety
     /// The pointers of `tile` are valid for its extent.
     unsafe fn gemm_tile(self, tile: &Tile);
+    /// Computes one GEMM tile of pairs of bf16.
+    ///
+    /// # Safety
+    /// The pointers of `tile` are valid for its extent.
+    unsafe fn gemm_tile_bf16(self, tile: &Tile);
 
     /// Reads the first `min(LANES, x.len())` numbers; the other lanes get `fill`.
     #[inline(always)]

@@ -3,7 +3,7 @@
 use std::arch::aarch64::*;
 
 use super::Simd;
-use crate::gemm::{Tile, tile};
+use crate::gemm::{Pair, Single, Tile, tile};
 
 /// Proof that NEON is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,8 +106,23 @@ impl Simd for Neon {
         unsafe { vmaxvq_f32(v) }
     }
     #[inline(always)]
+    fn low_bf16(self, v: float32x4_t) -> float32x4_t {
+        // SAFETY: `self` proves NEON.
+        unsafe { vreinterpretq_f32_u32(vshlq_n_u32::<16>(vreinterpretq_u32_f32(v))) }
+    }
+    #[inline(always)]
+    fn high_bf16(self, v: float32x4_t) -> float32x4_t {
+        // SAFETY: `self` proves NEON.
+        unsafe { vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(v), vdupq_n_u32(0xffff_0000))) }
+    }
+    #[inline(always)]
     unsafe fn gemm_tile(self, t: &Tile) {
         // SAFETY: the caller vouches for the pointers of the tile.
-        unsafe { tile::<Self, 6, 4>(self, t) }
+        unsafe { tile::<Self, Single, 6, 4>(self, t) }
+    }
+    #[inline(always)]
+    unsafe fn gemm_tile_bf16(self, t: &Tile) {
+        // SAFETY: the caller vouches for the pointers of the tile.
+        unsafe { tile::<Self, Pair, 6, 4>(self, t) }
     }
 }

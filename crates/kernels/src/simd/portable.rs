@@ -1,7 +1,7 @@
 //! Plain Rust: 8 lanes as an array, which the compiler maps to what the target has; 4 x 8 GEMM tiles.
 
 use super::Simd;
-use crate::gemm::{Tile, tile};
+use crate::gemm::{Pair, Single, Tile, tile};
 
 /// The kernels that run anywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,8 +97,21 @@ impl Simd for Portable {
         v.iter().fold(f32::NEG_INFINITY, |m, &x| if x > m { x } else { m })
     }
     #[inline(always)]
+    fn low_bf16(self, v: [f32; 8]) -> [f32; 8] {
+        lanes!(i => f32::from_bits(v[i].to_bits() << 16))
+    }
+    #[inline(always)]
+    fn high_bf16(self, v: [f32; 8]) -> [f32; 8] {
+        lanes!(i => f32::from_bits(v[i].to_bits() & 0xffff_0000))
+    }
+    #[inline(always)]
     unsafe fn gemm_tile(self, t: &Tile) {
         // SAFETY: the caller vouches for the pointers of the tile.
-        unsafe { tile::<Self, 4, 1>(self, t) }
+        unsafe { tile::<Self, Single, 4, 1>(self, t) }
+    }
+    #[inline(always)]
+    unsafe fn gemm_tile_bf16(self, t: &Tile) {
+        // SAFETY: the caller vouches for the pointers of the tile.
+        unsafe { tile::<Self, Pair, 4, 1>(self, t) }
     }
 }
