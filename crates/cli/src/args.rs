@@ -219,7 +219,7 @@ pub(crate) struct Embed {
     /// Checkpoint file or folder
     #[arg(long, value_name = "CKPT")]
     pub(crate) model: PathBuf,
-    /// Sites to keep, comma separated, with * as wildcard
+    /// Sites to keep, comma separated, with * as wildcard; gene_embedding averages gene vectors over cells into varm
     #[arg(long, default_value = "cell_embedding", value_name = "S,..")]
     pub(crate) sites: String,
     /// How a cell's tokens become one vector

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use microtome_core::{Column, Error, ErrorKind, Progress, Result, RunCard, Site, SitePattern};
+use microtome_core::{Column, Error, ErrorKind, Matrix, Progress, Result, RunCard, Site, SitePattern};
 use microtome_h5ad::Writer;
 use microtome_models::Overlap;
 use microtome_models::taps::Pooling;
@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::card::{self, VERSION};
 use crate::data::{Data, DataOptions};
+use crate::gene_vectors::gene_vectors;
 use crate::open::OpenModel;
 use crate::represent::{CellStats, Request, represent};
 use crate::store::Store;
@@ -44,6 +45,8 @@ pub struct EmbedReport {
     pub out: PathBuf,
     /// Keys of `obsm` with their widths.
     pub obsm: Vec<(String, usize)>,
+    /// Keys of `varm` with their widths.
+    pub varm: Vec<(String, usize)>,
     /// How tokens became one vector per cell.
     pub pooling: String,
     /// Gene overlap.
@@ -87,7 +90,11 @@ pub fn embed(options: &EmbedOptions, progress: &dyn Progress) -> Result<EmbedRep
     let data = Data::open(&options.data)?;
     let model = opened.model.as_ref();
     let known: Vec<Site> = model.sites().into_iter().map(|s| s.site).collect();
-    let sites = SitePattern::parse(&options.sites)?.select(&known)?;
+    let per_cell = [known.as_slice(), &[Site::GeneEmbedding]].concat();
+    let mut sites = SitePattern::parse(&options.sites)?.select(&per_cell)?;
+    // Gene vectors are not per cell: they are averaged in a pass of their own and go to varm.
+    let with_genes = sites.contains(&Site::GeneEmbedding);
+    sites.retain(|s| *s != Site::GeneEmbedding);
     let genes = model.match_genes(&data.genes).map_err(|e| e.in_file(&options.data.path))?;
     for note in &data.notes {
         progress.note(note);
@@ -112,13 +119,23 @@ pub fn embed(options: &EmbedOptions, progress: &dyn Progress) -> Result<EmbedRep
         precision: "f32".into(),
         choices: choices(&opened, &data, options.pooling)?,
     };
-    let obsm = write(&store, &data, &sites, model.info().family, &card, out)?;
+    let vectors = if with_genes { Some(gene_vectors(&data, model, &genes, progress)?) } else { None };
+    let parts = Parts {
+        store: &store,
+        data: &data,
+        sites: &sites,
+        family: model.info().family,
+        genes: vectors.as_ref(),
+        card: &card,
+    };
+    let (obsm, varm) = write(&parts, out)?;
     std::fs::remove_dir_all(&partial).map_err(|e| {
         Error::output("cannot remove the finished run's work folder").in_file(&partial).caused_by(e)
     })?;
     Ok(EmbedReport {
         out: out.clone(),
         obsm,
+        varm,
         pooling: options.pooling.to_string(),
         overlap: genes.overlap,
         cells,
@@ -157,14 +174,21 @@ fn forget(error: &Error, partial: &Path) {
     }
 }
 
-fn write(
-    store: &Store,
-    data: &Data,
-    sites: &[Site],
-    family: &str,
-    card: &RunCard,
-    out: &Path,
-) -> Result<Vec<(String, usize)>> {
+/// Everything that goes into the file.
+struct Parts<'a> {
+    store: &'a Store,
+    data: &'a Data,
+    sites: &'a [Site],
+    family: &'a str,
+    genes: Option<&'a Matrix>,
+    card: &'a RunCard,
+}
+
+/// Keys of arrays with their widths.
+type Keys = Vec<(String, usize)>;
+
+fn write(parts: &Parts<'_>, out: &Path) -> Result<(Keys, Keys)> {
+    let Parts { store, data, sites, family, genes, card } = *parts;
     let mut obs = data.obs()?;
     let var = data.dataset.var(&data.slot)?;
     let n = store.manifest().n_cells;
@@ -201,5 +225,5 @@ fn write(
         serde_json::to_value(card).map_err(|e| Error::output("cannot write the run card").caused_by(e))?;
     writer.set_uns(&serde_json::json!({ "microtome": card }))?;
     writer.finish()?;
-    Ok(keys)
+    Ok((keys, varm))
 }

@@ -9,7 +9,12 @@ use crate::represent::{TOKEN_BUDGET, chunk_size};
 
 /// `[gene of the data, d]`: mean, over the cells that hold the gene, of its vector at the site that the published cell
 /// embedding pools; NaN for genes that no cell shows to the model. One pass over the cells of its own, in bounded memory.
-pub(crate) fn gene_vectors(data: &Data, model: &dyn Model, genes: &GeneMatch, progress: &dyn Progress) -> Result<Matrix> {
+pub(crate) fn gene_vectors(
+    data: &Data,
+    model: &dyn Model,
+    genes: &GeneMatch,
+    progress: &dyn Progress,
+) -> Result<Matrix> {
     let (_, site): (_, Site) = model.cell_rule();
     let mut tap = GeneMeanTap::new(site);
     let totals = data.totals()?;
@@ -30,7 +35,8 @@ pub(crate) fn gene_vectors(data: &Data, model: &dyn Model, genes: &GeneMatch, pr
     progress.end();
     let means = tap.finish()?;
     let width = means.means.cols();
-    let row_of: std::collections::HashMap<u32, usize> = means.tokens.iter().enumerate().map(|(i, &t)| (t, i)).collect();
+    let row_of: std::collections::HashMap<u32, usize> =
+        means.tokens.iter().enumerate().map(|(i, &t)| (t, i)).collect();
     let mut out = Matrix::new(data.genes.len(), width, vec![f32::NAN; data.genes.len() * width])?;
     for (gene, token) in genes.token_of_gene.iter().enumerate() {
         if let Some(&row) = token.and_then(|t| row_of.get(&t)) {

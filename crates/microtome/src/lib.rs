@@ -8,6 +8,7 @@ mod data;
 mod demo;
 mod doctor;
 mod embed;
+mod gene_vectors;
 mod hash;
 mod init;
 mod inspect;

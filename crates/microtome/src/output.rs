@@ -76,10 +76,12 @@ pub(crate) fn make_folder(dir: &Path, finished_mark: &str, overwrite: bool) -> R
     fs::create_dir_all(dir).map_err(|e| bad("cannot make the output folder", e))?;
     if overwrite {
         if dir.join(WORK).exists() {
-            fs::remove_dir_all(dir.join(WORK)).map_err(|e| bad("cannot clear an earlier run's work folder", e))?;
+            fs::remove_dir_all(dir.join(WORK))
+                .map_err(|e| bad("cannot clear an earlier run's work folder", e))?;
         }
         if dir.join(finished_mark).exists() {
-            fs::remove_file(dir.join(finished_mark)).map_err(|e| bad("cannot replace an earlier result", e))?;
+            fs::remove_file(dir.join(finished_mark))
+                .map_err(|e| bad("cannot replace an earlier result", e))?;
         }
     }
     Ok(())

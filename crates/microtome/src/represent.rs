@@ -126,9 +126,7 @@ fn run_chunks(request: &Request<'_>, store: &Store, todo: &[usize], progress: &d
         });
         let mut seconds = 0.0;
         for prepared in receive {
-            progress
-                .check()
-                .map_err(|e| e.remedy(RESUME))?;
+            progress.check().map_err(|e| e.remedy(RESUME))?;
             let Prepared { chunk, tokens, facts } = prepared?;
             let begun = Instant::now();
             let pooled =

@@ -111,6 +111,9 @@ pub(super) fn embed(a: &args::Embed, progress: &dyn Progress) -> Result<u8> {
     for (key, width) in &r.obsm {
         print::line(format!("obsm[\"{key}\"]  {width} wide"));
     }
+    for (key, width) in &r.varm {
+        print::line(format!("varm[\"{key}\"]  {width} wide"));
+    }
     Ok(0)
 }
 

@@ -30,6 +30,7 @@ pub struct Writer {
     root: Sink,
     layers: Sink,
     obsm: Sink,
+    varm: Sink,
     n_cells: usize,
     n_genes: usize,
     gzip: Option<u32>,
@@ -64,7 +65,8 @@ impl Writer {
         frame::write(&root, "var", var)?;
         let dict = |name: &str| root.create(name, "dict", "0.1.0");
         let (layers, obsm) = (dict("layers")?, dict("obsm")?);
-        for name in ["varm", "obsp", "varp"] {
+        let varm = dict("varm")?;
+        for name in ["obsp", "varp"] {
             dict(name)?;
         }
         Ok(Self {
@@ -73,6 +75,7 @@ impl Writer {
             temporary,
             layers,
             obsm,
+            varm,
             root,
             n_cells: obs.index.len(),
             n_genes: var.index.len(),
@@ -184,6 +187,28 @@ impl Writer {
     pub fn set_obsm(&mut self, name: &str, matrix: &Matrix) -> Result<()> {
         self.begin_obsm(name, matrix.cols())?;
         self.append_obsm(name, matrix.data())
+    }
+
+    /// Writes an array of `varm`, `[gene, width]`.
+    ///
+    /// # Errors
+    /// Other than one row per gene; a key that cannot be stored or was given before; output that cannot be written.
+    pub fn set_varm(&mut self, name: &str, matrix: &Matrix) -> Result<()> {
+        let write = |this: &mut Self| {
+            let key = format!("varm[\"{name}\"]");
+            if matrix.rows() != this.n_genes || matrix.cols() == 0 {
+                return Err(Error::usage("array of the wrong shape")
+                    .at_key(key)
+                    .expected(format!("{} rows (genes) and at least one column", this.n_genes))
+                    .found(format!("{} x {}", matrix.rows(), matrix.cols())));
+            }
+            check_name("varm", name)?;
+            this.take(&format!("varm/{name}"))?;
+            let mut stream = Stream::new(this.varm.group(), this.varm.key(), name, Some(matrix.cols()), None);
+            stream.append(matrix.data())?;
+            stream.finish()
+        };
+        write(self).map_err(|e| e.in_file(&self.path))
     }
 
     /// Writes `uns`, an object. Null entries are left out; lists of numbers, texts or booleans become arrays, other lists

@@ -38,7 +38,11 @@ pub fn scan(options: &ScanOptions, progress: &dyn Progress) -> Result<ScanReport
     let (data, time) = open_data(options, progress)?;
     let cells = describe_cells(options, &data)?;
     let root = find_root(options, &data)?;
-    let label = options.label.as_deref().map(|name| data.obs_column(name).map(|c| (name.to_string(), c))).transpose()?;
+    let label = options
+        .label
+        .as_deref()
+        .map(|name| data.obs_column(name).map(|c| (name.to_string(), c)))
+        .transpose()?;
     let mut subjects = Vec::new();
     for path in &options.models {
         subjects.push(Subject::open(path, &data)?);

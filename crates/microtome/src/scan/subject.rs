@@ -62,7 +62,8 @@ impl Subject {
     /// Writes the untrained twin beside its place and renames it, so that a killed run never leaves half a model.
     fn write_twin(&self, context: &Context<'_>, folder: &Path) -> Result<()> {
         let begun = folder.with_extension("begun");
-        let failed = |e: std::io::Error| Error::output("cannot write the untrained twin").in_file(folder).caused_by(e);
+        let failed =
+            |e: std::io::Error| Error::output("cannot write the untrained twin").in_file(folder).caused_by(e);
         if begun.exists() {
             std::fs::remove_dir_all(&begun).map_err(failed)?;
         }
