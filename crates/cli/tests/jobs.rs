@@ -22,7 +22,8 @@ fn scan_embed_doctor_tokenize_perturb_report() {
 
     let inspection = json(&succeeds(&["inspect", model, "--json"]));
     assert_eq!(inspection["info"]["family"], "geneformer");
-    assert_eq!(inspection["audit"]["missing"].as_array().map(Vec::len), Some(0));
+    let missing = inspection["audit"]["missing"].as_array().expect("a list");
+    assert!(missing.iter().all(|m| m.as_str().is_some_and(|m| m.contains("tied to"))), "{missing:?}");
     assert!(succeeds(&["models"]).contains("v2-316m"));
 
     let tokens = bench.path("tokens.safetensors");
@@ -165,7 +166,7 @@ fn same_seed_same_records() {
 fn a_killed_embed_goes_on_and_gives_the_same_bytes() {
     let bench = Bench::new();
     let cells = bench.path("many.h5ad");
-    succeeds(&["simulate", "--cells", "3000", "--genes", "1000", "--out", text(&cells), "--quiet"]);
+    succeeds(&["simulate", "--cells", "1500", "--genes", "1000", "--out", text(&cells), "--quiet"]);
     let model = bench.path("model");
     let args = |out: &str| {
         [

@@ -125,6 +125,9 @@ fn describe(i: &Inspection) {
     for t in &i.audit.ignored {
         print::line(format!("  ignored   {}: {}", t.name, t.reason));
     }
+    for name in &i.audit.missing {
+        print::line(format!("  missing   {name}"));
+    }
     let sites: Vec<String> = i
         .sites
         .iter()
