@@ -19,6 +19,8 @@ pub(crate) struct AnnData {
     var: Frame,
     n_cells: usize,
     n_genes: usize,
+    /// Names in the groups of aligned arrays.
+    aligned: Vec<(&'static str, Vec<String>)>,
 }
 
 impl AnnData {
@@ -26,7 +28,13 @@ impl AnnData {
         let obs = Frame::open(&root, &root, "obs")?;
         let var = Frame::open(&root, &root, "var")?;
         let (n_cells, n_genes) = (obs.len()?, var.len()?);
-        Ok(Self { root, obs, var, n_cells, n_genes })
+        let mut aligned = vec![];
+        for place in ["layers", "obsm", "varm", "obsp"] {
+            if root.has(place) {
+                aligned.push((place, root.group(place)?.names().map(str::to_string).collect()));
+            }
+        }
+        Ok(Self { root, obs, var, n_cells, n_genes, aligned })
     }
 
     pub(crate) fn n_cells(&self) -> usize {
@@ -70,17 +78,15 @@ impl AnnData {
     pub(crate) fn slots(&self) -> Vec<Slot> {
         let mut slots = vec![];
         // An absent X is stored as nothing, or as an empty dataset marked "null".
-        if let Ok(node) = self.root.node("X")
-            && !is_null(&node)
-        {
+        // A damaged one is listed, so that opening it says what is wrong.
+        if self.root.has("X") && !self.root.node("X").is_ok_and(|node| is_null(&node)) {
             slots.push(Slot::X);
         }
         slots.extend(self.aligned_names("layers").into_iter().map(Slot::Layer));
-        if let Ok(Some((parent, x, _))) = self.raw()
-            && parent.has(x)
-        {
-            slots.push(Slot::Raw);
+        if self.raw().is_ok_and(|raw| raw.is_none_or(|(parent, x, _)| !parent.has(x))) {
+            return slots;
         }
+        slots.push(Slot::Raw);
         slots
     }
 
@@ -97,10 +103,7 @@ impl AnnData {
     }
 
     pub(crate) fn aligned_names(&self, place: &str) -> Vec<String> {
-        match self.root.node(place) {
-            Ok(Node::Group(group)) => group.names().map(str::to_string).collect(),
-            _ => vec![],
-        }
+        self.aligned.iter().find(|(p, _)| *p == place).map_or_else(Vec::new, |(_, names)| names.clone())
     }
 
     pub(crate) fn obsm(&self, path: &Path, name: &str) -> Result<Matrix> {

@@ -22,6 +22,8 @@ const BLOCK: usize = 4 << 20;
 pub(crate) struct ByColumn {
     stored: Compressed,
     n_cells: usize,
+    /// Stored values of a window.
+    window: u64,
     state: Mutex<State>,
 }
 
@@ -33,7 +35,7 @@ struct State {
 
 impl ByColumn {
     pub(crate) fn new(stored: Compressed, n_cells: usize) -> Self {
-        Self { stored, n_cells, state: Mutex::default() }
+        Self { stored, n_cells, window: WINDOW, state: Mutex::default() }
     }
 
     pub(crate) fn dtype(&self) -> String {
@@ -59,7 +61,7 @@ impl ByColumn {
         };
         let mut end = rows.end;
         let mut total: u64 = sizes[rows.clone()].iter().sum();
-        while end < self.n_cells && total + sizes[end] <= WINDOW {
+        while end < self.n_cells && total + sizes[end] <= self.window {
             total += sizes[end];
             end += 1;
         }
@@ -142,4 +144,34 @@ pub(crate) fn counts_range(counts: &Counts, rows: Range<usize>) -> Result<Counts
         counts.indices()[start..end].to_vec(),
         counts.values()[start..end].to_vec(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hdf5::File;
+
+    #[test]
+    fn windows_of_any_size_give_the_same_rows() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../golden/h5ad/layouts/anndata_0.6_records.h5ad");
+        let group = File::open(&path).unwrap().root().unwrap().group("raw.X").unwrap();
+        let rounding = Rounding::default();
+        let all = ByColumn::new(Compressed::open(&group, 5, 9).unwrap(), 9).rows(0..9, &rounding).unwrap();
+        assert_eq!(all.nnz(), 15);
+        for window in [0, 1, 2, 5, 100] {
+            let mut matrix = ByColumn::new(Compressed::open(&group, 5, 9).unwrap(), 9);
+            matrix.window = window;
+            for len in 1..4 {
+                let mut joined = Counts::empty(5);
+                for start in (0..9).step_by(len) {
+                    joined.append(&matrix.rows(start..(start + len).min(9), &rounding).unwrap()).unwrap();
+                }
+                assert_eq!(joined, all, "window {window}, blocks of {len}");
+            }
+            // Going back leaves the window.
+            assert_eq!(matrix.rows(0..2, &rounding).unwrap(), all.select_cells(&[0, 1]));
+            assert_eq!(matrix.select_sorted(&[1, 8], &rounding).unwrap(), all.select_cells(&[1, 8]));
+        }
+    }
 }
