@@ -3,6 +3,9 @@
 use super::{PANEL, STRIDE};
 use crate::simd::Simd;
 
+/// Numbers of the largest tile of any instruction set.
+const MAX_TILE: usize = 12 * PANEL;
+
 /// One tile: at most [`Simd::TILE_ROWS`] rows times one panel.
 pub(crate) struct Tile {
     /// Left-hand rows, [`STRIDE`] apart; readable for `TILE_ROWS` rows of `k` words even where fewer are wanted.
@@ -79,16 +82,18 @@ pub(crate) unsafe fn tile<S: Simd, M: Multiply<S>, const R: usize, const V: usiz
             a = a.wrapping_add(1);
             b = b.wrapping_add(PANEL);
         }
+        // Through memory: indexing `acc` by anything but constants would keep it out of registers in the loop above.
+        let mut sums = [0.0f32; MAX_TILE];
         for (r, acc) in acc.iter().enumerate() {
-            if r < t.rows {
-                for (v, &sum) in acc.iter().enumerate() {
-                    let at = col + v * S::LANES;
-                    if at < t.cols {
-                        // SAFETY: row `r` and columns from `at` are wanted, so they exist in the output; a bias is a panel wide.
-                        unsafe { finish(s, t, r, at, sum) };
-                    }
-                }
+            for (v, &sum) in acc.iter().enumerate() {
+                // SAFETY: a tile has at most `MAX_TILE` numbers.
+                unsafe { s.store_ptr(sums.as_mut_ptr().add((r * V + v) * S::LANES), sum) };
             }
+        }
+        let width = (t.cols - col).min(V * S::LANES);
+        for (r, sums) in sums.chunks_exact(V * S::LANES).take(t.rows).enumerate() {
+            // SAFETY: row `r` and `width` columns from `col` are wanted, so they exist in the output; a bias is a panel wide.
+            unsafe { finish(s, t, r, col, &sums[..width]) };
         }
         col += V * S::LANES;
     }
@@ -97,26 +102,27 @@ pub(crate) unsafe fn tile<S: Simd, M: Multiply<S>, const R: usize, const V: usiz
 /// Adds what is there and the bias, and stores.
 ///
 /// # Safety
-/// Row `row` and columns `at..cols` lie within the output; `bias` is null or a panel wide.
+/// Row `row` and `sums.len()` columns from `col` lie within the output; `bias` is null or a panel wide.
 #[inline(always)]
-unsafe fn finish<S: Simd>(s: S, t: &Tile, row: usize, at: usize, sum: S::F) {
-    let n = (t.cols - at).min(S::LANES);
+unsafe fn finish<S: Simd>(s: S, t: &Tile, row: usize, col: usize, sums: &[f32]) {
     // SAFETY: the caller vouches for the row and the columns.
-    let c = unsafe { t.c.add(row * t.stride + at) };
-    // SAFETY: `n` columns from `at` exist.
-    let part = unsafe { std::slice::from_raw_parts_mut(c, n) };
-    let mut sum = sum;
-    if t.accumulate {
-        let old = if n == S::LANES { s.load(part, 0) } else { s.load_part(part, 0.0) };
-        sum = s.add(old, sum);
-    }
-    if !t.bias.is_null() {
-        // SAFETY: a bias is a whole panel wide.
-        sum = s.add(sum, unsafe { s.load_ptr(t.bias.add(at)) });
-    }
-    if n == S::LANES {
-        s.store(part, 0, sum);
-    } else {
-        s.store_part(part, sum);
+    let out = unsafe { std::slice::from_raw_parts_mut(t.c.add(row * t.stride + col), sums.len()) };
+    let mut at = 0;
+    while at < sums.len() {
+        let whole = sums.len() - at >= S::LANES;
+        let mut sum = if whole { s.load(sums, at) } else { s.load_part(&sums[at..], 0.0) };
+        if t.accumulate {
+            sum = s.add(if whole { s.load(out, at) } else { s.load_part(&out[at..], 0.0) }, sum);
+        }
+        if !t.bias.is_null() {
+            // SAFETY: a bias is a whole panel wide.
+            sum = s.add(sum, unsafe { s.load_ptr(t.bias.add(col + at)) });
+        }
+        if whole {
+            s.store(out, at, sum);
+        } else {
+            s.store_part(&mut out[at..], sum);
+        }
+        at += S::LANES;
     }
 }
