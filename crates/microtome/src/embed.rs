@@ -221,6 +221,12 @@ fn write(parts: &Parts<'_>, out: &Path) -> Result<(Keys, Keys)> {
             writer.append_obsm(&key, rows.data())?;
         }
     }
+    let mut varm = Vec::new();
+    if let Some(vectors) = genes {
+        let key = obsm_key(family, &Site::GeneEmbedding.to_string());
+        writer.set_varm(&key, vectors)?;
+        varm.push((key, vectors.cols()));
+    }
     let card =
         serde_json::to_value(card).map_err(|e| Error::output("cannot write the run card").caused_by(e))?;
     writer.set_uns(&serde_json::json!({ "microtome": card }))?;

@@ -80,11 +80,6 @@ pub fn scan(options: &ScanOptions, progress: &dyn Progress) -> Result<ScanReport
     let outcome = trajectory::run(&cells, &representations, &task, &protocol, progress)?;
     card.choices.insert("trajectory".into(), outcome.choices.clone().into());
     let map = Map::draw(&outcome, &representations, options.data.seed, progress)?;
-    let label = options
-        .label
-        .as_deref()
-        .map(|name| data.obs_column(name).map(|c| (name.to_string(), c)))
-        .transpose()?;
     let page = page::build(page::Parts {
         options,
         data: &data,
