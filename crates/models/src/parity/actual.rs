@@ -6,9 +6,9 @@ use microtome_core::{Error, Result, Site};
 use microtome_weights::Checkpoint;
 
 use super::site_of;
+use crate::Tokens;
 use crate::model::Model;
 use crate::taps::{GeneMeanTap, Recorded, Recorder, Tee};
-use crate::Tokens;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Values {
@@ -63,10 +63,8 @@ impl<'a> Computed<'a> {
         } else {
             model.forward(tokens, &mut recorder)?;
         }
-        let recorded =
-            sites.iter().filter_map(|s| recorder.take(s).map(|r| (s.to_string(), r))).collect();
-        let mut out =
-            Self { tokens, sites: recorded, ready: BTreeMap::new(), reasons: BTreeMap::new() };
+        let recorded = sites.iter().filter_map(|s| recorder.take(s).map(|r| (s.to_string(), r))).collect();
+        let mut out = Self { tokens, sites: recorded, ready: BTreeMap::new(), reasons: BTreeMap::new() };
         let genes = genes.finish()?;
         let n = genes.tokens.len();
         out.put("gene_embedding.token_ids", Array::ints(vec![n], widen(&genes.tokens)));
@@ -126,7 +124,8 @@ impl<'a> Computed<'a> {
                 let (h, w) = (*n_heads, *d_head);
                 let mut out = vec![0.0; n_cells * h * pad * w];
                 for (cell, span) in spans().enumerate() {
-                    for (t, row) in data[span.start * h * w..span.end * h * w].chunks_exact(h * w).enumerate() {
+                    for (t, row) in data[span.start * h * w..span.end * h * w].chunks_exact(h * w).enumerate()
+                    {
                         for (head, values) in row.chunks_exact(w).enumerate() {
                             let at = ((cell * h + head) * pad + t) * w;
                             out[at..at + w].copy_from_slice(values);
