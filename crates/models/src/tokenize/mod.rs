@@ -1,3 +1,5 @@
 //! Tokenising schemes that several families share.
 
+pub mod quantile_bins;
 pub mod rank;
+pub(crate) mod subset;
