@@ -1,3 +1,4 @@
 //! Tokenising schemes that several families share.
 
 pub mod rank;
+pub mod soft_bins;
