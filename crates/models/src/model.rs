@@ -179,6 +179,11 @@ pub struct CellTotals<'a> {
 pub struct TokenizeOptions {
     /// Cap on tokens per cell below the model's own maximum.
     pub max_tokens: Option<usize>,
+    /// Draw at random where the published pipeline does, instead of by the family's deterministic rule. Draws depend on the seed
+    /// and on the cell's own counts only, never on its neighbours or on the order of rows.
+    pub as_published: bool,
+    /// Seed of those draws.
+    pub seed: u64,
 }
 
 /// An opened model.

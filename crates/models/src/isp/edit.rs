@@ -98,8 +98,7 @@ pub fn overexpress_each(ids: &[u32], genes: Range<usize>) -> impl Iterator<Item 
 }
 
 fn delete_at(ids: &[u32], start: usize, positions: Vec<usize>) -> Edit {
-    let perturbed =
-        ids.iter().enumerate().filter(|(i, _)| !positions.contains(i)).map(|(_, &t)| t).collect();
+    let perturbed = ids.iter().enumerate().filter(|(i, _)| !positions.contains(i)).map(|(_, &t)| t).collect();
     Edit {
         original: ids.to_vec(),
         perturbed,
@@ -111,8 +110,7 @@ fn delete_at(ids: &[u32], start: usize, positions: Vec<usize>) -> Edit {
 
 /// First position of each token that the cell holds, ascending.
 fn positions(ids: &[u32], genes: &Range<usize>, tokens: &[u32]) -> Vec<usize> {
-    let mut out: Vec<usize> =
-        tokens.iter().filter_map(|t| genes.clone().find(|&i| ids[i] == *t)).collect();
+    let mut out: Vec<usize> = tokens.iter().filter_map(|t| genes.clone().find(|&i| ids[i] == *t)).collect();
     out.sort_unstable();
     out.dedup();
     out
@@ -129,7 +127,10 @@ mod tests {
         assert_eq!(e.original_positions, [1, 3]);
         assert!(delete(&[5, 6], 0..2, &[5, 9]).is_none());
         assert!(delete(&[1, 5, 2], 1..2, &[1]).is_none(), "special tokens are not genes");
-        assert_eq!(delete_each(&[1, 5, 6, 2], 1..3).map(|e| e.perturbed).collect::<Vec<_>>(), [[1, 6, 2], [1, 5, 2]]);
+        assert_eq!(
+            delete_each(&[1, 5, 6, 2], 1..3).map(|e| e.perturbed).collect::<Vec<_>>(),
+            [[1, 6, 2], [1, 5, 2]]
+        );
     }
 
     #[test]

@@ -74,10 +74,8 @@ pub fn goal_shifts(
 fn effect(model: &dyn Model, rule: CellRule, edit: &Edit, before: &[f32], after: &[f32]) -> Effect {
     let d = model.info().d_model;
     let row = |rows: &'_ [f32], i: usize| -> Vec<f32> { rows[i * d..(i + 1) * d].to_vec() };
-    let rest_before: Vec<usize> = model
-        .gene_tokens(edit.original.len())
-        .filter(|i| !edit.original_positions.contains(i))
-        .collect();
+    let rest_before: Vec<usize> =
+        model.gene_tokens(edit.original.len()).filter(|i| !edit.original_positions.contains(i)).collect();
     let rest_after: Vec<usize> =
         model.gene_tokens(edit.perturbed.len()).filter(|i| !edit.perturbed_span.contains(i)).collect();
     let genes: Vec<(u32, f64)> = rest_before

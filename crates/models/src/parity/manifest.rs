@@ -28,8 +28,9 @@ pub(super) struct Manifest {
 
 impl Manifest {
     pub(super) fn read(path: &Path) -> Result<Self> {
-        let unreadable =
-            |e: std::io::Error| Error::unreadable("cannot read the kit's manifest").in_file(path).caused_by(e);
+        let unreadable = |e: std::io::Error| {
+            Error::unreadable("cannot read the kit's manifest").in_file(path).caused_by(e)
+        };
         if std::fs::metadata(path).map_err(unreadable)?.len() > MAX_BYTES {
             return Err(Error::unreadable("the manifest is too large to be one").in_file(path));
         }
@@ -41,9 +42,10 @@ impl Manifest {
 
     fn parse(value: &Value) -> Result<Self> {
         let text = |key: &str| {
-            value[key].as_str().map(str::to_string).ok_or_else(|| {
-                Error::unreadable("the manifest lacks a field").at_key(key).expected("a text")
-            })
+            value[key]
+                .as_str()
+                .map(str::to_string)
+                .ok_or_else(|| Error::unreadable("the manifest lacks a field").at_key(key).expected("a text"))
         };
         let token = |key: &str| value["isp"][key].as_u64().and_then(|t| u32::try_from(t).ok());
         let tolerances = value["tolerances"].as_object().ok_or_else(|| {

@@ -5,7 +5,9 @@ use microtome_weights::Checkpoint;
 
 use super::actual::{Array, Computed, Values, padded, widen};
 use super::manifest::Manifest;
-use crate::isp::{Edit, Truncation, delete, delete_each, effects, goal_shifts, overexpress, overexpress_each};
+use crate::isp::{
+    Edit, Truncation, delete, delete_each, effects, goal_shifts, overexpress, overexpress_each,
+};
 use crate::model::Model;
 use crate::taps::Pooling;
 use crate::{Tokens, pool_cells};
@@ -31,8 +33,11 @@ pub(super) fn compute(
         }
         None => skip_goals(expected, out),
     }
-    let kinds: [(&str, bool, u32); 3] =
-        [("isp.delete", true, token), ("isp.overexpress", false, token), ("isp.overexpress_absent", false, absent)];
+    let kinds: [(&str, bool, u32); 3] = [
+        ("isp.delete", true, token),
+        ("isp.overexpress", false, token),
+        ("isp.overexpress_absent", false, absent),
+    ];
     for (name, deletes, token) in kinds {
         let run = |truncation| rows(model, tokens, deletes, token, truncation);
         one_gene(model, name, &run(Truncation::AsPublished), states.as_ref(), out)?;

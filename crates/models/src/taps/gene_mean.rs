@@ -52,7 +52,9 @@ impl Tap for GeneMeanTap {
 
     fn offer(&mut self, site: &Site, tokens: &Tokens, data: SiteData<'_>) -> Result<()> {
         let SiteData::Tokens { data, width } = data else {
-            return Err(Error::usage("gene vectors are averaged at token sites only").at_key(site.to_string()));
+            return Err(
+                Error::usage("gene vectors are averaged at token sites only").at_key(site.to_string())
+            );
         };
         self.width = width;
         for (&token, row) in tokens.ids.iter().zip(data.chunks_exact(width)) {

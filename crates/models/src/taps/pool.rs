@@ -133,9 +133,7 @@ impl Tap for PoolTap<'_> {
             SiteData::Heads { data, n_heads, d_head } => (data, n_heads * d_head, false),
             SiteData::Cells { data, width } => (data, width, true),
             SiteData::Map { .. } => {
-                return Err(
-                    Error::usage("an attention map has no vector per cell").at_key(site.to_string())
-                );
+                return Err(Error::usage("an attention map has no vector per cell").at_key(site.to_string()));
             }
         };
         if self.minibatch.len() != tokens.n_cells() {
