@@ -13,19 +13,19 @@ const MASKED_RUN: &str = "masked";
 pub(super) const RUNS: [&str; 3] = [MASKED_RUN, "metacell1", "denoise"];
 
 /// Adds every further run that the kit holds tensors of.
-pub(super) fn compute(
-    model: &dyn Model,
+pub(super) fn compute<'a>(
+    model: &'a dyn Model,
     tokens: &Tokens,
     expected: &Checkpoint,
     names: &[String],
-    out: &mut Computed<'_>,
+    out: &mut Computed<'a>,
 ) -> Result<()> {
     for prefix in RUNS {
         let of_run: Vec<String> = names
             .iter()
             .filter_map(|n| n.strip_prefix(prefix).and_then(|n| n.strip_prefix('.')).map(str::to_string))
             .collect();
-        if of_run.is_empty() {
+        if of_run.is_empty() || out.has_run(prefix) {
             continue;
         }
         let changed = match prefix {

@@ -2,5 +2,5 @@
 
 pub mod quantile_bins;
 pub mod rank;
-pub(crate) mod soft_bins;
+pub mod soft_bins;
 pub(crate) mod subset;

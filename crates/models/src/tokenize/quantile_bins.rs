@@ -37,7 +37,10 @@ pub struct Admissible {
 impl Admissible {
     /// Counts the edges, which ascend.
     pub fn of(edges: &[f64], value: f64) -> Self {
-        Self { below: edges.partition_point(|e| *e < value), at_or_below: edges.partition_point(|e| *e <= value) }
+        Self {
+            below: edges.partition_point(|e| *e < value),
+            at_or_below: edges.partition_point(|e| *e <= value),
+        }
     }
 
     /// Smallest bin that can be drawn.
@@ -73,7 +76,9 @@ pub fn torch_grades(n: usize) -> Vec<f32> {
     }
     let step = 1.0f32 / (n - 1) as f32;
     let half = n / 2;
-    (0..n).map(|i| if i < half { step * i as f32 } else { (-step).mul_add((n - 1 - i) as f32, 1.0) }).collect()
+    (0..n)
+        .map(|i| if i < half { step * i as f32 } else { (-step).mul_add((n - 1 - i) as f32, 1.0) })
+        .collect()
 }
 
 /// `torch.quantile(x, torch.linspace(0, 1, n_edges))` of values in ascending order.
