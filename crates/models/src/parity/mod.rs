@@ -19,7 +19,7 @@ pub use kit::{KitCase, KitPlan, padded_per_token};
 use crate::model::{CellTotals, Model};
 use actual::{Array, Computed, Values};
 use compare::compare;
-use manifest::Manifest;
+use manifest::{Manifest, Tolerance};
 use run::Kept;
 
 /// The cells of a kit (`cells.h5ad`), read by the caller.
@@ -137,7 +137,12 @@ pub fn run_kit_with(dir: &Path, model: &dyn Model, cells: &KitCells<'_>) -> Resu
             continue;
         }
         tensors.push(match computed.get(name, &wanted) {
-            Some(found) => compare(name, &wanted, &found, manifest.tolerance(name)),
+            Some(found) => match (manifest.tolerance(name), &wanted.values) {
+                (Some(tolerance), _) => compare(name, &wanted, &found, tolerance),
+                // Whole numbers are exact with or without one.
+                (None, Values::Int(_)) => compare(name, &wanted, &found, Tolerance { abs: 0.0, rel: 0.0 }),
+                (None, Values::Float(_)) => problem(name, "the manifest states no tolerance for it"),
+            },
             None => problem(name, "nothing of this name is computed"),
         });
     }
