@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use microtome_core::{Axis, Counts, GeneNamespace, GeneTable, Organism, Result, Site};
+use microtome_core::{Axis, Counts, Error, GeneNamespace, GeneTable, Matrix, Organism, Result, Site};
 use serde::Serialize;
 
+use crate::parity::{KitCase, KitPlan};
 use crate::{Tap, Tokens};
 
 /// Licences of a family, shown wherever the family is.
@@ -146,6 +147,9 @@ pub struct GeneMatch {
     pub token_of_gene: Vec<Option<u32>>,
     /// Whether genes that share a token are added up; otherwise each of them gives a token of its own.
     pub sum_duplicates: bool,
+    /// Genes of the data that count towards a cell's total, where the published total is over more than the matched
+    /// genes and less than all of them; otherwise `None`.
+    pub counted: Option<Vec<bool>>,
     /// Report.
     pub overlap: Overlap,
 }
@@ -158,6 +162,8 @@ pub enum CellRule {
     Mean,
     /// The token at this position.
     Token(usize),
+    /// Mean over the tokens that the tokeniser marked (column [`crate::POOL_MASK`] of [`Tokens`]).
+    Marked,
 }
 
 /// Total counts of the cells as the data set states them (`obs["n_counts"]` where a family reads it).
@@ -174,6 +180,18 @@ pub struct CellTotals<'a> {
 pub struct TokenizeOptions {
     /// Cap on tokens per cell below the model's own maximum.
     pub max_tokens: Option<usize>,
+    /// Draw at random where the published pipeline does, instead of by the family's deterministic rule. Draws depend on the seed
+    /// and on the cell's own counts only, never on its neighbours or on the order of rows.
+    pub as_published: bool,
+    /// Seed of those draws, and of the fixed choice of genes where a cell does not fit.
+    pub seed: u64,
+    /// A published way of preparing cells, by name, where a family has several; the first of its card when `None`.
+    pub recipe: Option<String>,
+    /// Batch of every cell of the counts, as a rank among the sorted labels of the whole data set, for models that were
+    /// fine-tuned with a batch label.
+    pub batches: Option<Vec<u32>>,
+    /// Name of the drug that every cell of the counts was treated with, for models that take one.
+    pub drugs: Option<Vec<String>>,
 }
 
 /// An opened model.
@@ -203,6 +221,33 @@ pub trait Model: Send + Sync {
         genes: &GeneMatch,
         options: &TokenizeOptions,
     ) -> Result<Tokens>;
+    /// The published gene vectors that need no cells, `[token, d]`; `None` where the family has none.
+    fn gene_table(&self) -> Option<Matrix> {
+        None
+    }
+    /// How the cells of a parity kit become tokens, and what the kit holds besides the sites of one run.
+    fn kit_plan(&self, case: &KitCase<'_>) -> Result<KitPlan> {
+        let options = TokenizeOptions::default();
+        Ok(KitPlan::new(self.tokenize(case.cells.counts, case.cells.totals, case.genes, &options)?))
+    }
+    /// How parity kits number a token: as the model does, but for families whose special tokens have codes of their own.
+    fn kit_token(&self, token: u32) -> i64 {
+        i64::from(token)
+    }
+    /// The same cells as a published variant of the run takes them, such as scPRINT's `denoise`; `None` when there is no such variant.
+    fn variant(&self, _name: &str, _tokens: &Tokens) -> Option<Tokens> {
+        None
+    }
+    /// Names of the columns of a readout site, such as class labels; `None` where they have none.
+    fn labels(&self, _site: &Site) -> Option<&[String]> {
+        None
+    }
+    /// Tokens for exactly these genes of each cell (vocabulary tokens, zeros included), in this order.
+    /// Errors for families whose input is not a free choice of genes.
+    fn tokenize_genes(&self, _counts: &Counts, _genes: &GeneMatch, _chosen: &[Vec<u32>]) -> Result<Tokens> {
+        Err(Error::unsupported("the input of this family is not a free choice of genes")
+            .at_key(self.family().id))
+    }
     /// Runs a minibatch, offering every wanted site. Blocks after the last wanted site are not run.
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()>;
 }

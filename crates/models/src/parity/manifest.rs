@@ -21,7 +21,10 @@ pub(super) struct Manifest {
     pub(super) case: String,
     /// Token that is deleted and put in front, and one that some cells lack.
     pub(super) perturbed: Option<(u32, u32)>,
-    default: Tolerance,
+    /// The file.
+    pub(super) text: Value,
+    /// For tensors that no pattern names.
+    default: Option<Tolerance>,
     /// Patterns in file order; the first that matches counts.
     patterns: Vec<(String, Tolerance)>,
 }
@@ -48,10 +51,13 @@ impl Manifest {
                 .ok_or_else(|| Error::unreadable("the manifest lacks a field").at_key(key).expected("a text"))
         };
         let token = |key: &str| value["isp"][key].as_u64().and_then(|t| u32::try_from(t).ok());
-        let tolerances = value["tolerances"].as_object().ok_or_else(|| {
+        // Tolerances may lie one level deeper; then a tensor without one must be exact.
+        let nested = value["tolerances"]["sites"].is_object();
+        let tolerances = if nested { &value["tolerances"]["sites"] } else { &value["tolerances"] };
+        let tolerances = tolerances.as_object().ok_or_else(|| {
             Error::unreadable("the manifest states no tolerances").at_key("tolerances").expected("an object")
         })?;
-        let mut default = None;
+        let mut default = nested.then_some(Tolerance { abs: 0.0, rel: 0.0 });
         let mut patterns = vec![];
         for (names, entry) in tolerances {
             let number = |key: &str| {
@@ -67,14 +73,12 @@ impl Manifest {
                 if name == "default" {
                     default = Some(tolerance);
                 } else {
-                    patterns.push((name.to_string(), tolerance));
+                    patterns.push((name.replace("{i}", "*").replace("{j}", "*"), tolerance));
                 }
             }
         }
-        let default = default.ok_or_else(|| {
-            Error::unreadable("the manifest states no default tolerance").at_key("tolerances.default")
-        })?;
         Ok(Self {
+            text: value.clone(),
             family: text("family")?,
             case: text("case")?,
             perturbed: token("token").zip(token("token_absent")),
@@ -83,8 +87,9 @@ impl Manifest {
         })
     }
 
-    pub(super) fn tolerance(&self, name: &str) -> Tolerance {
-        self.patterns.iter().find(|(p, _)| matches(p, name)).map_or(self.default, |(_, t)| *t)
+    /// The tolerance of a tensor, if the manifest states one for it.
+    pub(super) fn tolerance(&self, name: &str) -> Option<Tolerance> {
+        self.patterns.iter().find(|(p, _)| matches(p, name)).map(|(_, t)| *t).or(self.default)
     }
 }
 
@@ -114,17 +119,20 @@ mod tests {
             }
         }))
         .unwrap();
-        assert_eq!(m.tolerance("embed").abs, 2e-5);
-        assert_eq!(m.tolerance("tokens.values"), Tolerance { abs: 0.0, rel: 1e-6 });
-        assert_eq!(m.tolerance("isp.delete.goal.shift_alt").abs, 5e-6);
-        assert_eq!(m.tolerance("isp.delete.cos").abs, 5e-6);
-        assert_eq!(m.tolerance("isp.delete.cos_full_original").abs, 2e-5);
+        assert_eq!(m.tolerance("embed").unwrap().abs, 2e-5);
+        assert_eq!(m.tolerance("tokens.values").unwrap(), Tolerance { abs: 0.0, rel: 1e-6 });
+        assert_eq!(m.tolerance("isp.delete.goal.shift_alt").unwrap().abs, 5e-6);
+        assert_eq!(m.tolerance("isp.delete.cos").unwrap().abs, 5e-6);
+        assert_eq!(m.tolerance("isp.delete.cos_full_original").unwrap().abs, 2e-5);
         assert!(m.perturbed.is_none());
     }
 
     #[test]
     fn a_manifest_without_tolerances_is_refused() {
         assert!(Manifest::parse(&json!({"family": "f", "case": "c"})).is_err());
+        let none = json!({"family": "f", "case": "c", "tolerances": {"embed": {"abs": 1, "rel": 0}}});
+        let m = Manifest::parse(&none).unwrap();
+        assert!(m.tolerance("embed").is_some() && m.tolerance("final_norm").is_none());
         let nan = json!({"family": "f", "case": "c", "tolerances": {"default": {"abs": -1, "rel": 0}}});
         assert!(Manifest::parse(&nan).is_err());
     }

@@ -2,8 +2,11 @@
 
 mod actual;
 mod compare;
+mod kit;
 mod manifest;
 mod perturbation;
+mod run;
+mod variants;
 
 use std::path::Path;
 
@@ -11,10 +14,13 @@ use microtome_core::{Counts, Error, GeneTable, Result, Site, Table};
 use microtome_weights::Checkpoint;
 use serde::Serialize;
 
-use crate::model::{CellTotals, Model, TokenizeOptions};
-use actual::{Array, Computed};
+pub use kit::{KitCase, KitPlan, padded_per_token};
+
+use crate::model::{CellTotals, Model};
+use actual::{Array, Computed, Values};
 use compare::compare;
-use manifest::Manifest;
+use manifest::{Manifest, Tolerance};
+use run::Kept;
 
 /// The cells of a kit (`cells.h5ad`), read by the caller.
 #[derive(Clone, Copy, Debug)]
@@ -100,9 +106,24 @@ pub fn run_kit_with(dir: &Path, model: &dyn Model, cells: &KitCells<'_>) -> Resu
     let ensembl = cells.var.columns.iter().any(|(n, _)| n == "ensembl_id").then_some("ensembl_id");
     let genes = GeneTable::detect(cells.var, ensembl, None)?;
     let matched = model.match_genes(&genes)?;
-    let tokens = model.tokenize(cells.counts, cells.totals, &matched, &TokenizeOptions::default())?;
+    let case = KitCase { manifest: &manifest.text, cells: *cells, genes: &matched, expected: &expected };
+    let KitPlan { tokens, runs, arrays, not_compared } = model.kit_plan(&case)?;
 
-    let mut computed = Computed::new(model, &tokens, &names)?;
+    let kept = kept(&expected)?;
+    let mut computed = Computed::new(model, &tokens, &names, kept)?;
+    for (prefix, tokens) in runs {
+        computed.run(model, &prefix, tokens, &under(&prefix, &names))?;
+    }
+    for (name, array) in arrays {
+        computed.put(&name, array);
+    }
+    for (name, reason) in not_compared {
+        computed.skip(&name, &reason);
+    }
+    variants::compute(model, &tokens, &expected, &names, &mut computed)?;
+    for (name, why) in [("rows", "token rows"), ("pattern.cells", "cells with attention maps")] {
+        computed.skip(name, &format!("says which {why} the kit holds, so it is read rather than computed"));
+    }
     if names.iter().any(|n| n.starts_with("isp.")) {
         perturbation::compute(model, &tokens, cells.obs, &manifest, &expected, &mut computed)?;
     }
@@ -115,8 +136,13 @@ pub fn run_kit_with(dir: &Path, model: &dyn Model, cells: &KitCells<'_>) -> Resu
             not_compared.push((name.clone(), reason.to_string()));
             continue;
         }
-        tensors.push(match computed.get(name, &wanted)? {
-            Some(found) => compare(name, &wanted, &found, manifest.tolerance(name)),
+        tensors.push(match computed.get(name, &wanted) {
+            Some(found) => match (manifest.tolerance(name), &wanted.values) {
+                (Some(tolerance), _) => compare(name, &wanted, &found, tolerance),
+                // Whole numbers are exact with or without one.
+                (None, Values::Int(_)) => compare(name, &wanted, &found, Tolerance { abs: 0.0, rel: 0.0 }),
+                (None, Values::Float(_)) => problem(name, "the manifest states no tolerance for it"),
+            },
             None => problem(name, "nothing of this name is computed"),
         });
     }
@@ -132,6 +158,20 @@ pub fn run_kit_with(dir: &Path, model: &dyn Model, cells: &KitCells<'_>) -> Resu
         without_expectation: without,
         first_divergence: first,
     })
+}
+
+/// Which token rows and which cells the kit's larger tensors are cut down to.
+fn kept(expected: &Checkpoint) -> Result<Kept> {
+    let list = |name: &str| -> Result<Option<Vec<usize>>> {
+        if expected.info(name).is_none() {
+            return Ok(None);
+        }
+        let Values::Int(values) = Array::read(expected, name)?.values else {
+            return Err(Error::unreadable("a list of positions is not of whole numbers").at_key(name));
+        };
+        Ok(Some(values.iter().filter_map(|&v| usize::try_from(v).ok()).collect()))
+    };
+    Ok(Kept { rows: list("rows")?, map_cells: list("pattern.cells")? })
 }
 
 fn problem(name: &str, text: &str) -> TensorReport {
@@ -156,6 +196,11 @@ fn in_forward_order<'a>(names: &'a [String], model: &dyn Model) -> Vec<&'a Strin
     let mut out: Vec<&String> = names.iter().collect();
     out.sort_by(|a, b| key(a).cmp(&key(b)).then(a.cmp(b)));
     out
+}
+
+/// Names under a prefix, without it.
+fn under(prefix: &str, names: &[String]) -> Vec<String> {
+    names.iter().filter_map(|n| n.strip_prefix(prefix)?.strip_prefix('.')).map(str::to_string).collect()
 }
 
 /// The site of a tensor's name, if the model offers it.
