@@ -92,6 +92,18 @@ pub(crate) struct DataArgs {
     /// Seed of everything random
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
+    /// Draw at random where the model's published pipeline does (with --seed), instead of the deterministic rule
+    #[arg(long, help_heading = "How cells are prepared")]
+    pub(crate) as_published: bool,
+    /// A published way of preparing cells, by name, where the family has several
+    #[arg(long, value_name = "NAME", help_heading = "How cells are prepared")]
+    pub(crate) recipe: Option<String>,
+    /// Column of obs with the batch, for models fine-tuned with a batch label
+    #[arg(long, value_name = "OBS", help_heading = "How cells are prepared")]
+    pub(crate) batch_key: Option<String>,
+    /// Column of obs with the drug, for models that take one
+    #[arg(long, value_name = "OBS", help_heading = "How cells are prepared")]
+    pub(crate) drug_key: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use microtome_core::{BlockSite, CountCheck, Organism, Progress, Result, Silent, Site};
 use microtome_models::taps::Pooling;
-use microtome_models::{CellTotals, LicenceInfo, Model, Overlap, TokenizeOptions, pool_cells};
+use microtome_models::{LicenceInfo, Model, Overlap, pool_cells};
 use serde::Serialize;
 
 use crate::data::{Data, DataOptions};
@@ -60,13 +60,7 @@ pub fn doctor(options: &DataOptions, model: &Path, progress: &dyn Progress) -> R
     let mut trial = Data::open(options)?;
     trial.keep_at_most(TRIED, options.seed);
     let n_tried = trial.cells.len();
-    let counts = trial.counts(0..n_tried)?;
-    let totals = trial.totals()?;
-    let totals =
-        totals.as_ref().map(|t| CellTotals { values: &t.values, single_precision: t.single_precision });
-    let tokens = model
-        .tokenize(&counts, totals, &genes, &TokenizeOptions::default())
-        .map_err(|e| e.in_file(&options.path).at_key(data.slot.to_string()))?;
+    let (counts, tokens) = trial.tokenize(model, &genes, 0..n_tried)?;
     let last = Site::Block(model.info().n_blocks - 1, BlockSite::ResidPost);
     progress.begin("trying a few cells", n_tried as u64, "cells");
     // Once to warm up caches and threads, once to measure.

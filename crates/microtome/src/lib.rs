@@ -23,7 +23,7 @@ mod simulate;
 mod store;
 mod tokenize;
 
-pub use data::{Data, DataOptions, Totals};
+pub use data::{Data, DataOptions, PrepareOptions};
 pub use demo::{DemoOptions, demo};
 pub use doctor::{Diagnosis, doctor};
 pub use embed::{EmbedOptions, EmbedReport, embed};

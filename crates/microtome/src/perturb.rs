@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use microtome_core::{Error, Progress, Result, closest, strip_version};
+use microtome_models::GeneMatch;
 use microtome_models::isp::{self, Edit, Truncation};
-use microtome_models::{CellTotals, GeneMatch, TokenizeOptions};
 use serde::Serialize;
 
 use crate::data::{Data, DataOptions};
@@ -55,7 +55,6 @@ pub fn perturb(
     let matched = model.match_genes(&data.genes).map_err(|e| e.in_file(&options.path))?;
     let tokens_of: Vec<u32> = genes.iter().map(|g| token_of(g, &data, &matched)).collect::<Result<_>>()?;
     let names = data.dataset.obs_names()?;
-    let totals = data.totals()?;
     let mut table = String::from("cell,n_tokens,cosine,shift,note\n");
     let (mut sum, mut n_compared) = (0.0, 0usize);
     let n = data.cells.len();
@@ -63,11 +62,7 @@ pub fn perturb(
     for start in (0..n).step_by(CHUNK) {
         progress.check()?;
         let range = start..(start + CHUNK).min(n);
-        let part = totals
-            .as_ref()
-            .map(|t| CellTotals { values: &t.values[range.clone()], single_precision: t.single_precision });
-        let tokens =
-            model.tokenize(&data.counts(range.clone())?, part, &matched, &TokenizeOptions::default())?;
+        let (_, tokens) = data.tokenize(model, &matched, range.clone())?;
         let mut edits: Vec<Edit> = Vec::new();
         let edited: Vec<Option<usize>> = (0..tokens.n_cells())
             .map(|cell| {

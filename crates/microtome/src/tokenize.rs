@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use microtome_core::{Error, Progress, Result};
-use microtome_models::{CellTotals, Overlap, TokenizeOptions, Tokens};
+use microtome_models::{Overlap, Tokens};
 use microtome_weights::{TensorData, write_safetensors};
 use serde::Serialize;
 
@@ -43,20 +43,12 @@ pub fn tokenize(
     let opened = OpenModel::open(model)?;
     let data = Data::open(options)?;
     let genes = opened.model.match_genes(&data.genes).map_err(|e| e.in_file(&options.path))?;
-    let totals = data.totals()?;
     let mut all = Tokens::new();
     progress.begin("tokenising", data.cells.len() as u64, "cells");
     for start in (0..data.cells.len()).step_by(CHUNK) {
         progress.check()?;
         let range = start..(start + CHUNK).min(data.cells.len());
-        let counts = data.counts(range.clone())?;
-        let part = totals
-            .as_ref()
-            .map(|t| CellTotals { values: &t.values[range.clone()], single_precision: t.single_precision });
-        let tokens = opened
-            .model
-            .tokenize(&counts, part, &genes, &TokenizeOptions::default())
-            .map_err(|e| e.in_file(&options.path).at_key(data.slot.to_string()))?;
+        let (_, tokens) = data.tokenize(opened.model.as_ref(), &genes, range.clone())?;
         for cell in 0..tokens.n_cells() {
             let (ids, values) = tokens.cell(cell);
             all.push(ids, values, tokens.n_ties[cell], tokens.n_cut[cell]);

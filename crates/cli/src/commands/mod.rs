@@ -5,7 +5,7 @@ mod data;
 mod parity;
 mod scan;
 
-use microtome::DataOptions;
+use microtome::{DataOptions, PrepareOptions};
 use microtome_core::{Progress, Result};
 
 use crate::args::{Command, DataArgs, Pool};
@@ -36,6 +36,12 @@ fn data_options(a: &DataArgs) -> DataOptions {
         symbol_column: a.symbol_column.clone(),
         max_cells: a.max_cells,
         seed: a.seed,
+        prepare: PrepareOptions {
+            as_published: a.as_published,
+            recipe: a.recipe.clone(),
+            batch_key: a.batch_key.clone(),
+            drug_key: a.drug_key.clone(),
+        },
     }
 }
 

@@ -66,7 +66,7 @@ pub fn scan(options: &ScanOptions, progress: &dyn Progress) -> Result<ScanReport
         inputs: data_files.into_iter().chain(subjects.iter().flat_map(|s| s.inputs().to_vec())).collect(),
         seed: options.data.seed,
         precision: "f32".into(),
-        choices: run_choices(options, &subjects, &data)?,
+        choices: run_choices(options, &subjects, &data),
     };
     let mut task = TrajectoryOptions::new(time.name.clone(), time.values.clone());
     task.root = root;
@@ -194,13 +194,12 @@ fn run_choices(
     options: &ScanOptions,
     subjects: &[Subject],
     data: &Data,
-) -> Result<serde_json::Map<String, serde_json::Value>> {
+) -> serde_json::Map<String, serde_json::Value> {
     let mut choices = serde_json::Map::new();
     for subject in subjects {
-        choices
-            .insert(subject.name().into(), embed::choices(subject.opened(), data, options.pooling)?.into());
+        choices.insert(subject.name().into(), embed::choices(subject.opened(), data, options.pooling).into());
     }
     choices.insert("unit".into(), options.unit.clone().into());
     choices.insert("max_cells".into(), options.data.max_cells.into());
-    Ok(choices)
+    choices
 }
