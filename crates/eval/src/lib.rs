@@ -10,8 +10,8 @@
 //! * [`protocol`]: units, folds, bootstrap, bands, nested choice of depth, permutation nulls.
 //! * [`verdict`]: the rules that turn intervals into words.
 
-mod cells;
 mod assess;
+mod cells;
 pub mod controls;
 pub mod metrics;
 mod outcome;

@@ -1,6 +1,7 @@
 //! The headline metric: differences between depths, permutation null, nested choice.
 
 use microtome_core::{Record, Result, Role, Summary};
+use microtome_numerics::resample::{Rng, sign_flip};
 
 use super::records::{find, put_interval, score_series};
 use super::slots::{Slot, slots};
@@ -11,7 +12,6 @@ use crate::protocol::bands::{Signed, best_set, simultaneous};
 use crate::protocol::bootstrap::{Replicates, Series, bootstrap};
 use crate::protocol::nested::{FoldScores, Folds, over_folds};
 use crate::protocol::permutation::{Exchange, NullP, permutation_null};
-use crate::protocol::sign_flip::sign_flip;
 use crate::protocol::units::MIN_UNITS;
 
 /// Everything the headline metric yields.
@@ -62,9 +62,9 @@ impl Assessment<'_> {
         for slot in &slots {
             series.extend(differences(slot, scored));
         }
-        let replicates =
-            bootstrap(scored.set.as_ref(), &series, self.units, self.protocol, self.progress)?;
-        let null = permutation_null(scored.set.as_ref(), self.units, self.truth, self.protocol, self.progress)?;
+        let replicates = bootstrap(scored.set.as_ref(), &series, self.units, self.protocol, self.progress)?;
+        let null =
+            permutation_null(scored.set.as_ref(), self.units, self.truth, self.protocol, self.progress)?;
         let p_values = self.null_p_values(scored, &|family: &[usize]| null.p_values(family));
 
         let by_unit = self.by_unit(scored);
@@ -73,12 +73,12 @@ impl Assessment<'_> {
             exchange: null.exchange.words(),
             ..Headline::default()
         };
-        for r in 0..self.representations.len() {
+        for (r, p) in p_values.iter().enumerate() {
             let mut record = self.record(r, scored.metric, "all");
             let own = scored.column(r).and_then(|c| replicates.get(c));
             self.fill(&mut record, scored, r, own.and_then(|o| o.interval(self.protocol.level)));
-            record.p = p_values[r].map(|p| p.p);
-            record.p_adj = p_values[r].map(|p| p.p_adj);
+            record.p = p.map(|p| p.p);
+            record.p_adj = p.map(|p| p.p_adj);
             out.records.push(record);
         }
         if self.units.len() < MIN_UNITS {
@@ -86,7 +86,7 @@ impl Assessment<'_> {
         }
         out.records.extend(self.outer_records(scored.metric, nested));
         for slot in &slots {
-            out.records.extend(self.reference_records(slot, scored, &replicates, &by_unit));
+            out.records.extend(self.reference_records(slot, scored, &replicates, &by_unit)?);
             out.records.extend(self.twin_records(slot, scored, &replicates));
             let best = (self.units.len() >= MIN_UNITS)
                 .then(|| self.best_depths(slot, scored, &replicates))
@@ -157,7 +157,7 @@ impl Assessment<'_> {
         scored: &Scored,
         replicates: &[Replicates],
         by_unit: &[Vec<f64>],
-    ) -> Vec<Record> {
+    ) -> Result<Vec<Record>> {
         let reference = slot.reference();
         let others: Vec<usize> = slot.depths.iter().copied().filter(|&d| d != reference).collect();
         let family: Vec<(usize, &Replicates)> = others
@@ -179,7 +179,8 @@ impl Assessment<'_> {
             } else if self.units.len() < MIN_UNITS {
                 let per_unit: Vec<f64> =
                     by_unit.iter().map(|u| u[d] - u[reference]).filter(|v| !v.is_nan()).collect();
-                record.p = sign_flip(&per_unit);
+                // Fewer than six units: all sign patterns are tried, nothing is drawn.
+                record.p = sign_flip(&per_unit, 0, &mut Rng::new(0))?;
                 record.reason = Some(format!(
                     "no interval with {} units; p is the exact sign-flip test over the {} units with a score",
                     self.units.len(),
@@ -188,7 +189,7 @@ impl Assessment<'_> {
             }
             out.push(record);
         }
-        out
+        Ok(out)
     }
 
     /// Difference of every depth to the mean of its untrained twins.

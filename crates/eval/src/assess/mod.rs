@@ -1,14 +1,17 @@
 //! What every task does once it has predictions: score, resample, choose, compare, record.
 
+#[cfg(test)]
+mod calibration;
 mod headline;
 mod records;
 mod slots;
 mod summary;
 mod unit_scores;
 
-pub(crate) use slots::{Slot, add_mean_of_blocks, check_representations, slots};
+pub(crate) use headline::Nested;
+pub(crate) use slots::{add_mean_of_blocks, check_representations};
 
-use microtome_core::Progress;
+use microtome_core::{ErrorKind, Progress, Result};
 
 use crate::metrics::Metric;
 use crate::protocol::{Protocol, ScoreSet, Units, Weights};
@@ -28,11 +31,31 @@ pub(crate) struct Assessment<'a> {
     pub(crate) progress: &'a dyn Progress,
 }
 
+/// What a reading says about every scored cell.
+#[derive(Clone, Debug)]
+pub(crate) struct Prediction {
+    /// One value per scored cell, never NaN; infinite ranks last.
+    pub(crate) values: Vec<f64>,
+    /// What to keep in mind reading its score.
+    pub(crate) remark: Option<String>,
+}
+
+/// Turns what went wrong on one representation into a reason; only a stop by the user remains an error.
+pub(crate) fn attempt<T>(result: Result<T>) -> Result<std::result::Result<T, String>> {
+    match result {
+        Err(e) if e.kind() == ErrorKind::Interrupted => Err(e),
+        Err(e) => Ok(Err(e.to_string().replace("\n  ", "; "))),
+        Ok(v) => Ok(Ok(v)),
+    }
+}
+
 /// One metric on all representations: predictions for the scored cells, or why there are none.
 pub(crate) struct Scored {
     pub(crate) metric: &'static Metric,
     /// Column of the score set per representation, or the reason why it has none.
-    columns: Vec<Result<usize, String>>,
+    columns: Vec<std::result::Result<usize, String>>,
+    /// What to keep in mind reading a score.
+    remarks: Vec<Option<String>>,
     set: Box<dyn ScoreSet>,
     /// Score on all cells per column.
     scores: Vec<f64>,
@@ -43,17 +66,17 @@ impl Scored {
     pub(crate) fn new(
         metric: &'static Metric,
         truth: &[f64],
-        predictions: &[Result<Vec<f64>, String>],
+        predictions: &[std::result::Result<Prediction, String>],
     ) -> Self {
         let mut used: Vec<&[f64]> = vec![];
         let columns = predictions
             .iter()
             .map(|p| match p {
-                Ok(p) if p.iter().all(|v| *v == p[0]) => {
+                Ok(p) if p.values.iter().all(|v| *v == p.values[0]) => {
                     Err("the predictions are the same for every cell".to_string())
                 }
                 Ok(p) => {
-                    used.push(p);
+                    used.push(&p.values);
                     Ok(used.len() - 1)
                 }
                 Err(reason) => Err(reason.clone()),
@@ -61,7 +84,8 @@ impl Scored {
             .collect();
         let set = metric.statistic.set(truth, &used);
         let scores = set.weighted(&Weights::all(truth.len())).iter().map(|s| s[0]).collect();
-        Self { metric, columns, set, scores }
+        let remarks = predictions.iter().map(|p| p.as_ref().ok().and_then(|p| p.remark.clone())).collect();
+        Self { metric, columns, remarks, set, scores }
     }
 
     /// Column of a representation in the score set.

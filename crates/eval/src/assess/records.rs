@@ -55,15 +55,22 @@ impl Assessment<'_> {
     }
 
     /// Puts a score with its interval, or the reason for its absence, into a row.
-    pub(super) fn fill(&self, record: &mut Record, scored: &Scored, representation: usize, interval: Option<Interval>) {
+    pub(super) fn fill(
+        &self,
+        record: &mut Record,
+        scored: &Scored,
+        representation: usize,
+        interval: Option<Interval>,
+    ) {
         record.value = scored.score(representation);
         if record.value.is_none() {
             let undefined = || "the score is undefined on these cells".to_string();
-            record.reason = Some(scored.columns[representation].as_ref().err().cloned().unwrap_or_else(undefined));
+            record.reason =
+                Some(scored.columns[representation].as_ref().err().cloned().unwrap_or_else(undefined));
             return;
         }
         put_interval(record, interval);
-        record.reason = self.unit_caveat();
+        record.reason = join(scored.remarks[representation].clone(), self.unit_caveat());
         if interval.is_none() && record.reason.is_none() {
             record.reason = Some("no interval: too many replicates are undefined".into());
         }
@@ -92,6 +99,14 @@ pub(super) fn put_interval(record: &mut Record, interval: Option<Interval>) {
     record.ci_low = interval.map(|i| i.low);
     record.ci_high = interval.map(|i| i.high);
     record.ci_method = interval.map(|i| i.method.to_string());
+}
+
+/// Both remarks, where there are two.
+fn join(a: Option<String>, b: Option<String>) -> Option<String> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(format!("{a}; {b}")),
+        (a, b) => a.or(b),
+    }
 }
 
 /// The replicates of a series, by what it is.

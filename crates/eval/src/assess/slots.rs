@@ -83,9 +83,7 @@ fn slot(name: String, own: &[usize], all: &[Representation]) -> Slot {
 fn twins(of: usize, all: &[Representation]) -> Vec<usize> {
     let model = &all[of];
     let only_of_family = model.family.is_some()
-        && !all
-            .iter()
-            .any(|r| r.role == Role::Model && r.family == model.family && r.model != model.model);
+        && !all.iter().any(|r| r.role == Role::Model && r.family == model.family && r.model != model.model);
     let belongs = |r: &Representation| {
         r.role == Role::Control
             && r.site.is_some()

@@ -33,9 +33,9 @@ impl Assessment<'_> {
         s.confidence_set = evidence.best.iter().flatten().map(|&d| label(d)).collect();
         let by_score = |a: &usize, b: &usize| scored.score(*a).partial_cmp(&scored.score(*b));
         let fine = slot.depths.iter().copied().filter(|&d| scored.score(d).is_some());
-        let oracle = fine.clone().reduce(|a, b| {
-            if by_score(&a, &b) == Some(std::cmp::Ordering::Less) { b } else { a }
-        });
+        let oracle = fine
+            .clone()
+            .reduce(|a, b| if by_score(&a, &b) == Some(std::cmp::Ordering::Less) { b } else { a });
         s.oracle_site = oracle.map(label);
 
         let (mut chosen_count, mut baseline, mut control, mut rules) = (None, None, None, vec![]);
@@ -50,9 +50,10 @@ impl Assessment<'_> {
             let counts = frequencies(&chosen);
             s.chosen_site = counts.first().map(|c| label(c.0));
             chosen_count = counts.first().map(|c| c.1);
-            s.gain_over_final = self
-                .estimate(&minus(&n.scores.fixed(reference)), n)
-                .map(|estimate| Gain { against: format!("the final block ({})", label(reference)), estimate });
+            s.gain_over_final = self.estimate(&minus(&n.scores.fixed(reference)), n).map(|estimate| Gain {
+                against: format!("the final block ({})", label(reference)),
+                estimate,
+            });
             let rivals = n.scores.choose(&self.baselines());
             let theirs = n.scores.outer_of(&rivals);
             if let Some(&(best, _)) = frequencies(&rivals).first() {
@@ -69,7 +70,8 @@ impl Assessment<'_> {
             let naive = naive.filter(|v| !v.is_nan()).reduce(f64::max);
             s.optimism = naive.map(|v| v - mean_defined(own.iter().copied())).filter(|o| o.is_finite());
             let fixed = |r: usize| mean_defined(n.scores.fixed(r).into_iter());
-            rules = slot.rules.iter().map(|&(name, r)| (name, fixed(r))).filter(|r| r.1.is_finite()).collect();
+            rules =
+                slot.rules.iter().map(|&(name, r)| (name, fixed(r))).filter(|r| r.1.is_finite()).collect();
         }
         let final_may_be_best = evidence.best.as_ref().is_none_or(|b| b.contains(&reference));
         let margin = self.protocol.margin;
@@ -142,13 +144,19 @@ impl Assessment<'_> {
     }
 
     /// The nested score as a row: it belongs to the model, not to one site.
-    fn nested_record(&self, reference: usize, scored: &Scored, s: &Summary, missing: Option<String>) -> Record {
+    fn nested_record(
+        &self,
+        reference: usize,
+        scored: &Scored,
+        s: &Summary,
+        missing: Option<String>,
+    ) -> Record {
         let mut record = self.record(reference, scored.metric, "nested");
         (record.site, record.block, record.depth) = (None, None, None);
         record.value = s.nested_score.map(|e| e.value);
-        let interval = s.nested_score.and_then(|e| {
-            Some(Interval { low: e.low?, high: e.high?, method: "nadeau_bengio_t" })
-        });
+        let interval = s
+            .nested_score
+            .and_then(|e| Some(Interval { low: e.low?, high: e.high?, method: "nadeau_bengio_t" }));
         put_interval(&mut record, interval);
         record.reason = Some(match (record.value, missing) {
             (None, Some(reason)) => reason,

@@ -13,15 +13,15 @@ impl Assessment<'_> {
         if self.units.are_cells() {
             return vec![];
         }
-        let mut out = vec![];
-        for part in self.units.members.chunks(LANES) {
+        let blocks = self.units.members.chunks(LANES).flat_map(|part| {
             let scores = scored.set.weighted(&Weights::subsets(self.truth.len(), part));
-            for lane in 0..part.len() {
-                let one = |r: usize| scored.column(r).map_or(f64::NAN, |c| scores[c][lane]);
-                out.push((0..self.representations.len()).map(one).collect());
-            }
-        }
-        out
+            (0..part.len()).map(move |lane| scores.iter().map(|s| s[lane]).collect::<Vec<f64>>())
+        });
+        let by_representation = |columns: Vec<f64>| -> Vec<f64> {
+            let one = |r: usize| scored.column(r).map_or(f64::NAN, |c| columns[c]);
+            (0..self.representations.len()).map(one).collect()
+        };
+        blocks.map(by_representation).collect()
     }
 
     /// The same for the reader.
@@ -48,8 +48,7 @@ impl Assessment<'_> {
         let mut out = vec![];
         for (unit, scores) in by_unit.iter().enumerate() {
             for (r, value) in scores.iter().enumerate() {
-                let mut record =
-                    self.record(r, scored.metric, &format!("unit:{}", self.units.names[unit]));
+                let mut record = self.record(r, scored.metric, &format!("unit:{}", self.units.names[unit]));
                 record.n_units = Some(1);
                 record.n_cells = Some(self.units.members[unit].len());
                 record.value = value.is_finite().then_some(*value);

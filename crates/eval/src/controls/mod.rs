@@ -80,9 +80,8 @@ impl Control {
 /// What a baseline is, for a reader, by the name of its representation: the id, or the id followed by `_` and its
 /// sizes. Falls back to a plain description for a baseline that was not made here.
 pub(crate) fn words_of(model: &str) -> &'static str {
-    let named = |c: &&&Control| {
-        model.strip_prefix(c.id).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
-    };
+    let named =
+        |c: &&&Control| model.strip_prefix(c.id).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
     CONTROLS.iter().find(named).map_or("a baseline without a model", |c| c.words)
 }
 
@@ -94,19 +93,15 @@ pub(crate) fn words_of(model: &str) -> &'static str {
 /// When the values are not raw counts, when there are fewer than three cells, or when no gene varies.
 pub fn baselines(counts: &Counts, seed: u64, progress: &dyn Progress) -> Result<Vec<Representation>> {
     let expression = Expression::new(counts)?;
-    let makers: Vec<(&str, fn(&Expression, u64) -> Result<Representation>)> = CONTROLS
-        .iter()
-        .filter_map(|c| match c.source {
-            Source::Expression(make) => Some((c.id, make)),
-            Source::Truth(_) => None,
-        })
-        .collect();
-    progress.begin("baselines", makers.len() as u64, "baselines");
+    let n = CONTROLS.iter().filter(|c| matches!(c.source, Source::Expression(_))).count();
+    progress.begin("baselines", n as u64, "baselines");
     let mut out = vec![];
-    for (_, make) in makers {
-        progress.check()?;
-        out.push(make(&expression, seed)?);
-        progress.advance(1);
+    for control in CONTROLS {
+        if let Source::Expression(make) = control.source {
+            progress.check()?;
+            out.push(make(&expression, seed)?);
+            progress.advance(1);
+        }
     }
     progress.end();
     Ok(out)

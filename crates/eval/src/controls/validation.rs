@@ -2,7 +2,7 @@
 
 use microtome_core::Matrix;
 
-use crate::protocol::random::Random;
+use crate::protocol::random::stream;
 
 /// Dimensions of both matrices; enough that neighbours are not decided along a single line.
 const WIDTH: usize = 10;
@@ -19,7 +19,7 @@ pub(super) fn random_embedding(truth: &[f64], seed: u64) -> Matrix {
 /// of standard deviation 0.05. Cells without truth get a random place.
 pub(super) fn noisy_truth(truth: &[f64], seed: u64) -> Matrix {
     let n = truth.len();
-    let mut random = Random::new(seed, "noisy truth ranks", 0);
+    let mut random = stream(seed, "noisy truth ranks", 0);
     let mut known: Vec<usize> = (0..n).filter(|&i| !truth[i].is_nan()).collect();
     random.shuffle(&mut known);
     known.sort_by(|&a, &b| truth[a].total_cmp(&truth[b]));
@@ -32,7 +32,7 @@ pub(super) fn noisy_truth(truth: &[f64], seed: u64) -> Matrix {
 
 fn fill(n: usize, seed: u64, what: &str, value: impl Fn(usize, usize, f64) -> f64) -> Matrix {
     let mut m = Matrix::zeros(n, WIDTH);
-    let mut random = Random::new(seed, what, 0);
+    let mut random = stream(seed, what, 0);
     for i in 0..n {
         for (j, out) in m.row_mut(i).iter_mut().enumerate() {
             *out = value(i, j, random.normal()) as f32;

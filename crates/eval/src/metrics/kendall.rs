@@ -5,7 +5,7 @@
 //! a bootstrap sample.
 
 use super::spearman::Order;
-use crate::protocol::{LANES, Lanes, ScoreSet, Weights};
+use crate::protocol::{LANES, Lanes, ScoreSet, Weights, add_lanes};
 
 /// Kendall's tau-b of several predictions with one truth.
 pub(crate) struct KendallSet {
@@ -38,9 +38,7 @@ impl Fenwick {
     fn add(&mut self, level: usize, w: &Lanes) {
         let mut i = level + 1;
         while i < self.0.len() {
-            for l in 0..LANES {
-                self.0[i][l] += w[l];
-            }
+            add_lanes(&mut self.0[i], w);
             i += i & i.wrapping_neg();
         }
     }
@@ -49,9 +47,7 @@ impl Fenwick {
     fn below(&self, level: usize) -> Lanes {
         let (mut i, mut sum) = (level, [0.0; LANES]);
         while i > 0 {
-            for l in 0..LANES {
-                sum[l] += self.0[i][l];
-            }
+            add_lanes(&mut sum, &self.0[i]);
             i &= i - 1;
         }
         sum
@@ -83,9 +79,7 @@ fn tau_b(order: &Order, truth: &[u32], n_levels: usize, weights: &Weights) -> La
         for &c in group {
             let (here, level) = (&w[c as usize], truth[c as usize] as usize);
             seen.add(level, here);
-            for l in 0..LANES {
-                level_sizes[level][l] += here[l];
-            }
+            add_lanes(&mut level_sizes[level], here);
         }
         for l in 0..LANES {
             total[l] += size[l];

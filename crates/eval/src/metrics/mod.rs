@@ -14,12 +14,12 @@ mod spearman;
 pub use definition::{Definition, Need};
 pub use score::Score;
 
-pub(crate) use kendall::KendallSet;
-pub(crate) use spearman::SpearmanSet;
+use kendall::KendallSet;
+use spearman::SpearmanSet;
 
 use microtome_core::Direction;
 
-use crate::protocol::ScoreSet;
+use crate::protocol::{ScoreSet, Weights};
 
 /// What compares predictions with truth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,11 @@ impl Statistic {
             Self::Spearman => Box::new(SpearmanSet::new(truth, predictions)),
             Self::KendallTauB => Box::new(KendallSet::new(truth, predictions)),
         }
+    }
+
+    /// The statistic for one set of predictions, every cell counting once; NaN where it is undefined.
+    pub(crate) fn score(self, truth: &[f64], predictions: &[f64]) -> f64 {
+        self.set(truth, &[predictions]).weighted(&Weights::all(truth.len()))[0][0]
     }
 }
 

@@ -3,7 +3,7 @@
 //! The cells are sorted once by prediction and once by truth. A replicate in which cell `i` occurs `w_i` times
 //! has average ranks that follow from running sums of `w` along these orders, so a replicate costs one pass.
 
-use crate::protocol::{LANES, Lanes, ScoreSet, Weights};
+use crate::protocol::{LANES, Lanes, ScoreSet, Weights, add_lanes};
 
 /// Cells in ascending order with the ends of their tie groups.
 pub(super) struct Order {
@@ -29,7 +29,7 @@ impl Order {
     }
 
     /// Calls `f` with every tie group in ascending order.
-    pub(super) fn groups<'a>(&'a self) -> impl Iterator<Item = &'a [u32]> {
+    pub(super) fn groups(&self) -> impl Iterator<Item = &[u32]> {
         let mut start = 0;
         self.group_ends.iter().map(move |&end| {
             let group = &self.cells[start..end as usize];
@@ -79,9 +79,7 @@ fn weighted_truth(truth: &Order, weights: &Weights, totals: &Lanes) -> (Vec<Lane
     for group in truth.groups() {
         let mut size = [0.0; LANES];
         for &c in group {
-            for l in 0..LANES {
-                size[l] += w[c as usize][l];
-            }
+            add_lanes(&mut size, &w[c as usize]);
         }
         let mut rank = [0.0; LANES];
         for l in 0..LANES {
@@ -115,10 +113,8 @@ impl ScoreSet for SpearmanSet {
                 let first = group[0] as usize;
                 let (mut size, mut truth_sum) = (w[first], truth[first]);
                 for &c in &group[1..] {
-                    for l in 0..LANES {
-                        size[l] += w[c as usize][l];
-                        truth_sum[l] += truth[c as usize][l];
-                    }
+                    add_lanes(&mut size, &w[c as usize]);
+                    add_lanes(&mut truth_sum, &truth[c as usize]);
                 }
                 for l in 0..LANES {
                     let rank = below[l] + size[l] / 2.0;

@@ -1,17 +1,17 @@
 //! Statements about many depths at once: simultaneous bands, adjusted p values, the set of best depths.
 
 use super::bootstrap::Replicates;
-use super::interval::{Interval, quantile, sorted_defined, studentise};
+use super::interval::{Interval, defined, quantile, studentise};
 
 /// Deviations of the replicates from the estimate in units of their standard error, and the standard error of the
 /// estimate. With few units both errors come from the jackknife (as in percentile-t); otherwise the standard
 /// deviation of the replicates serves for both.
 fn studentised(r: &Replicates) -> (Vec<f64>, f64) {
     if r.ses.is_empty() {
-        let defined: Vec<f64> = r.values.iter().copied().filter(|v| !v.is_nan()).collect();
-        let n = defined.len() as f64;
-        let mean = defined.iter().sum::<f64>() / n;
-        let sd = (defined.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
+        let known: Vec<f64> = r.values.iter().copied().filter(|v| !v.is_nan()).collect();
+        let n = known.len() as f64;
+        let mean = known.iter().sum::<f64>() / n;
+        let sd = (known.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
         (r.values.iter().map(|v| studentise(v - r.estimate, sd)).collect(), sd)
     } else {
         (r.values.iter().zip(&r.ses).map(|(v, s)| studentise(v - r.estimate, *s)).collect(), r.se)
@@ -37,15 +37,13 @@ pub fn simultaneous(family: &[&Replicates], level: f64) -> Vec<Banded> {
     let observed: Vec<f64> =
         family.iter().zip(&parts).map(|(r, p)| studentise(r.estimate, p.1).abs()).collect();
     let n = family.iter().map(|r| r.values.len()).min().unwrap_or(0);
-    let fine: Vec<usize> = (0..family.len())
-        .filter(|&i| observed[i].is_finite() && sorted_defined(&parts[i].0).is_some())
-        .collect();
+    let fine: Vec<usize> =
+        (0..family.len()).filter(|&i| observed[i].is_finite() && defined(&parts[i].0).is_some()).collect();
     let largest = |among: &[usize], b: usize| {
         among.iter().map(|&i| parts[i].0[b].abs()).filter(|t| !t.is_nan()).fold(0.0, f64::max)
     };
-    let mut maxima: Vec<f64> = (0..n).map(|b| largest(&fine, b)).collect();
-    maxima.sort_by(f64::total_cmp);
-    let critical = if maxima.is_empty() { f64::NAN } else { quantile(&maxima, level) };
+    let maxima: Vec<f64> = (0..n).map(|b| largest(&fine, b)).collect();
+    let critical = quantile(&maxima, level);
     let mut out: Vec<Banded> =
         family.iter().map(|r| Banded { estimate: r.estimate, band: None, p: None, p_adj: None }).collect();
     for &i in &fine {
@@ -98,10 +96,9 @@ pub fn best_set<'a>(
             if n_replicates == 0 {
                 return true;
             }
-            let mut maxima: Vec<f64> = (0..n_replicates)
+            let maxima: Vec<f64> = (0..n_replicates)
                 .map(|b| rivals.iter().map(|(t, _)| t[b]).filter(|t| !t.is_nan()).fold(f64::MIN, f64::max))
                 .collect();
-            maxima.sort_by(f64::total_cmp);
             let critical = quantile(&maxima, level).max(0.0);
             rivals.iter().all(|(_, observed)| *observed <= critical)
         })

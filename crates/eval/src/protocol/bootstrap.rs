@@ -1,10 +1,11 @@
 //! Bootstrap over units, paired over all representations: one replicate draws one set of cells and scores all.
 
 use microtome_core::{Progress, Result};
+use microtome_numerics::resample::Rng;
 use rayon::prelude::*;
 
 use super::interval::{Interval, bca, jackknife_se, percentile_t};
-use super::random::Random;
+use super::random::stream;
 use super::units::{MIN_UNITS, MIN_UNITS_BCA, Units};
 use super::weights::{LANES, Lanes, ScoreSet, Weights};
 use super::{Protocol, Resampling};
@@ -149,7 +150,7 @@ fn replicate_block(
     let mut full = Weights::zero(n_cells);
     let mut drawn: Vec<Vec<Vec<usize>>> = vec![];
     for lane in 0..LANES {
-        let mut random = Random::new(protocol.seed, "bootstrap", (block * LANES + lane) as u64);
+        let mut random = stream(protocol.seed, "bootstrap", (block * LANES + lane) as u64);
         let slots = draw(units, protocol.resampling, &mut random);
         slots.iter().flatten().for_each(|&c| full.add(c, lane, 1.0));
         if studentised {
@@ -180,7 +181,7 @@ fn replicate_block(
 }
 
 /// Cells of one replicate by drawn unit.
-fn draw(units: &Units, resampling: Resampling, random: &mut Random) -> Vec<Vec<usize>> {
+fn draw(units: &Units, resampling: Resampling, random: &mut Rng) -> Vec<Vec<usize>> {
     (0..units.len())
         .map(|_| {
             let cells = &units.members[random.below(units.len())];

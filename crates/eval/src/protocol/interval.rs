@@ -1,6 +1,8 @@
 //! Intervals from replicates.
 
-use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
+use microtome_core::Result;
+use microtome_numerics::resample;
+use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// An interval and how it was made.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,57 +27,30 @@ impl Interval {
     }
 }
 
-/// Quantile by linear interpolation between order statistics (type 7 of Hyndman and Fan 1996).
-/// `sorted` is ascending and not empty; `q` in 0..=1.
-pub(crate) fn quantile(sorted: &[f64], q: f64) -> f64 {
-    let at = q.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
-    let low = at.floor() as usize;
-    let high = (low + 1).min(sorted.len() - 1);
-    sorted[low] + (sorted[high] - sorted[low]) * (at - low as f64)
-}
-
-/// Ascending copy without NaN, or `None` when more than a tenth of the values are NaN.
-pub(crate) fn sorted_defined(values: &[f64]) -> Option<Vec<f64>> {
-    let mut defined: Vec<f64> = values.iter().copied().filter(|v| !v.is_nan()).collect();
-    defined.sort_by(f64::total_cmp);
+/// The values that are not NaN, or `None` when more than a tenth of them are.
+pub(crate) fn defined(values: &[f64]) -> Option<Vec<f64>> {
+    let defined: Vec<f64> = values.iter().copied().filter(|v| !v.is_nan()).collect();
     (!defined.is_empty() && defined.len() * 10 >= values.len() * 9).then_some(defined)
 }
 
-fn normal() -> Normal {
-    Normal::standard()
+/// Quantile of values without NaN; NaN when there is none.
+pub(crate) fn quantile(values: &[f64], q: f64) -> f64 {
+    resample::quantile(values, q).ok().flatten().unwrap_or(f64::NAN)
+}
+
+fn named(interval: Result<Option<resample::Interval>>, method: &'static str) -> Option<Interval> {
+    let i = interval.ok().flatten()?;
+    (i.low.is_finite() && i.high.is_finite()).then_some(Interval { low: i.low, high: i.high, method })
 }
 
 /// Bias-corrected and accelerated interval (Efron 1987). `jackknife` holds the estimate without each unit (or
-/// without each of many groups of units). `None` when too many replicates are undefined.
+/// without each of many groups of units). `None` when it is undefined.
 pub(crate) fn bca(estimate: f64, replicates: &[f64], jackknife: &[f64], level: f64) -> Option<Interval> {
-    let sorted = sorted_defined(replicates)?;
-    let n = sorted.len() as f64;
-    let below = sorted.iter().filter(|&&r| r < estimate).count() as f64;
-    let equal = sorted.iter().filter(|&&r| r == estimate).count() as f64;
-    // Half a replicate is kept on either side so that the correction stays finite.
-    let share = ((below + equal / 2.0) / n).clamp(0.5 / n, 1.0 - 0.5 / n);
-    let bias = normal().inverse_cdf(share);
-    let defined: Vec<f64> = jackknife.iter().copied().filter(|v| !v.is_nan()).collect();
-    let mean = defined.iter().sum::<f64>() / defined.len().max(1) as f64;
-    let (mut squares, mut cubes) = (0.0, 0.0);
-    for v in &defined {
-        let d = mean - v;
-        squares += d * d;
-        cubes += d * d * d;
-    }
-    let acceleration = if squares > 0.0 { cubes / (6.0 * squares.powf(1.5)) } else { 0.0 };
-    let end = |q: f64| {
-        let z = bias + normal().inverse_cdf(q);
-        let stretched = bias + z / (1.0 - acceleration * z);
-        quantile(&sorted, normal().cdf(stretched))
-    };
-    let tail = (1.0 - level) / 2.0;
-    let (low, high) = (end(tail), end(1.0 - tail));
-    Some(Interval { low: low.min(high), high: high.max(low), method: "bca" })
+    named(resample::bca(&defined(replicates)?, estimate, &defined(jackknife)?, level), "bca")
 }
 
 /// Percentile-t interval (Efron 1982; Davison and Hinkley 1997, section 5.2): `replicates` with the standard error
-/// of each; `se` is that of the estimate. `None` when too many replicates are undefined.
+/// of each; `se` is that of the estimate. `None` when it is undefined.
 pub(crate) fn percentile_t(
     estimate: f64,
     se: f64,
@@ -85,14 +60,7 @@ pub(crate) fn percentile_t(
 ) -> Option<Interval> {
     let t: Vec<f64> =
         replicates.iter().zip(replicate_ses).map(|(r, s)| studentise(r - estimate, *s)).collect();
-    let sorted = sorted_defined(&t)?;
-    let tail = (1.0 - level) / 2.0;
-    let ends = (estimate - quantile(&sorted, 1.0 - tail) * se, estimate - quantile(&sorted, tail) * se);
-    (ends.0.is_finite() && ends.1.is_finite()).then_some(Interval {
-        low: ends.0,
-        high: ends.1,
-        method: "percentile_t",
-    })
+    named(resample::percentile_t(estimate, se, &defined(&t)?, level), "percentile_t")
 }
 
 /// `deviation / se`, where nothing over nothing is 0 (a difference of two things that never differ).
@@ -124,23 +92,6 @@ pub(crate) fn corrected_t(folds: &[f64], test_to_train: f64, level: f64) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quantile_is_type_7() {
-        let v = [1.0, 2.0, 4.0, 8.0];
-        assert_eq!(quantile(&v, 0.0), 1.0);
-        assert_eq!(quantile(&v, 0.5), 3.0);
-        assert_eq!(quantile(&v, 1.0), 8.0);
-    }
-
-    #[test]
-    fn bca_without_bias_and_skew_is_the_percentile_interval() {
-        let replicates: Vec<f64> = (-500..=500).map(|i| f64::from(i) / 500.0).collect();
-        let i = bca(0.0, &replicates, &[-1.0, 1.0], 0.95).unwrap();
-        assert!((i.low + 0.95).abs() < 1e-6 && (i.high - 0.95).abs() < 1e-6, "{i:?}");
-        // Replicates that lie below the estimate push the interval up.
-        assert!(bca(0.2, &replicates, &[-1.0, 1.0], 0.95).unwrap().low > i.low);
-    }
 
     #[test]
     fn corrected_t_matches_a_hand_calculation() {

@@ -6,11 +6,11 @@ pub mod interval;
 pub mod nested;
 pub mod permutation;
 pub(crate) mod random;
-pub mod sign_flip;
 pub mod units;
 mod weights;
 
 pub use units::Units;
+pub(crate) use weights::add_lanes;
 pub use weights::{LANES, Lanes, ScoreSet, Weights};
 
 use microtome_core::{Error, Result};

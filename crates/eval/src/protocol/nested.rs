@@ -2,7 +2,7 @@
 
 use super::Protocol;
 use super::interval::{Interval, corrected_t};
-use super::random::Random;
+use super::random::stream;
 use super::units::{Units, grouped_folds, varies};
 use super::weights::{LANES, ScoreSet, Weights};
 
@@ -39,7 +39,7 @@ impl Folds {
         } else {
             (0..protocol.n_repeats)
                 .map(|r| {
-                    let mut random = Random::new(protocol.seed, "outer folds", r as u64);
+                    let mut random = stream(protocol.seed, "outer folds", r as u64);
                     grouped_folds(units, &all, truth, protocol.n_outer, &mut random)
                 })
                 .collect::<Option<_>>()
@@ -58,7 +58,7 @@ impl Folds {
                 if !varies(truth, &units.cells_of(&train)) {
                     return Err(no_folds(units));
                 }
-                let mut random = Random::new(protocol.seed, "inner folds", splits.len() as u64);
+                let mut random = stream(protocol.seed, "inner folds", splits.len() as u64);
                 let inner = grouped_folds(units, &train, truth, protocol.n_inner, &mut random)
                     .unwrap_or_else(|| vec![train.clone()]);
                 splits.push(Split { test, train, inner });

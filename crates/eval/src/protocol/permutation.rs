@@ -1,11 +1,12 @@
 //! Permutation nulls: what the scores would be if cells and truth had nothing to do with each other.
 
 use microtome_core::{Progress, Result};
+use microtome_numerics::resample::Rng;
 use rayon::prelude::*;
 
 use super::Protocol;
 use super::bands::p_value;
-use super::random::Random;
+use super::random::stream;
 use super::units::{Units, varies};
 use super::weights::{LANES, Lanes, ScoreSet, Weights};
 
@@ -42,7 +43,7 @@ impl Exchange {
     }
 
     /// Whose truth every cell is given.
-    fn draw(self, units: &Units, random: &mut Random) -> Vec<u32> {
+    fn draw(self, units: &Units, random: &mut Rng) -> Vec<u32> {
         let mut truth_of: Vec<u32> = (0..units.n_cells() as u32).collect();
         match self {
             Self::Cells => random.shuffle(&mut truth_of),
@@ -110,7 +111,7 @@ pub fn permutation_null(
             let orders: Vec<Vec<u32>> = (0..lanes)
                 .map(|l| {
                     let index = (block * LANES + l) as u64;
-                    exchange.draw(units, &mut Random::new(protocol.seed, "permutation", index))
+                    exchange.draw(units, &mut stream(protocol.seed, "permutation", index))
                 })
                 .collect();
             progress.advance(lanes as u64);

@@ -1,8 +1,8 @@
 //! Independent units and the folds made of them.
 
 use microtome_core::{Error, Result};
+use microtome_numerics::resample::Rng;
 
-use super::random::Random;
 use crate::{Cells, Groups};
 
 /// Fewest units for which an interval is given at all.
@@ -85,7 +85,7 @@ pub(crate) fn grouped_folds(
     among: &[usize],
     truth: &[f64],
     wanted: usize,
-    random: &mut Random,
+    random: &mut Rng,
 ) -> Option<Vec<Vec<usize>>> {
     let mean = |u: usize| {
         let m = &units.members[u];
@@ -127,8 +127,7 @@ mod tests {
     fn folds_hold_every_unit_once_and_never_split_one() {
         let u = units(&[3, 1, 4, 1, 5, 9, 2, 6]);
         let truth: Vec<f64> = (0..u.n_cells()).map(|i| (i % 3) as f64).collect();
-        let folds =
-            grouped_folds(&u, &[0, 1, 2, 3, 4, 5, 6, 7], &truth, 4, &mut Random::new(0, "t", 0)).unwrap();
+        let folds = grouped_folds(&u, &[0, 1, 2, 3, 4, 5, 6, 7], &truth, 4, &mut Rng::new(0)).unwrap();
         let mut all: Vec<usize> = folds.concat();
         all.sort_unstable();
         assert_eq!(all, (0..8).collect::<Vec<_>>());
@@ -138,8 +137,8 @@ mod tests {
     fn time_that_is_constant_within_units_makes_fewer_folds() {
         let u = units(&[5; 6]);
         let truth: Vec<f64> = (0..30).map(|i| f64::from(i / 5)).collect();
-        let folds = grouped_folds(&u, &[0, 1, 2, 3, 4, 5], &truth, 5, &mut Random::new(0, "t", 0)).unwrap();
+        let folds = grouped_folds(&u, &[0, 1, 2, 3, 4, 5], &truth, 5, &mut Rng::new(0)).unwrap();
         assert!(folds.len() <= 3 && folds.iter().all(|f| f.len() >= 2), "{folds:?}");
-        assert!(grouped_folds(&u, &[0, 1], &truth, 5, &mut Random::new(0, "t", 0)).is_none());
+        assert!(grouped_folds(&u, &[0, 1], &truth, 5, &mut Rng::new(0)).is_none());
     }
 }

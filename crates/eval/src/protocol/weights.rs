@@ -9,6 +9,11 @@ pub const LANES: usize = 8;
 /// One number per lane.
 pub type Lanes = [f64; LANES];
 
+/// Adds lane by lane.
+pub(crate) fn add_lanes(to: &mut Lanes, more: &Lanes) {
+    to.iter_mut().zip(more).for_each(|(t, m)| *t += m);
+}
+
 /// How often every cell counts, in [`LANES`] replicates; whole numbers, zero for a cell that is left out.
 #[derive(Clone, Debug)]
 pub struct Weights {
@@ -51,9 +56,7 @@ impl Weights {
     pub fn totals(&self) -> Lanes {
         let mut sum = [0.0; LANES];
         for w in &self.cells {
-            for l in 0..LANES {
-                sum[l] += w[l];
-            }
+            add_lanes(&mut sum, w);
         }
         sum
     }

@@ -134,7 +134,9 @@ fn against_final(f: &Findings) -> Option<String> {
 fn choice(f: &Findings) -> Option<String> {
     let (site, times, n) = f.chosen?;
     let optimism = f.optimism.map_or_else(String::new, |o| {
-        format!(" Picking the best depth on the test cells themselves would have added {o:.3} that is not real.")
+        format!(
+            " Picking the best depth on the test cells themselves would have added {o:.3} that is not real."
+        )
     });
     Some(format!(
         "{site} was chosen in {times} of {} ({}).{optimism}",

@@ -13,8 +13,12 @@
 //! again, so the variability of graph and fit themselves is not in the interval.
 
 mod options;
+mod readings;
+mod root;
+mod run;
 
 pub use options::{GraphWeights, Root, TrajectoryOptions};
+pub use run::run;
 
 
 use crate::controls;

@@ -1,0 +1,118 @@
+//! The three readings: diffusion pseudotime, nearest neighbours, ridge.
+
+use microtome_core::{Error, Matrix, Result};
+use microtome_numerics::resample::Units as Groups;
+use microtome_numerics::ridge::{RidgeOptions, fit_nested};
+use microtome_numerics::{
+    Metric, diffusion_map, exact_knn, gaussian_weights, knn_between, pseudotime, umap_weights,
+};
+
+use super::{GraphWeights, TrajectoryOptions};
+use crate::protocol::Units;
+
+/// Folds inside the training cells on which the ridge penalty is chosen.
+const PENALTY_FOLDS: usize = 3;
+
+/// Pseudotime of all cells of the data set.
+pub(super) struct Dpt {
+    /// Median over the roots; infinite where fewer than half of the roots reach the cell.
+    pub(super) pseudotime: Vec<f64>,
+    /// Pseudotime from every root.
+    pub(super) by_root: Vec<Vec<f64>>,
+    /// Connected components of the neighbour graph.
+    pub(super) n_components: usize,
+}
+
+/// Exact Euclidean neighbours, weights, diffusion map, pseudotime from every root.
+pub(super) fn dpt(x: &Matrix, roots: &[usize], options: &TrajectoryOptions, seed: u64) -> Result<Dpt> {
+    let knn = exact_knn(x, options.k, Metric::Euclidean)?;
+    let graph = match options.weights {
+        GraphWeights::Umap => umap_weights(&knn)?,
+        GraphWeights::Gaussian => gaussian_weights(&knn)?,
+    };
+    let map = diffusion_map(&graph, options.n_comps, seed)?;
+    let n_components = map.components.n();
+    if n_components >= options.n_dcs {
+        // Every component that pseudotime would use is then stationary and holds no order of cells.
+        return Err(Error::mismatch(format!(
+            "the neighbour graph falls into {n_components} parts, too many for {} diffusion components",
+            options.n_dcs
+        )));
+    }
+    let by_root: Vec<Vec<f64>> =
+        roots.iter().map(|&r| pseudotime(&map, r, options.n_dcs)).collect::<Result<_>>()?;
+    let median = |cell: usize| {
+        let mut values: Vec<f64> = by_root.iter().map(|p| p[cell]).collect();
+        values.sort_by(f64::total_cmp);
+        let (low, high) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
+        if low == high { low } else { (low + high) / 2.0 }
+    };
+    Ok(Dpt { pseudotime: (0..x.rows()).map(median).collect(), by_root, n_components })
+}
+
+/// A reading that learns from the time of training cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Supervised {
+    /// Mean time of the `k` nearest training cells.
+    KnnTime,
+    /// Ridge regression, penalty chosen by grouped folds inside the training cells.
+    RidgeTime,
+}
+
+/// Representation, times and units of the scored cells.
+pub(super) struct Learner<'a> {
+    pub(super) x: &'a Matrix,
+    pub(super) time: &'a [f64],
+    pub(super) units: &'a Units,
+    pub(super) k: usize,
+    pub(super) seed: u64,
+}
+
+impl Learner<'_> {
+    /// Predicted time of the cells of `test` units, learnt from the cells of `train` units, in the order of
+    /// `units.cells_of(test)`.
+    pub(super) fn predict(&self, reading: Supervised, train: &[usize], test: &[usize]) -> Result<Vec<f64>> {
+        let (from, to) = (self.units.cells_of(train), self.units.cells_of(test));
+        let times: Vec<f64> = from.iter().map(|&c| self.time[c]).collect();
+        let (x, query) = (self.x.select_rows(&from), self.x.select_rows(&to));
+        match reading {
+            Supervised::KnnTime => {
+                let knn = knn_between(&query, &x, self.k, Metric::Euclidean)?;
+                let mean = |i: usize| {
+                    let near = knn.row(i).0;
+                    near.iter().map(|&j| times[j as usize]).sum::<f64>() / near.len() as f64
+                };
+                Ok((0..to.len()).map(mean).collect())
+            }
+            Supervised::RidgeTime => {
+                let codes: Vec<u32> = train
+                    .iter()
+                    .enumerate()
+                    .flat_map(|(i, &u)| std::iter::repeat_n(i as u32, self.units.members[u].len()))
+                    .collect();
+                let folds = PENALTY_FOLDS.min(train.len());
+                let (ridge, alpha) = fit_nested(
+                    &x,
+                    &times,
+                    1,
+                    &Groups::new(&codes),
+                    folds,
+                    self.seed,
+                    &RidgeOptions::default(),
+                )?;
+                ridge.predict(&query, alpha)
+            }
+        }
+    }
+
+    /// Held-out predictions of all scored cells: every fold of units is predicted from the others.
+    pub(super) fn out_of_fold(&self, reading: Supervised, folds: &[Vec<usize>]) -> Result<Vec<f64>> {
+        let mut out = vec![f64::NAN; self.time.len()];
+        for test in folds {
+            let train: Vec<usize> = folds.iter().filter(|f| *f != test).flatten().copied().collect();
+            let predicted = self.predict(reading, &train, test)?;
+            self.units.cells_of(test).iter().zip(predicted).for_each(|(&c, p)| out[c] = p);
+        }
+        Ok(out)
+    }
+}

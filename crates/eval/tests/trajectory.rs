@@ -1,0 +1,264 @@
+//! The trajectory task from representations to verdicts.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{block, cells, four_times, matrix, model_and_baseline};
+use microtome_core::{Matrix, Record, Role, Silent, Verdict};
+use microtome_eval::tasks::trajectory::{GraphWeights, Root, TASK, TrajectoryOptions, run};
+use microtome_eval::{Protocol, Representation, TaskOutcome};
+use microtome_numerics::resample::Rng;
+
+fn protocol() -> Protocol {
+    Protocol { n_bootstrap: 200, n_permutations: 199, seed: 5, run_card: "abc".into(), ..Protocol::default() }
+}
+
+fn go(n: usize, units: Option<usize>, time: &[f64], all: &[Representation], headline: &str) -> TaskOutcome {
+    let options = TrajectoryOptions::new("stage", time.to_vec()).with_headline(headline).unwrap();
+    run(&cells(n, units), all, &options, &protocol(), &Silent).unwrap()
+}
+
+fn row<'a>(out: &'a TaskOutcome, model: &str, block: Option<usize>, metric: &str, split: &str) -> &'a Record {
+    out.records
+        .iter()
+        .find(|r| {
+            r.model == model
+                && r.block == block
+                && (block.is_none() || r.site.is_some())
+                && r.metric == metric
+                && r.split == split
+        })
+        .unwrap_or_else(|| panic!("no record {model} {block:?} {metric} {split}"))
+}
+
+#[test]
+fn a_planted_block_is_found_and_the_baseline_beaten() {
+    let time = four_times(480, 8);
+    let all = model_and_baseline(&time, &[0.2, 0.3, 3.0, 0.4, 0.3], 0.5, 1);
+    let out = go(480, Some(8), &time, &all, "dpt_spearman");
+    let s = &out.summaries[0];
+    assert_eq!(s.chosen_site.as_deref(), Some("blocks.2.resid_post"), "{s:#?}");
+    assert_eq!(s.oracle_site, s.chosen_site);
+    assert_eq!(s.confidence_set, ["blocks.2.resid_post"]);
+    assert_eq!((s.depth_verdict, s.model_verdict), (Verdict::DepthMatters, Verdict::ModelRecommended));
+    assert!(s.gain_over_final.as_ref().unwrap().estimate.low.unwrap() > 0.1);
+    assert_eq!(s.optimism, Some(0.0), "the same block wins in every fold");
+    assert!(s.warnings.iter().any(|w| w.contains("only 8 independent units")), "{:?}", s.warnings);
+    let minus = row(&out, "toy", Some(2), "dpt_spearman_minus_final", "all");
+    assert!(minus.ci_low.unwrap() > 0.0 && minus.p_adj.unwrap() < 0.05, "{minus:?}");
+    let best = row(&out, "toy", Some(2), "dpt_spearman", "all");
+    assert!(best.p_adj.unwrap() <= 0.01 && best.ci_method.as_deref() == Some("percentile_t"), "{best:?}");
+}
+
+#[test]
+fn a_better_baseline_wins_and_says_so_with_numbers() {
+    let time = four_times(400, 10);
+    let all = model_and_baseline(&time, &[0.3, 0.4, 0.3], 3.0, 2);
+    let out = go(400, Some(10), &time, &all, "knn_time_spearman");
+    let s = &out.summaries[0];
+    assert_eq!(s.model_verdict, Verdict::BaselineWins, "{s:#?}");
+    assert!(s.sentences[0].contains("the baseline wins"), "{}", s.sentences[0]);
+    assert!(s.sentences[0].starts_with("pca_8_hvg_100 (principal components of the most variable genes)"));
+    let gain = s.gain_over_best_baseline.as_ref().unwrap().estimate;
+    assert!(s.sentences[0].contains(&format!("{:+.3}", gain.value)));
+}
+
+#[test]
+fn two_equal_representations_tie() {
+    let time = four_times(300, 6);
+    let mut rng = Rng::new(3);
+    let shared = matrix(&time, 2.0, 8, &mut rng);
+    let all = vec![
+        block("toy", Role::Model, 0, 2, shared.clone()),
+        block("toy", Role::Model, 1, 2, shared.clone()),
+        Representation::simple("same", Role::Baseline, shared),
+    ];
+    let s = &go(300, Some(6), &time, &all, "dpt_spearman").summaries[0];
+    assert_eq!(s.depth_verdict, Verdict::CannotDistinguishDepths);
+    assert_eq!(s.model_verdict, Verdict::TieWithBaseline);
+    assert_eq!(s.gain_over_best_baseline.as_ref().unwrap().estimate.value, 0.0);
+    assert_eq!(s.confidence_set.len(), 2);
+}
+
+#[test]
+fn fewer_than_six_units_refuse_intervals_and_show_units() {
+    let time = four_times(200, 5);
+    let all = model_and_baseline(&time, &[3.0, 0.3], 0.5, 4);
+    let out = go(200, Some(5), &time, &all, "dpt_spearman");
+    let s = &out.summaries[0];
+    assert_eq!((s.depth_verdict, s.model_verdict), (Verdict::NotEnoughUnits, Verdict::NotEnoughUnits));
+    assert!(s.nested_score.unwrap().low.is_none() && s.confidence_set.is_empty());
+    assert!(out.records.iter().all(|r| r.ci_low.is_none() && r.ci_high.is_none() && r.ci_method.is_none()));
+    assert!(out.records.iter().all(|r| r.reason.is_some()), "every row says why it has no interval");
+    assert!(row(&out, "toy", Some(0), "dpt_spearman", "unit:d3").value.is_some());
+    assert_eq!(out.unit_scores.len(), 5 * (3 + 1 + 2));
+    let p = row(&out, "toy", Some(0), "dpt_spearman_minus_final", "all").p.unwrap();
+    assert_eq!(p, 2.0 / 32.0, "all five units favour block 0, and no smaller p exists");
+}
+
+#[test]
+fn without_units_cells_are_the_unit_and_the_reader_is_warned() {
+    let time = four_times(200, 1);
+    let all = model_and_baseline(&time, &[1.0, 2.0], 0.5, 5);
+    let out = go(200, None, &time, &all, "dpt_spearman");
+    let s = &out.summaries[0];
+    assert_eq!((s.unit.as_str(), s.n_units), ("cell", 200));
+    assert!(s.warnings[0].contains("no unit was named"));
+    let r = row(&out, "toy", Some(1), "dpt_spearman", "all");
+    assert_eq!(r.ci_method.as_deref(), Some("bca"));
+    assert!(r.ci_low.unwrap() < r.value.unwrap() && r.value.unwrap() < r.ci_high.unwrap());
+    assert!(r.reason.as_ref().unwrap().contains("cells stand in"));
+    assert!(out.unit_scores.is_empty());
+}
+
+#[test]
+fn defects_become_reasons_never_numbers() {
+    let time = four_times(210, 7);
+    let mut all = model_and_baseline(&time, &[1.0, 1.0, 1.0], 0.5, 6);
+    all[0].matrix = Matrix::new(210, 2, vec![0.5; 420]).unwrap();
+    all[1].matrix.row_mut(3)[2] = f32::NAN;
+    let out = go(210, Some(7), &time, &all, "dpt_spearman");
+    for (b, why) in [(0, "the same for every cell"), (1, "1 values that are not finite")] {
+        for metric in TASK.metrics {
+            let r = row(&out, "toy", Some(b), metric.id, "all");
+            assert_eq!((r.value, r.ci_low, r.p), (None, None, None));
+            assert!(r.reason.as_ref().unwrap().contains(why), "{r:?}");
+        }
+    }
+    assert!(row(&out, "toy", Some(2), "dpt_spearman", "all").value.is_some());
+    let finite = |v: Option<f64>| v.is_none_or(f64::is_finite);
+    for r in &out.records {
+        assert!(finite(r.value) && finite(r.ci_low) && finite(r.ci_high) && finite(r.p) && finite(r.p_adj));
+        assert!(r.value.is_some() || r.reason.is_some(), "{r:?}");
+    }
+}
+
+#[test]
+fn every_representation_has_a_complete_row_per_metric() {
+    let time = four_times(210, 7);
+    let mut all = model_and_baseline(&time, &[1.0, 2.0], 0.5, 7);
+    let mut rng = Rng::new(8);
+    for i in 0..2 {
+        all.push(block("toy untrained", Role::Control, i, 2, matrix(&time, 0.0, 8, &mut rng)));
+    }
+    let out = go(210, Some(7), &time, &all, "ridge_time_spearman");
+    // Given: 2 blocks, baseline, 2 twins; added: mean of blocks and two controls of the task.
+    for metric in TASK.metrics {
+        let rows: Vec<&Record> =
+            out.records.iter().filter(|r| r.metric == metric.id && r.split == "all").collect();
+        assert_eq!(rows.len(), 8, "{}", metric.id);
+        for r in rows {
+            assert_eq!((r.dataset.as_str(), r.task.as_str(), r.task_version), ("simulated", "trajectory", 1));
+            assert_eq!((r.metric_version, r.transform.as_str(), r.run_card.as_str()), (1, "none", "abc"));
+            assert_eq!((r.n_units, r.n_cells, r.unit.as_deref()), (Some(7), Some(210), Some("donor")));
+            assert_eq!((r.seed, r.higher_is_better), (5, true));
+            assert!(r.role.is_some() && r.ci_method.as_deref() == Some("percentile_t"), "{r:?}");
+        }
+    }
+    for model in ["random_embedding", "noisy_truth"] {
+        assert_eq!(row(&out, model, None, "dpt_spearman", "all").role, Some(Role::Control));
+    }
+    assert!(row(&out, "noisy_truth", None, "dpt_spearman", "all").value.unwrap() > 0.9);
+    assert!(row(&out, "noisy_truth", None, "ridge_time_spearman", "all").value.unwrap() > 0.9);
+    assert!(row(&out, "random_embedding", None, "dpt_spearman", "all").value.unwrap().abs() < 0.2);
+    assert!(row(&out, "toy", Some(1), "ridge_time_spearman_minus_control", "all").ci_low.unwrap() > 0.0);
+    assert!(row(&out, "toy", None, "ridge_time_spearman", "nested").value.is_some());
+    let mean = out.records.iter().find(|r| r.site.as_deref() == Some("mean_of_blocks")).unwrap();
+    assert!(mean.value.is_some() && mean.depth.is_none());
+    let s = &out.summaries[0];
+    assert!(s.sentences.iter().any(|s| s.contains("same network without training")), "{:#?}", s.sentences);
+    assert_eq!(out.pseudotimes.len(), 8);
+    assert!(out.choices["root_cells"].as_array().unwrap().len() == 20);
+}
+
+#[test]
+fn missing_times_and_units_are_dropped_and_reported() {
+    let mut time = four_times(212, 7);
+    let all = model_and_baseline(&time, &[1.0, 2.0], 0.5, 9);
+    (time[0], time[9]) = (f64::NAN, f64::NAN);
+    let mut cells = cells(212, Some(7));
+    cells.unit.as_mut().unwrap().codes[20] = microtome_eval::Groups::MISSING;
+    let options = TrajectoryOptions::new("stage", time);
+    let out = run(&cells, &all, &options, &protocol(), &Silent).unwrap();
+    assert_eq!(out.summaries[0].n_cells, 209);
+    assert_eq!(out.pseudotimes[0].values.len(), 212);
+    let notes = out.notes.join("\n");
+    assert!(
+        notes.contains("2 of 212 cells have no stage") && notes.contains("1 cells have a time but no donor")
+    );
+}
+
+#[test]
+fn cells_apart_from_the_root_are_ranked_last_and_counted() {
+    let time = four_times(240, 6);
+    let mut all = model_and_baseline(&time, &[2.0, 2.0], 0.5, 10);
+    // The last 30 cells are moved far away, so that no edge reaches them.
+    for i in 210..240 {
+        all[0].matrix.row_mut(i)[3] += 1e4;
+    }
+    let options = TrajectoryOptions {
+        root: Root::Cell(0),
+        weights: GraphWeights::Gaussian,
+        ..TrajectoryOptions::new("stage", time)
+    };
+    let out = run(&cells(240, Some(6)), &all, &options, &protocol(), &Silent).unwrap();
+    let r = row(&out, "toy", Some(0), "dpt_spearman", "all");
+    assert!(r.value.is_some() && r.reason.as_ref().unwrap().starts_with("30 of 240 cells are not connected"));
+    assert_eq!(out.pseudotimes[0].values.iter().filter(|v| v.is_infinite()).count(), 30);
+}
+
+#[test]
+fn time_that_is_constant_within_units_still_gets_an_answer() {
+    // 12 embryos, each of one stage.
+    let time: Vec<f64> = (0..240).map(|i| (i % 12 / 3) as f64).collect();
+    let all = model_and_baseline(&time, &[3.0, 0.3], 0.5, 11);
+    let out = go(240, Some(12), &time, &all, "dpt_spearman");
+    let s = &out.summaries[0];
+    assert!(s.nested_score.unwrap().value > 0.5, "{s:#?}");
+    assert_eq!(out.choices["null"], "time permuted among whole units");
+}
+
+#[test]
+fn results_do_not_depend_on_threads() {
+    let time = four_times(210, 7);
+    let all = model_and_baseline(&time, &[1.0, 2.0], 0.5, 12);
+    let with = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| go(210, Some(7), &time, &all, "dpt_spearman"))
+    };
+    assert_eq!(with(1), with(3));
+}
+
+#[test]
+fn refuses_runs_that_make_no_sense() {
+    let time = four_times(100, 5);
+    let all = model_and_baseline(&time, &[1.0], 0.5, 13);
+    let cells = cells(100, Some(5));
+    let fail = |all: &[Representation], time: Vec<f64>| {
+        let options = TrajectoryOptions::new("stage", time);
+        run(&cells, all, &options, &protocol(), &Silent).unwrap_err().to_string()
+    };
+    assert!(fail(&all[..1], time.clone()).contains("no baseline"));
+    assert!(fail(&all, vec![1.0; 100]).contains("two different times"));
+    assert!(fail(&all, vec![1.0; 99]).contains("100 values"));
+    assert!(fail(&all, vec![f64::INFINITY; 100]).contains("finite or missing"));
+    assert!(TrajectoryOptions::new("stage", time).with_headline("dpt").is_err());
+}
+
+/// Random embeddings carry nothing, so "some block beats the final one" is false in every run. 60 runs; at a true
+/// rate of 5% more than 9 claims have probability 0.001. The naive choice claims it in most runs.
+#[test]
+fn random_embeddings_do_not_make_depth_matter() {
+    let (mut claims, mut naive) = (0, 0);
+    for seed in 0..60 {
+        let time = four_times(120, 6);
+        let all = model_and_baseline(&time, &[0.0; 6], 0.0, 1000 + seed);
+        let out = go(120, Some(6), &time, &all, "dpt_spearman");
+        let s = &out.summaries[0];
+        claims += usize::from(s.depth_verdict == Verdict::DepthMatters);
+        naive += usize::from(s.oracle_site.as_deref() != Some("blocks.5.resid_post"));
+    }
+    assert!(claims <= 9, "{claims} false claims in 60 runs");
+    assert!(naive > 30, "the naive choice claims it in {naive} of 60 runs");
+}
