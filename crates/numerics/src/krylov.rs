@@ -55,7 +55,7 @@ pub(crate) fn leading(
     locked: &[f64],
 ) -> Result<Eigenpairs> {
     let n = op.dim();
-    let n_locked = if n == 0 { 0 } else { locked.len() / n };
+    let n_locked = locked.len().checked_div(n).unwrap_or(0);
     if k + n_locked > n {
         return Err(Error::usage("more eigenvectors asked for than there are dimensions")
             .expected(format!("at most {}", n - n_locked.min(n)))

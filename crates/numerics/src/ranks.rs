@@ -117,7 +117,10 @@ fn weighted_pearson(pairs: impl Iterator<Item = (f64, f64, f64)> + Clone) -> Opt
     if flat(xx, largest_x) || flat(yy, largest_y) {
         return None;
     }
-    Some((xy / (xx.sqrt() * yy.sqrt())).clamp(-1.0, 1.0))
+    // One square root of the product, so that equal inputs give 1 exactly; two where the product would overflow.
+    let product = xx * yy;
+    let scale = if product.is_normal() { product.sqrt() } else { xx.sqrt() * yy.sqrt() };
+    Some((xy / scale).clamp(-1.0, 1.0))
 }
 
 /// Spearman's rank correlation with average ranks. `None` when either side is constant. Errors on NaN or
@@ -194,7 +197,7 @@ pub fn kendall_resampled(x: &Ranked, y: &Ranked, cells: &[usize]) -> Result<Opti
     // Pairs without any tie, less twice the discordant ones.
     let concordant_less_discordant =
         (all + tied_both) as f64 - (tied_x + tied_y) as f64 - 2.0 * discordant as f64;
-    let scale = ((all - tied_x) as f64).sqrt() * ((all - tied_y) as f64).sqrt();
+    let scale = ((all - tied_x) as f64 * (all - tied_y) as f64).sqrt();
     Ok(Some((concordant_less_discordant / scale).clamp(-1.0, 1.0)))
 }
 

@@ -149,12 +149,10 @@ fn check_inputs(
     }
     check_finite_matrix(x, "features")?;
     check_finite(y.iter().copied(), "targets")?;
-    if let Some(w) = weights {
-        if w.len() != x.rows() || w.iter().any(|w| !(w.is_finite() && *w >= 0.0)) {
-            return Err(Error::usage("row weights must be finite and not negative, one per row")
-                .expected(format!("{} weights of at least 0", x.rows()))
-                .found(format!("{} weights", w.len())));
-        }
+    if weights.is_some_and(|w| w.len() != x.rows() || w.iter().any(|w| !(w.is_finite() && *w >= 0.0))) {
+        return Err(Error::usage("row weights must be finite and not negative, one per row")
+            .expected(format!("{} weights of at least 0", x.rows()))
+            .found(format!("{} weights", weights.map_or(0, <[f64]>::len))));
     }
     if alphas.is_empty() || alphas.iter().any(|a| !(a.is_finite() && *a > 0.0)) {
         return Err(Error::usage("ridge penalties must be above 0")

@@ -134,10 +134,10 @@ fn finish(centred: &Centred<'_>, pairs: Eigenpairs, k: usize) -> Result<Pca> {
         axes
     };
     let singular: Vec<f64> = pairs.values.iter().map(|&v| if v > floor { v.sqrt() } else { 0.0 }).collect();
-    for c in 0..k {
+    for (c, &singular) in singular.iter().enumerate() {
         let column: Vec<f64> = axes.iter().skip(c).step_by(k).copied().collect();
         let length = column.iter().map(|v| v * v).sum::<f64>().sqrt();
-        let scale = if singular[c] > 0.0 { sign_of_largest(&column) / length } else { 0.0 };
+        let scale = if singular > 0.0 { sign_of_largest(&column) / length } else { 0.0 };
         axes.iter_mut().skip(c).step_by(k).for_each(|v| *v *= scale);
     }
     let mut scores = vec![0.0; n * k];
