@@ -116,7 +116,9 @@ mod tests {
         assert_eq!(score.n_excluded, 2);
         assert_eq!(
             score.reason.as_deref(),
-            Some("1 left out: cells without a label or batch; 1 left out: cells with values that are not finite")
+            Some(
+                "1 left out: cells without a label or batch; 1 left out: cells with values that are not finite"
+            )
         );
         assert!(Usable::of(3, &[&x], &[&[0, 0]]).is_err());
     }

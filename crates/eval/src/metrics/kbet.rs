@@ -172,9 +172,14 @@ mod tests {
         assert!(mixed.value.unwrap() > 0.85 && mixed.n_used == 2, "{mixed:?}");
         let (x, labels, batches) = blobs(800, 2.5);
         assert!(score(&x, &labels, &batches).value.unwrap() < 0.2);
-        // Apart altogether: two components per label.
+        // Two components per label, both large enough to be looked at.
         let (x, labels, batches) = blobs(800, 50.0);
-        assert_eq!(score(&x, &labels, &batches).value, Some(0.0));
+        assert!(score(&x, &labels, &batches).value.unwrap() < 0.05);
+        // Labels in crumbs of twenty cells, smaller than three neighbourhoods.
+        let (mut x, labels, batches) = blobs(800, 0.0);
+        (0..800).for_each(|i| x.row_mut(i)[2] += 100.0 * ((i / 4) % 20) as f32);
+        let knn = exact_knn(&x, 10, Metric::Euclidean).unwrap();
+        assert_eq!(kbet_per_label(&knn, &labels, &batches, 0).unwrap().value, Some(0.0));
     }
 
     #[test]

@@ -98,7 +98,7 @@ macro_rules! library {
     };
 }
 
-library! { agreement, silhouette, lisi, connectivity, kbet, pcr, clusters, isolated }
+library! { agreement, silhouette, lisi, connectivity, kbet, pcr, clusters, isolated, classification, neighbours, geometry }
 
 /// Every metric of the library.
 pub fn definitions() -> impl Iterator<Item = &'static Definition> {

@@ -59,7 +59,8 @@ pub(crate) fn mean_of(scores: impl IntoIterator<Item = Option<f64>>, left_out: &
             None => excluded += 1,
         }
     }
-    let score = if used > 0 { Score::new(sum / used as f64, used) } else { Score::undefined("nothing to average") };
+    let score =
+        if used > 0 { Score::new(sum / used as f64, used) } else { Score::undefined("nothing to average") };
     score.excluding(excluded, left_out)
 }
 
