@@ -90,45 +90,62 @@ impl Contingency {
     }
 }
 
-/// Adjusted Rand index; 1 where both sides are one group, or every cell its own group. Symmetric. Errors when lengths
-/// differ.
-pub fn ari(a: &[u32], b: &[u32]) -> Result<Score> {
-    let table = Contingency::new(a, b)?;
-    let (both, rows, columns) = table.pairs();
-    let all = table.n * (table.n - 1.0) / 2.0;
-    let expected = if all > 0.0 { rows * columns / all } else { 0.0 };
-    let most = 0.5 * (rows + columns);
-    // Equal only where both partitions are trivial in the same way, or there is a single cell.
-    let value = if most == expected { 1.0 } else { (both - expected) / (most - expected) };
-    Ok(table.score(Some(value), ""))
+impl Contingency {
+    fn ari(&self) -> Score {
+        let (both, rows, columns) = self.pairs();
+        let all = self.n * (self.n - 1.0) / 2.0;
+        let expected = if all > 0.0 { rows * columns / all } else { 0.0 };
+        let most = 0.5 * (rows + columns);
+        // Equal only where both partitions are trivial in the same way, or there is a single cell.
+        let value = if most == expected { 1.0 } else { (both - expected) / (most - expected) };
+        self.score(Some(value), "")
+    }
+
+    fn nmi(&self) -> Score {
+        let n = self.n;
+        if self.rows.len() <= 1 && self.columns.len() <= 1 {
+            return self.score(Some(1.0), "");
+        }
+        let shared: f64 = self
+            .cells
+            .iter()
+            .map(|&(a, b, c)| c / n * (c * n / (self.rows[a as usize] * self.columns[b as usize])).ln())
+            .sum();
+        let mean = 0.5 * (entropy(&self.rows, n) + entropy(&self.columns, n));
+        self.score(Some((shared / mean).clamp(0.0, 1.0)), "")
+    }
+
+    fn fmi(&self) -> Score {
+        let (both, rows, columns) = self.pairs();
+        let value = (rows > 0.0 && columns > 0.0).then(|| both / (rows * columns).sqrt());
+        self.score(value, "a side has no two cells in one group")
+    }
 }
 
 fn entropy(sizes: &[f64], n: f64) -> f64 {
     -sizes.iter().map(|s| s / n * (s / n).ln()).sum::<f64>()
 }
 
+/// Adjusted Rand index; 1 where both sides are one group, or every cell its own group. Symmetric. Errors when lengths
+/// differ.
+pub fn ari(a: &[u32], b: &[u32]) -> Result<Score> {
+    Ok(Contingency::new(a, b)?.ari())
+}
+
 /// Normalised mutual information; 1 where both sides are one group. Symmetric. Errors when lengths differ.
 pub fn nmi(a: &[u32], b: &[u32]) -> Result<Score> {
-    let table = Contingency::new(a, b)?;
-    let n = table.n;
-    if table.rows.len() <= 1 && table.columns.len() <= 1 {
-        return Ok(table.score(Some(1.0), ""));
-    }
-    let shared: f64 = table
-        .cells
-        .iter()
-        .map(|&(a, b, c)| c / n * (c * n / (table.rows[a as usize] * table.columns[b as usize])).ln())
-        .sum();
-    let mean = 0.5 * (entropy(&table.rows, n) + entropy(&table.columns, n));
-    Ok(table.score(Some((shared / mean).clamp(0.0, 1.0)), ""))
+    Ok(Contingency::new(a, b)?.nmi())
 }
 
 /// Fowlkes-Mallows index. Symmetric. Errors when lengths differ.
 pub fn fmi(a: &[u32], b: &[u32]) -> Result<Score> {
+    Ok(Contingency::new(a, b)?.fmi())
+}
+
+/// [`ari`], [`nmi`] and [`fmi`] from one count of the cells.
+pub fn agreement(a: &[u32], b: &[u32]) -> Result<[Score; 3]> {
     let table = Contingency::new(a, b)?;
-    let (both, rows, columns) = table.pairs();
-    let value = (rows > 0.0 && columns > 0.0).then(|| both / (rows * columns).sqrt());
-    Ok(table.score(value, "a side has no two cells in one group"))
+    Ok([table.ari(), table.nmi(), table.fmi()])
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Choosing the resolution that fits the labels best is optimistic; it is the field's convention, and the choice is
 //! handed back so that it can be shown. Models and baselines go through the same choice.
 
-use super::agreement::{ari, nmi};
+use super::agreement::{agreement, nmi};
 use super::definition::{Definition, Need};
 use super::groups::{Grouping, Usable};
 use super::score::{Score, same_number};
@@ -97,9 +97,10 @@ pub fn best_agreement(grid: &[Vec<u32>], labels: &[u32]) -> Result<ClusterAgreem
         return Ok(ClusterAgreement { nmi: none.clone(), ari: none, chosen: 0, n_clusters: 0 });
     };
     let clusters = &grid[chosen];
+    let [ari, nmi, _] = agreement(labels, clusters)?;
     Ok(ClusterAgreement {
-        nmi: nmi(labels, clusters)?,
-        ari: ari(labels, clusters)?,
+        nmi,
+        ari,
         chosen,
         n_clusters: Grouping::new(clusters).n(),
     })
@@ -126,9 +127,10 @@ pub fn kmeans_agreement(x: &Matrix, labels: &[u32], options: &KMeansOptions) -> 
         return Ok(ClusterAgreement { nmi: none.clone(), ari: none, chosen: 0, n_clusters: 0 });
     }
     let clusters = kmeans(&rows, k, options)?.labels;
+    let [ari, nmi, _] = agreement(&labels, &clusters)?;
     Ok(ClusterAgreement {
-        nmi: usable.note(nmi(&labels, &clusters)?),
-        ari: usable.note(ari(&labels, &clusters)?),
+        nmi: usable.note(nmi),
+        ari: usable.note(ari),
         chosen: 0,
         n_clusters: Grouping::new(&clusters).n(),
     })

@@ -4,6 +4,7 @@
 //! library's metrics, each described by a [`Definition`] beside its function, are pure functions of embeddings,
 //! labels, batches, neighbour lists or responses that hand back a [`Score`].
 
+mod centroids;
 mod definition;
 mod groups;
 mod kendall;
@@ -11,6 +12,7 @@ mod place;
 mod score;
 mod spearman;
 
+pub use centroids::LabelDistances;
 pub use definition::{Definition, Need};
 pub use score::Score;
 
@@ -98,7 +100,10 @@ macro_rules! library {
     };
 }
 
-library! { agreement, silhouette, lisi, connectivity, kbet, pcr, clusters, isolated, classification, neighbours, geometry }
+library! {
+    agreement, silhouette, lisi, connectivity, kbet, pcr, clusters, isolated, classification, neighbours, geometry,
+    ontology, onto_rwr, scgraph, attributes, roughness,
+}
 
 /// Every metric of the library.
 pub fn definitions() -> impl Iterator<Item = &'static Definition> {
