@@ -6,6 +6,7 @@ use super::score::Score;
 use super::silhouette::constant;
 use microtome_core::{Direction, Matrix, Result};
 use microtome_numerics::distances::{Distance, fold_distances};
+use rayon::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Earth mover's distance between distributions of distances.
@@ -130,14 +131,23 @@ pub fn distance_pearson(a: &Matrix, b: &Matrix) -> Result<Score> {
     for start in (0..n).step_by(BLOCK) {
         let chosen: Vec<usize> = (start..(start + BLOCK).min(n)).collect();
         let (da, db) = (rows_of(&a, &chosen)?, rows_of(&b, &chosen)?);
-        for (at, &i) in chosen.iter().enumerate() {
-            for (x, y) in da[at][i + 1..].iter().zip(&db[at][i + 1..]) {
-                let (x, y) = (x - mid_a, y - mid_b);
-                count += 1.0;
-                for (total, term) in s.iter_mut().zip([x, y, x * x, y * y, x * y]) {
-                    *total += term;
+        let parts: Vec<[f64; 6]> = chosen
+            .par_iter()
+            .enumerate()
+            .map(|(at, &i)| {
+                let mut part = [0.0; 6];
+                for (x, y) in da[at][i + 1..].iter().zip(&db[at][i + 1..]) {
+                    let (x, y) = (x - mid_a, y - mid_b);
+                    for (total, term) in part.iter_mut().zip([1.0, x, y, x * x, y * y, x * y]) {
+                        *total += term;
+                    }
                 }
-            }
+                part
+            })
+            .collect();
+        for part in parts {
+            count += part[0];
+            s.iter_mut().zip(&part[1..]).for_each(|(total, term)| *total += term);
         }
     }
     let (sxx, syy) = (s[2] - s[0] * s[0] / count, s[3] - s[1] * s[1] / count);

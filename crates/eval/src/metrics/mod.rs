@@ -102,7 +102,7 @@ macro_rules! library {
 
 library! {
     agreement, silhouette, lisi, connectivity, kbet, pcr, clusters, isolated, classification, neighbours, geometry,
-    ontology, onto_rwr, scgraph, attributes, roughness,
+    ontology, onto_rwr, scgraph, attributes, roughness, perturbation, expression_change, populations, integration,
 }
 
 /// Every metric of the library.
