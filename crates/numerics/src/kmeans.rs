@@ -148,7 +148,7 @@ fn prepared(centres: &[f64], k: usize, width: usize) -> Prepared {
 
 fn lloyd(rows: &Prepared, mut centres: Vec<f64>, max_iter: usize, tolerance: f64) -> Run {
     let d = rows.width;
-    let k = if d == 0 { 1 } else { centres.len() / d };
+    let k = centres.len().checked_div(d).unwrap_or(1);
     let mut assigned = assign(rows, &prepared(&centres, k, d));
     let mut n_iter = 0;
     while n_iter < max_iter {
@@ -184,8 +184,8 @@ fn means(rows: &Prepared, assigned: &[(u32, f64)], k: usize, old: &[f64]) -> Vec
             .par_iter()
             .map(|&first| {
                 let mut part = vec![0.0; k * d];
-                for i in first..(first + CHUNK).min(rows.n()) {
-                    let c = assigned[i].0 as usize;
+                for (i, &(c, _)) in assigned.iter().enumerate().skip(first).take(CHUNK) {
+                    let c = c as usize;
                     part[c * d..(c + 1) * d].iter_mut().zip(rows.row(i)).for_each(|(s, v)| *s += v);
                 }
                 part

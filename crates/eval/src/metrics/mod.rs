@@ -6,6 +6,8 @@
 
 mod centroids;
 mod definition;
+#[cfg(test)]
+mod golden;
 mod groups;
 mod kendall;
 mod place;
