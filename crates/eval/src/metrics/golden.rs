@@ -139,7 +139,7 @@ fn classification_metrics() {
         g.check("f1_weighted", &table.f1_weighted(), 1e-12);
         g.check("balanced_accuracy", &table.balanced_accuracy(), 1e-12);
         g.check("accuracy", &table.accuracy(), 1e-12);
-        let (_, auroc, auprc) = classification::class_areas(&truth, &scores).unwrap();
+        let (_, auroc, auprc) = class_scores::class_areas(&truth, &scores).unwrap();
         g.check("auroc", &auroc, 1e-12);
         g.check("auprc", &auprc, 1e-12);
     }

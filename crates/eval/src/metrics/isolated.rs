@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(isolated_labels(&x, &LABELS, &BATCHES).unwrap().value, Some(1.0));
         let x = Matrix::new(9, 1, vec![0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 4.0, 4.0, 0.0]).unwrap();
         // Rest: a = 0, b = 8/3, s = 1. Isolated at 4: a = 2, b = 4, s = 1/2, twice. At 0: a = 4, b = 0, s = -1.
-        let want = (0.5 * ((6.0 + 1.0 - 1.0) / 9.0 + 1.0) as f64).min(1.0);
+        let want = 0.5 * ((6.0 + 1.0 - 1.0) / 9.0 + 1.0);
         let score = isolated_labels(&x, &LABELS, &BATCHES).unwrap();
         assert!((score.value.unwrap() - want).abs() < 1e-12 && score.n_used == 1);
     }

@@ -103,8 +103,8 @@ macro_rules! library {
 }
 
 library! {
-    agreement, silhouette, lisi, connectivity, kbet, pcr, clusters, isolated, classification, neighbours, geometry,
-    ontology, onto_rwr, scgraph, attributes, roughness, perturbation, expression_change, populations, integration,
+    agreement, silhouette, lisi, connectivity, kbet, pcr, clusters, isolated, classification, class_scores, neighbours, geometry,
+    ontology, onto_rwr, scgraph, attributes, roughness, perturbation, discrimination, expression_change, populations, integration,
 }
 
 /// Every metric of the library.

@@ -17,7 +17,7 @@ pub static KNN_PURITY: Definition = Definition {
     range: (0.0, 1.0),
     needs: &[Need::Embedding, Need::Labels],
     words: "Share of a cell's nearest neighbours that have its label, mean over the cells of each label, then over labels",
-    citation: "standard; specification section 3.10",
+    citation: "standard",
     deviations: "",
 };
 

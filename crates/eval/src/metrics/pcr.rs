@@ -150,10 +150,8 @@ mod tests {
         let mut rng = Rng::new(1);
         let batches: Vec<u32> = (0..n as u32).map(|i| i % 3).collect();
         let mut x = Matrix::zeros(n, 6);
-        for i in 0..n {
-            for v in x.row_mut(i) {
-                *v = rng.normal() as f32 + shift * batches[i] as f32;
-            }
+        for (i, &b) in batches.iter().enumerate() {
+            x.row_mut(i).iter_mut().for_each(|v| *v = rng.normal() as f32 + shift * b as f32);
         }
         (x, batches)
     }

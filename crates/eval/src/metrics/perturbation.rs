@@ -56,65 +56,27 @@ pub static L2: Definition = Definition {
     ..MAE
 };
 
-/// Perturbation discrimination by Manhattan distance.
-pub static PDS_L1: Definition = Definition {
-    id: "pds_l1",
-    range: (0.0, 1.0),
-    words: "Perturbation discrimination: share of measured effects that are farther (Manhattan) from a predicted effect than \
-            the right one, target gene excluded, mean over perturbations; rewards exaggerated amplitudes, see pds_cosine",
-    citation: "Virtual Cell Challenge 2025; ArcInstitute/cell-eval@cb70876",
-    deviations: "equally near effects count half (reference: by order)",
-    ..PEARSON_DELTA
-};
-
-/// Perturbation discrimination by angle.
-pub static PDS_COSINE: Definition = Definition {
-    id: "pds_cosine",
-    words: "Perturbation discrimination: share of measured effects that are farther (cosine) from a predicted effect than \
-            the right one, target gene excluded, mean over perturbations",
-    ..PDS_L1
-};
-
 /// Size of the predicted effect.
 pub static AMPLITUDE_RATIO: Definition = Definition {
     id: "amplitude_ratio",
     range: (0.0, f64::INFINITY),
     words: "Length of the predicted effect over that of the measured one, median over perturbations; 1 is right, and far \
             from 1 explains a high pds_l1",
-    citation: "specification section 3.11",
+    citation: "standard",
     deviations: "",
     ..PEARSON_DELTA
 };
 
-/// Centroid accuracy.
-pub static CENTROID_ACCURACY: Definition = Definition {
-    id: "centroid_accuracy",
-    range: (0.0, 1.0),
-    words: "Share of the other measured centroids that are farther from a prediction than its own, mean over perturbations",
-    citation: "Vinas Torne et al. 2025, Nat. Biotechnol. (Systema@fe087c9)",
-    deviations: "equally far centroids count half",
-    ..PEARSON_DELTA
-};
-
-pub(super) static DEFINITIONS: &[&Definition] = &[
-    &PEARSON_DELTA,
-    &PEARSON_DELTA_SYSTEMA,
-    &MAE,
-    &MSE,
-    &L2,
-    &PDS_L1,
-    &PDS_COSINE,
-    &AMPLITUDE_RATIO,
-    &CENTROID_ACCURACY,
-];
+pub(super) static DEFINITIONS: &[&Definition] =
+    &[&PEARSON_DELTA, &PEARSON_DELTA_SYSTEMA, &MAE, &MSE, &L2, &AMPLITUDE_RATIO];
 
 /// Predicted and measured rows of the same perturbations over the same genes.
 #[derive(Clone, Debug)]
 pub struct Responses<'a> {
-    predicted: &'a Matrix,
-    measured: &'a Matrix,
+    pub(super) predicted: &'a Matrix,
+    pub(super) measured: &'a Matrix,
     /// Rows that are finite on both sides.
-    kept: Vec<usize>,
+    pub(super) kept: Vec<usize>,
 }
 
 /// A value per perturbation and their mean.
@@ -137,7 +99,7 @@ impl<'a> Responses<'a> {
         Ok(Self { predicted, measured, kept: kept.collect() })
     }
 
-    fn n(&self) -> usize {
+    pub(super) fn n(&self) -> usize {
         self.measured.rows()
     }
 
@@ -151,7 +113,7 @@ impl<'a> Responses<'a> {
     }
 
     /// Mean over kept rows; undefined ones count as `undefined`, or are left out where that is `None`.
-    fn mean(&self, values: Vec<Option<f64>>, undefined: Option<f64>, why: &str) -> PerPerturbation {
+    pub(super) fn mean(&self, values: Vec<Option<f64>>, undefined: Option<f64>, why: &str) -> PerPerturbation {
         let known: Vec<f64> = self.kept.iter().filter_map(|&p| values[p].or(undefined)).collect();
         let missing = self.kept.iter().filter(|&&p| values[p].is_none()).count();
         let mut score = if known.is_empty() {
@@ -228,125 +190,6 @@ pub fn amplitude_ratio(effects: &Responses<'_>) -> PerPerturbation {
     PerPerturbation { values, score }
 }
 
-/// How effects are compared in the perturbation discrimination score.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Discrimination {
-    /// Sum of absolute differences: [`PDS_L1`].
-    L1,
-    /// 1 - cosine: [`PDS_COSINE`]. An effect of zeros is at distance 1 from all.
-    Cosine,
-}
-
-/// What happens to effects that are equally near.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ties {
-    /// Half of them count as nearer.
-    Half,
-    /// Those of smaller row number count as nearer, as published.
-    Order,
-}
-
-/// `1 - rank / n` of the right effect among all measured ones, nearest first from 0.
-///
-/// Rows are effects (changes from control); `targets[p]` is the gene that perturbation `p` hits, which is left out of
-/// its comparisons (`None`: no gene). Chance is `0.5 + 1 / 2n`. Errors when lengths differ or a target is no gene.
-pub fn discrimination(
-    effects: &Responses<'_>,
-    targets: &[Option<usize>],
-    distance: Discrimination,
-    ties: Ties,
-) -> Result<PerPerturbation> {
-    same_number("targets and perturbations", effects.n(), targets.len())?;
-    if let Some(bad) = targets.iter().flatten().find(|&&t| t >= effects.measured.cols()) {
-        return Err(Error::usage("a target is not a gene")
-            .expected(format!("below {}", effects.measured.cols()))
-            .found(bad.to_string()));
-    }
-    let candidates = &effects.kept;
-    let own_value = |&p: &usize| {
-        let query = effects.predicted.row(p);
-        let to = |q: usize| match distance {
-            Discrimination::L1 => manhattan(query, effects.measured.row(q), targets[p]),
-            Discrimination::Cosine => cosine_distance(query, effects.measured.row(q), targets[p]),
-        };
-        let own = to(p);
-        let mut rank = 0.0;
-        for &q in candidates.iter().filter(|&&q| q != p) {
-            let d = to(q);
-            if d < own || (d == own && ties == Ties::Order && q < p) {
-                rank += 1.0;
-            } else if d == own && ties == Ties::Half {
-                rank += 0.5;
-            }
-        }
-        1.0 - rank / candidates.len() as f64
-    };
-    let found: Vec<f64> = candidates.par_iter().map(own_value).collect();
-    let mut values = vec![None; effects.n()];
-    candidates.iter().zip(found).for_each(|(&p, v)| values[p] = Some(v));
-    let mut out = effects.mean(values, None, "");
-    if candidates.len() == 1 {
-        out.score = Score::undefined("a single perturbation cannot be told from others");
-    }
-    Ok(out)
-}
-
-fn manhattan(a: &[f32], b: &[f32], skip: Option<usize>) -> f64 {
-    let sum = |a: &[f32], b: &[f32]| -> f64 {
-        let mut lanes = [0.0f64; 8];
-        for (a, b) in a.chunks(8).zip(b.chunks(8)) {
-            for (l, (a, b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
-                *l += (f64::from(*a) - f64::from(*b)).abs();
-            }
-        }
-        lanes.iter().sum()
-    };
-    match skip {
-        None => sum(a, b),
-        Some(g) => sum(&a[..g], &b[..g]) + sum(&a[g + 1..], &b[g + 1..]),
-    }
-}
-
-fn cosine_distance(a: &[f32], b: &[f32], skip: Option<usize>) -> f64 {
-    let (mut ab, mut aa, mut bb) = (0.0, 0.0, 0.0);
-    for (g, (&x, &y)) in a.iter().zip(b).enumerate() {
-        if Some(g) != skip {
-            let (x, y) = (f64::from(x), f64::from(y));
-            ab += x * y;
-            aa += x * x;
-            bb += y * y;
-        }
-    }
-    if aa > 0.0 && bb > 0.0 { 1.0 - ab / (aa * bb).sqrt() } else { 1.0 }
-}
-
-/// [`CENTROID_ACCURACY`]; Euclidean.
-pub fn centroid_accuracy(responses: &Responses<'_>) -> PerPerturbation {
-    let others = responses.kept.len().saturating_sub(1);
-    let distance = |p: usize, q: usize| -> f64 {
-        let pair = responses.predicted.row(p).iter().zip(responses.measured.row(q));
-        pair.map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum()
-    };
-    let share = |&p: &usize| {
-        let own = distance(p, p);
-        let far = responses.kept.iter().filter(|&&q| q != p).map(|&q| {
-            let d = distance(p, q);
-            if d > own {
-                1.0
-            } else if d == own {
-                0.5
-            } else {
-                0.0
-            }
-        });
-        (others > 0).then(|| far.sum::<f64>() / others as f64)
-    };
-    let found: Vec<Option<f64>> = responses.kept.par_iter().map(share).collect();
-    let mut values = vec![None; responses.n()];
-    responses.kept.iter().zip(found).for_each(|(&p, v)| values[p] = v);
-    responses.mean(values, None, "a single perturbation has no others")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -367,62 +210,18 @@ mod tests {
         assert!((mse(&r).score.value.unwrap() - 2.25 / 4.0).abs() < 1e-9);
     }
 
-    #[test]
-    fn golden_g15() {
-        let m = matrix(4, &[1.0, 0.0, 0.0, 0.0, 0.0, 2.0, 0.0, 1.0, 0.0, 0.0, 1.0, 1.0]);
-        let p = matrix(4, &[0.5, 0.5, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
-        let r = Responses::new(&p, &m).unwrap();
-        let targets = [Some(0), Some(1), Some(2)];
-        let order = discrimination(&r, &targets, Discrimination::L1, Ties::Order).unwrap();
-        let close = |got: &[Option<f64>], want: [f64; 3]| {
-            assert!(got.iter().zip(want).all(|(g, w)| (g.unwrap() - w).abs() < 1e-6), "{got:?}");
-        };
-        close(&order.values, [1.0, 0.666_667, 0.666_667]);
-        assert!((order.score.value.unwrap() - 0.777_778).abs() < 1e-6);
-        let half = discrimination(&r, &targets, Discrimination::L1, Ties::Half).unwrap();
-        close(&half.values, [1.0, 0.666_667, 0.833_333]);
-    }
-
     fn random(n: usize, g: usize, seed: u64) -> Matrix {
         let mut rng = Rng::new(seed);
         Matrix::new(n, g, (0..n * g).map(|_| rng.normal() as f32).collect()).unwrap()
     }
 
     #[test]
-    fn perfect_and_chance_predictions() {
+    fn perfect_predictions_have_no_error() {
         let m = random(40, 25, 1);
-        let targets: Vec<Option<usize>> = (0..40).map(|p| (p % 3 > 0).then_some(p % 25)).collect();
         let perfect = Responses::new(&m, &m).unwrap();
-        let noise = random(40, 25, 2);
-        let chance = Responses::new(&noise, &m).unwrap();
-        for kind in [Discrimination::L1, Discrimination::Cosine] {
-            let score = |r: &Responses<'_>| discrimination(r, &targets, kind, Ties::Half).unwrap().score.value.unwrap();
-            assert_eq!(score(&perfect), 1.0);
-            assert!((score(&chance) - (0.5 + 1.0 / 80.0)).abs() < 0.1);
-            // A prediction that is the same for all perturbations is chance exactly on average over permutations.
-            let same = m.select_rows(&[0; 40]);
-            let flat = Matrix::zeros(40, 25);
-            assert!((score(&Responses::new(&flat, &m).unwrap()) - 0.5).abs() < 0.02);
-            assert!((score(&Responses::new(&same, &m).unwrap()) - 0.5).abs() < 0.1);
-        }
-        assert_eq!(centroid_accuracy(&perfect).score.value, Some(1.0));
-        assert!((centroid_accuracy(&chance).score.value.unwrap() - 0.5).abs() < 0.1);
         assert_eq!(mae(&perfect).score.value, Some(0.0));
         assert_eq!(amplitude_ratio(&perfect).score.value, Some(1.0));
-    }
-
-    #[test]
-    fn amplitude_tricks_move_l1_but_not_cosine() {
-        let (m, noise) = (random(30, 50, 1), random(30, 50, 2));
-        let mut p = m.clone();
-        p.data_mut().iter_mut().zip(noise.data()).for_each(|(v, n)| *v += 2.0 * n);
-        let mut loud = p.clone();
-        loud.data_mut().iter_mut().for_each(|v| *v *= 1024.0);
-        let score = |p: &Matrix, kind| {
-            discrimination(&Responses::new(p, &m).unwrap(), &[None; 30], kind, Ties::Half).unwrap().score.value.unwrap()
-        };
-        assert!((score(&p, Discrimination::Cosine) - score(&loud, Discrimination::Cosine)).abs() < 1e-12);
-        assert!((score(&p, Discrimination::L1) - score(&loud, Discrimination::L1)).abs() > 1e-3);
+        assert!((pearson_delta(&perfect, &[0.0; 25]).unwrap().score.value.unwrap() - 1.0).abs() < 1e-12);
     }
 
     #[test]
@@ -443,12 +242,6 @@ mod tests {
         let value = |s: PerPerturbation| s.score.value.unwrap();
         let d = value(pearson_delta(&a, &control).unwrap()) - value(pearson_delta(&b, &moved_control).unwrap());
         assert!(d.abs() < 1e-12 && (value(l2(&a)) - value(l2(&b))).abs() < 1e-12);
-        let t: Vec<Option<usize>> = (0..12).map(Some).collect();
-        let mt: Vec<Option<usize>> = rows.iter().map(|&r| genes.iter().position(|&g| g == r)).collect();
-        let pds = |r: &Responses<'_>, t: &[Option<usize>]| {
-            value(discrimination(r, t, Discrimination::L1, Ties::Half).unwrap())
-        };
-        assert!((pds(&a, &t) - pds(&b, &mt)).abs() < 1e-12);
     }
 
     #[test]
@@ -479,13 +272,9 @@ mod tests {
         assert!(none.value.is_none() && none.reason.is_some());
         assert_eq!(amplitude_ratio(&Responses::new(&m, &flat).unwrap()).score.value, None);
         let one = m.select_rows(&[0]);
-        let single = Responses::new(&one, &one).unwrap();
-        assert!(discrimination(&single, &[None], Discrimination::L1, Ties::Half).unwrap().score.value.is_none());
-        assert!(centroid_accuracy(&single).score.value.is_none());
         let empty = Matrix::zeros(0, 3);
         assert!(mae(&Responses::new(&empty, &empty).unwrap()).score.value.is_none());
         assert!(Responses::new(&one, &m).is_err() && pearson_delta(&r, &[0.0]).is_err());
-        assert!(discrimination(&r, &[Some(3), None, None], Discrimination::L1, Ties::Half).is_err());
         assert!(mean_state(&empty).is_none());
     }
 }
