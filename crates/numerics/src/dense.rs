@@ -1,6 +1,7 @@
 //! Small wrappers over faer for row-major slices. Sequential kernels under rayon over fixed row chunks, so
 //! that the order of every sum is independent of the number of threads.
 
+use crate::krylov::BLOCK;
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
 use faer::linalg::matmul::matmul;
@@ -206,4 +207,29 @@ pub(crate) fn cross_f32(a: &[f32], b: &[f32], d: usize, out: &mut [f32]) {
         1.0f32,
         Par::Seq,
     );
+}
+
+/// `out = sum of value * x[index]` over one sparse row, for `x` row-major of width `out.len()`.
+pub(crate) fn sparse_row<V: Copy + Into<f64>>(indices: &[u32], values: &[V], x: &[f64], out: &mut [f64]) {
+    // The width that the eigenvalue solver uses stays in registers.
+    if let Ok(out) = <&mut [f64; BLOCK]>::try_from(&mut *out) {
+        let (x, _) = x.as_chunks::<BLOCK>();
+        let mut sums = [0.0; BLOCK];
+        for (&j, &v) in indices.iter().zip(values) {
+            let v: f64 = v.into();
+            let x = &x[j as usize];
+            for c in 0..BLOCK {
+                sums[c] += v * x[c];
+            }
+        }
+        *out = sums;
+        return;
+    }
+    let p = out.len();
+    out.fill(0.0);
+    for (&j, &v) in indices.iter().zip(values) {
+        let v: f64 = v.into();
+        let x = &x[j as usize * p..(j as usize + 1) * p];
+        out.iter_mut().zip(x).for_each(|(o, x)| *o += v * x);
+    }
 }

@@ -8,6 +8,7 @@ pub use components::{Components, components};
 pub use paths::{distance_graph, shortest_paths};
 pub use weights::{gaussian_weights, umap_weights};
 
+use crate::dense::sparse_row;
 use microtome_core::{Error, Result};
 use rayon::prelude::*;
 
@@ -97,12 +98,8 @@ impl Graph {
     pub(crate) fn apply(&self, x: &[f64], width: usize, out: &mut [f64]) {
         out.par_chunks_mut(width * 256).enumerate().for_each(|(chunk, out)| {
             for (r, out) in out.chunks_exact_mut(width).enumerate() {
-                out.fill(0.0);
                 let (columns, weights) = self.row(chunk * 256 + r);
-                for (&j, &w) in columns.iter().zip(weights) {
-                    let x = &x[j as usize * width..(j as usize + 1) * width];
-                    out.iter_mut().zip(x).for_each(|(o, x)| *o += w * x);
-                }
+                sparse_row(columns, weights, x, out);
             }
         });
     }

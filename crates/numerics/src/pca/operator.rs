@@ -1,5 +1,6 @@
 //! Centred rows as a linear map that is never written out.
 
+use crate::dense::sparse_row;
 use crate::krylov::Operator;
 use microtome_core::{Counts, Matrix};
 use rayon::prelude::*;
@@ -16,7 +17,7 @@ pub(super) trait Rows: Sync {
     fn squares(&self, mean: &[f64]) -> f64;
 }
 
-/// Dense rows and their transpose, in `f64`.
+/// Dense rows in `f64`.
 pub(super) struct DenseRows {
     n: usize,
     d: usize,
@@ -95,13 +96,8 @@ fn sparse_product<'s>(
     const ROWS: usize = 64;
     out.par_chunks_mut(ROWS * p).enumerate().for_each(|(chunk, out)| {
         for (r, out) in out.chunks_exact_mut(p).enumerate() {
-            out.fill(0.0);
             let (indices, values) = row(chunk * ROWS + r);
-            for (&j, &v) in indices.iter().zip(values) {
-                let v = f64::from(v);
-                let x = &x[j as usize * p..(j as usize + 1) * p];
-                out.iter_mut().zip(x).for_each(|(o, x)| *o += v * x);
-            }
+            sparse_row(indices, values, x, out);
         }
     });
 }

@@ -147,7 +147,7 @@ fn nested_choice_shrinks_noise_and_keeps_signal() {
     let error = cross_validated_error(&x, &signal, 1, &units, 5, 0, &options).unwrap();
     assert!(error[for_signal] < 0.01, "{error:?}");
     assert!(pearson(&model.predict(&x, for_signal).unwrap(), &signal).unwrap().unwrap() > 0.99);
-    // Units must not leak: a target that is constant within units cannot be learnt from unit-free noise.
+    // A constant target, one unit, units of other cells: no error rate exists.
     assert!(cross_validated_error(&x, &vec![1.0; 300], 1, &units, 5, 0, &options).is_err());
     assert!(cross_validated_error(&x, &noise, 1, &Units::new(&[0; 300]), 5, 0, &options).is_err());
     assert!(cross_validated_error(&x, &noise, 1, &Units::new(&[0, 1]), 2, 0, &options).is_err());
