@@ -262,3 +262,20 @@ fn random_embeddings_do_not_make_depth_matter() {
     assert!(claims <= 9, "{claims} false claims in 60 runs");
     assert!(naive > 30, "the naive choice claims it in {naive} of 60 runs");
 }
+
+/// Noise must read as noise: with folds that are not balanced by time the mean below is -0.055.
+#[test]
+fn held_out_predictions_of_noise_score_near_zero() {
+    let scores: Vec<f64> = (0..10)
+        .map(|seed| {
+            let time = four_times(300, 1);
+            let all = model_and_baseline(&time, &[1.0], 0.5, 2000 + seed);
+            let options = TrajectoryOptions::new("stage", time);
+            let protocol = Protocol { seed, n_repeats: 1, ..protocol() };
+            let out = run(&cells(300, None), &all, &options, &protocol, &Silent).unwrap();
+            row(&out, "random_embedding", None, "ridge_time_spearman", "all").value.unwrap()
+        })
+        .collect();
+    let mean = scores.iter().sum::<f64>() / 10.0;
+    assert!(mean.abs() < 0.05, "mean {mean:.3} of {scores:?}");
+}

@@ -33,6 +33,8 @@ pub(super) struct Evidence<'a> {
     pub(super) p_best: Option<f64>,
     /// What was exchanged under the null.
     pub(super) exchange: Exchange,
+    /// Difference to the reference that would be found in 80% of such experiments, median over depths.
+    pub(super) detectable: Option<f64>,
 }
 
 /// Outer and inner scores by representation.
@@ -86,13 +88,14 @@ impl Assessment<'_> {
         }
         out.records.extend(self.outer_records(scored.metric, nested));
         for slot in &slots {
-            out.records.extend(self.reference_records(slot, scored, &replicates, &by_unit)?);
+            let (records, detectable) = self.reference_records(slot, scored, &replicates, &by_unit)?;
+            out.records.extend(records);
             out.records.extend(self.twin_records(slot, scored, &replicates));
             let best = (self.units.len() >= MIN_UNITS)
                 .then(|| self.best_depths(slot, scored, &replicates))
                 .filter(|b| !b.is_empty());
             let p_best = slot.depths.iter().filter_map(|&d| p_values[d]).map(|p| p.p_adj).reduce(f64::min);
-            let evidence = Evidence { slot, best, p_best, exchange: null.exchange };
+            let evidence = Evidence { slot, best, p_best, exchange: null.exchange, detectable };
             let (summary, record) = self.summarise(&evidence, scored, nested);
             out.records.push(record);
             out.summaries.push(summary);
@@ -150,14 +153,14 @@ impl Assessment<'_> {
     }
 
     /// Difference of every depth to the reference with simultaneous bands, or with the exact sign-flip test when
-    /// there are too few units.
+    /// there are too few units; and the difference that could have been found, median over depths.
     fn reference_records(
         &self,
         slot: &Slot,
         scored: &Scored,
         replicates: &[Replicates],
         by_unit: &[Vec<f64>],
-    ) -> Result<Vec<Record>> {
+    ) -> Result<(Vec<Record>, Option<f64>)> {
         let reference = slot.reference();
         let others: Vec<usize> = slot.depths.iter().copied().filter(|&d| d != reference).collect();
         let family: Vec<(usize, &Replicates)> = others
@@ -189,7 +192,9 @@ impl Assessment<'_> {
             }
             out.push(record);
         }
-        Ok(out)
+        let mut detectable: Vec<f64> = banded.iter().filter_map(|b| b.detectable).collect();
+        detectable.sort_by(f64::total_cmp);
+        Ok((out, detectable.get(detectable.len() / 2).copied()))
     }
 
     /// Difference of every depth to the mean of its untrained twins.

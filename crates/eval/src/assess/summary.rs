@@ -39,6 +39,7 @@ impl Assessment<'_> {
         s.oracle_site = oracle.map(label);
 
         let (mut chosen_count, mut baseline, mut control, mut rules) = (None, None, None, vec![]);
+        let mut always_final = false;
         let mut missing = nested.as_ref().err().cloned();
         if oracle.is_none() {
             missing = Some("no depth of it could be scored".into());
@@ -49,6 +50,7 @@ impl Assessment<'_> {
             s.nested_score = self.estimate(&own, n);
             let counts = frequencies(&chosen);
             s.chosen_site = counts.first().map(|c| label(c.0));
+            always_final = counts.len() == 1 && counts[0].0 == reference;
             chosen_count = counts.first().map(|c| c.1);
             s.gain_over_final = self.estimate(&minus(&n.scores.fixed(reference)), n).map(|estimate| Gain {
                 against: format!("the final block ({})", label(reference)),
@@ -90,6 +92,7 @@ impl Assessment<'_> {
             model_verdict: s.model_verdict,
             n_depths: fine.count(),
             chosen: s.chosen_site.as_deref().zip(chosen_count).map(|(c, k)| (c, k, n_folds)),
+            always_final,
             nested: s.nested_score,
             baseline,
             gain_over_final: s.gain_over_final.as_ref(),
@@ -99,6 +102,7 @@ impl Assessment<'_> {
             optimism: s.optimism,
             rules: &rules,
             null: evidence.p_best.map(|p| (p, evidence.exchange.words())),
+            detectable: evidence.detectable,
             missing: missing.as_deref(),
         });
         let record = self.nested_record(reference, scored, &s, missing);

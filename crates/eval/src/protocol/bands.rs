@@ -1,5 +1,7 @@
 //! Statements about many depths at once: simultaneous bands, adjusted p values, the set of best depths.
 
+use microtome_numerics::resample::normal_quantile;
+
 use super::bootstrap::Replicates;
 use super::interval::{Interval, defined, quantile, studentise};
 
@@ -25,6 +27,8 @@ pub struct Banded {
     pub estimate: f64,
     /// Band that holds for all differences of the family together, or `None` where undefined.
     pub band: Option<Interval>,
+    /// Smallest true difference that would leave the band in 80% of such experiments.
+    pub detectable: Option<f64>,
     /// P value of this difference alone (two-sided, from the replicates).
     pub p: Option<f64>,
     /// P value adjusted over the family (Westfall and Young 1993, step-down).
@@ -44,12 +48,17 @@ pub fn simultaneous(family: &[&Replicates], level: f64) -> Vec<Banded> {
     };
     let maxima: Vec<f64> = (0..n).map(|b| largest(&fine, b)).collect();
     let critical = quantile(&maxima, level);
-    let mut out: Vec<Banded> =
-        family.iter().map(|r| Banded { estimate: r.estimate, band: None, p: None, p_adj: None }).collect();
+    let mut out: Vec<Banded> = family
+        .iter()
+        .map(|r| Banded { estimate: r.estimate, band: None, detectable: None, p: None, p_adj: None })
+        .collect();
     for &i in &fine {
         let half = critical * parts[i].1;
         let (low, high) = (family[i].estimate - half, family[i].estimate + half);
         out[i].band = half.is_finite().then_some(Interval { low, high, method: "max_t" });
+        // The normal quantile of 0.8 is the distance by which the band must be passed on average.
+        let detectable = half + normal_quantile(0.8) * parts[i].1;
+        out[i].detectable = detectable.is_finite().then_some(detectable);
         out[i].p = Some(p_value(n, (0..n).filter(|&b| parts[i].0[b].abs() >= observed[i]).count()));
     }
     // Step down from the largest statistic: each is compared with the maximum over those not yet done.

@@ -54,7 +54,7 @@ impl Folds {
         let mut splits = vec![];
         for folds in rounds {
             for test in folds {
-                let train: Vec<usize> = all.iter().copied().filter(|u| !test.contains(u)).collect();
+                let train = units.without(&all, &test);
                 if !varies(truth, &units.cells_of(&train)) {
                     return Err(no_folds(units));
                 }

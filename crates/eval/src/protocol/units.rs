@@ -66,6 +66,13 @@ impl Units {
         self.members.iter().map(Vec::len).sum()
     }
 
+    /// `among` without `taken`, in the order of `among`.
+    pub(crate) fn without(&self, among: &[usize], taken: &[usize]) -> Vec<usize> {
+        let mut is_taken = vec![false; self.len()];
+        taken.iter().for_each(|&u| is_taken[u] = true);
+        among.iter().copied().filter(|&u| !is_taken[u]).collect()
+    }
+
     /// Cells of the units with these indices.
     pub fn cells_of(&self, units: &[usize]) -> Vec<usize> {
         units.iter().flat_map(|&u| self.members[u].iter().copied()).collect()

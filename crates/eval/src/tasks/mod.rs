@@ -36,3 +36,47 @@ tasks! { trajectory }
 pub fn find_task(id: &str) -> Option<&'static Task> {
     TASKS.iter().copied().find(|t| t.id == id)
 }
+
+#[cfg(test)]
+mod tests {
+    use microtome_core::Role;
+
+    use super::*;
+    use crate::controls::{CONTROLS, Source};
+    use crate::metrics::METRICS;
+
+    fn unique_ids<'a>(ids: impl Iterator<Item = &'a str>) {
+        let ids: Vec<&str> = ids.collect();
+        for (i, id) in ids.iter().enumerate() {
+            let fine = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+            assert!(!id.is_empty() && id.bytes().all(fine), "{id}");
+            assert!(!ids[..i].contains(id), "{id} is listed twice");
+        }
+    }
+
+    #[test]
+    fn ids_are_words_of_their_own() {
+        unique_ids(TASKS.iter().map(|t| t.id));
+        unique_ids(METRICS.iter().map(|m| m.id));
+        unique_ids(CONTROLS.iter().map(|c| c.id));
+    }
+
+    #[test]
+    fn every_task_has_working_controls_and_listed_parts() {
+        for task in TASKS {
+            assert_eq!(find_task(task.id).unwrap().id, task.id);
+            assert!(!task.metrics.is_empty() && task.metrics.iter().all(|m| METRICS.contains(m)));
+            assert!(!task.baselines.is_empty());
+            for baseline in task.baselines {
+                assert!(baseline.role == Role::Baseline && matches!(baseline.source, Source::Expression(_)));
+                assert!(CONTROLS.iter().any(|c| c.id == baseline.id));
+            }
+            for control in [task.negative_control, task.positive_control] {
+                let r = control.from_truth(&[0.0, 1.0, 2.0, f64::NAN], 3).unwrap();
+                assert_eq!((r.role, r.matrix.rows()), (Role::Control, 4));
+                assert!(r.matrix.data().iter().all(|v| v.is_finite()));
+            }
+            assert_ne!(task.negative_control.id, task.positive_control.id);
+        }
+    }
+}

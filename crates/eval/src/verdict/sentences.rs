@@ -15,6 +15,8 @@ pub(crate) struct Findings<'a> {
     pub(crate) n_depths: usize,
     /// Depth chosen most often, how often, and of how many folds.
     pub(crate) chosen: Option<(&'a str, usize, usize)>,
+    /// Whether the final block was chosen in every fold.
+    pub(crate) always_final: bool,
     pub(crate) nested: Option<Estimate>,
     /// Score of the baseline that was chosen on the inner units, and what it is.
     pub(crate) baseline: Option<(Estimate, &'a str)>,
@@ -28,6 +30,8 @@ pub(crate) struct Findings<'a> {
     pub(crate) rules: &'a [(&'a str, f64)],
     /// P value of the best depth and what was permuted.
     pub(crate) null: Option<(f64, &'a str)>,
+    /// Difference to the final block that would be found in 80% of such experiments.
+    pub(crate) detectable: Option<f64>,
     /// Why no comparison was possible, if so.
     pub(crate) missing: Option<&'a str>,
 }
@@ -118,17 +122,24 @@ fn against_final(f: &Findings) -> Option<String> {
         ),
         _ => String::new(),
     };
-    let end = match f.depth_verdict {
-        Verdict::DepthMatters => "depth matters".into(),
-        Verdict::CannotDistinguishDepths => "depths cannot be distinguished".into(),
+    let end = match (f.depth_verdict, f.detectable) {
+        (Verdict::DepthMatters, _) => "depth matters".into(),
+        (Verdict::CannotDistinguishDepths, Some(d)) => format!(
+            "no depth can be shown to beat the final block (a difference of {d:.3} would be found in 80% of such experiments)"
+        ),
+        (Verdict::CannotDistinguishDepths, None) => "no depth can be shown to beat the final block".into(),
         _ => format!("not enough units ({}) for an answer", counted(f.n_units, f.unit)),
     };
-    Some(format!(
-        "Choosing the depth of {} on other units changes the score by {} compared with {}: {end}.{set}",
-        f.model,
-        difference(&gain.estimate),
-        gain.against,
-    ))
+    Some(if f.always_final {
+        format!("Chosen on other units, the depth of {} is always {}: {end}.{set}", f.model, gain.against)
+    } else {
+        format!(
+            "Choosing the depth of {} on other units changes the score by {} compared with {}: {end}.{set}",
+            f.model,
+            difference(&gain.estimate),
+            gain.against,
+        )
+    })
 }
 
 fn choice(f: &Findings) -> Option<String> {

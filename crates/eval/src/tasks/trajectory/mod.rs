@@ -8,14 +8,20 @@
 //! * `ridge_time`: ridge regression of time, penalty chosen inside the training units. Global, supervised: it
 //!   shows whether the *information* is present in linear form, whatever the geometry.
 //!
+//! Held-out predictions are compared with time over all cells together, but a prediction never uses the time of a
+//! cell of the same fold. A representation that holds nothing may then score a little below zero; the control
+//! `random_embedding` shows how much.
+//!
 //! What the intervals cover: units (and cells within them) are resampled and scored again with the pseudotime
 //! they already have. The neighbour graph is not built again in a replicate and the regressions are not fitted
 //! again, so the variability of graph and fit themselves is not in the interval.
 
+mod notes;
 mod options;
 mod readings;
 mod root;
 mod run;
+mod supervised;
 
 pub use options::{GraphWeights, Root, TrajectoryOptions};
 pub use run::run;

@@ -41,7 +41,8 @@ pub struct TrajectoryOptions {
     pub time: Vec<f64>,
     /// Where pseudotime starts.
     pub root: Root,
-    /// Neighbours of a cell, for the graph and for nearest-neighbour regression.
+    /// Neighbours of a cell besides itself, for the graph and for nearest-neighbour regression (scanpy's
+    /// `n_neighbors` counts the cell too and is one more).
     pub k: usize,
     /// Diffusion components that are computed.
     pub n_comps: usize,
@@ -54,7 +55,7 @@ pub struct TrajectoryOptions {
 }
 
 impl TrajectoryOptions {
-    /// The defaults of scanpy (k = 15, 15 components of which 10 are used, UMAP weights), 20 roots.
+    /// k = 15; scanpy's 15 diffusion components, 10 of them used, and UMAP weights; 20 roots.
     pub fn new(time_name: impl Into<String>, time: Vec<f64>) -> Self {
         Self {
             time_name: time_name.into(),
