@@ -3,9 +3,9 @@
 use super::definition::{Definition, Need};
 use super::groups::{Grouping, Usable};
 use super::score::{Score, mean_of, same_number};
-use super::silhouette::{Other, constant, samples};
+use super::silhouette::constant;
 use microtome_core::{Direction, Matrix, Result};
-use microtome_numerics::distances::Distance;
+use microtome_numerics::distances::{Distance, sums_to_groups};
 
 /// Silhouette of isolated labels.
 pub static ISOLATED_LABELS: Definition = Definition {
@@ -60,14 +60,26 @@ pub fn isolated_labels(x: &Matrix, labels: &[u32], batches: &[u32]) -> Result<Sc
         Ok(chosen) => chosen,
         Err(score) => return Ok(usable.note(score)),
     };
-    let mut scores = Vec::with_capacity(chosen.len());
-    for label in chosen {
-        let is_it: Vec<u32> = groups.codes.iter().map(|&c| u32::from(c as usize == label)).collect();
-        let s = samples(&rows, &Grouping::new(&is_it), Distance::Euclidean, Other::Nearest)?;
-        let mean = s.iter().map(|s| s.unwrap_or(0.0)).sum::<f64>() / s.len() as f64;
-        scores.push(Some(0.5 * (mean + 1.0)));
-    }
-    Ok(usable.note(mean_of(scores, "")))
+    // Sums to every label at once give the silhouette of each label against the rest.
+    let sizes: Vec<f64> = groups.members.iter().map(|m| m.len() as f64).collect();
+    let n = groups.codes.len() as f64;
+    let by_cell = sums_to_groups(&rows, &rows, &groups.codes, groups.n(), Distance::Euclidean, |i, sums| {
+        let all: f64 = sums.iter().sum();
+        let against_rest = |&label: &usize| {
+            let (here, size) = (sums[label], sizes[label]);
+            let inside = groups.codes[i] as usize == label;
+            let (own, own_size, other, other_size) =
+                if inside { (here, size, all - here, n - size) } else { (all - here, n - size, here, size) };
+            if own_size < 2.0 {
+                return 0.0;
+            }
+            let (a, b) = (own.max(0.0) / (own_size - 1.0), other.max(0.0) / other_size);
+            if a.max(b) > 0.0 { (b - a) / a.max(b) } else { 0.0 }
+        };
+        chosen.iter().map(against_rest).collect::<Vec<f64>>()
+    })?;
+    let mean = |at: usize| by_cell.iter().map(|s| s[at]).sum::<f64>() / n;
+    Ok(usable.note(mean_of((0..chosen.len()).map(|at| Some(0.5 * (mean(at) + 1.0))), "")))
 }
 
 /// Best F1 over all clusters of all clusterings in `grid` for each isolated label. `n_used` counts isolated labels.
