@@ -13,7 +13,7 @@ macro_rules! families {
     };
 }
 
-families! { aido_cell, geneformer }
+families! { aido_cell, geneformer, scgpt }
 
 /// Every family of this build.
 pub fn families() -> &'static [&'static Family] {

@@ -8,8 +8,11 @@ mod offer;
 mod pooling;
 mod post_ln;
 mod pre_ln;
+mod readouts;
 mod soft_bins;
 mod stack;
+pub(crate) mod stored;
+mod value_encoder;
 
 pub(crate) use attend::Attend;
 pub(crate) use masked_head::MaskedHead;
@@ -19,5 +22,9 @@ pub(crate) use offer::{Wanted, offer_cells};
 pub(crate) use pooling::pool_cell;
 pub(crate) use post_ln::run_post_ln;
 pub(crate) use pre_ln::{PreLnBlock, PreLnScratch, Residual};
+pub(crate) use readouts::{
+    CellQueryReadout, LayeredReadout, QueryActivation, ReadoutActivation, sigmoid, unit_rows,
+};
 pub(crate) use soft_bins::SoftBins;
 pub(crate) use stack::run_stack;
+pub(crate) use value_encoder::ValueEncoder;

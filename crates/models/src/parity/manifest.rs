@@ -21,6 +21,8 @@ pub(super) struct Manifest {
     pub(super) case: String,
     /// Token that is deleted and put in front, and one that some cells lack.
     pub(super) perturbed: Option<(u32, u32)>,
+    /// The file.
+    pub(super) text: Value,
     /// For tensors that no pattern names.
     default: Option<Tolerance>,
     /// Patterns in file order; the first that matches counts.
@@ -49,10 +51,13 @@ impl Manifest {
                 .ok_or_else(|| Error::unreadable("the manifest lacks a field").at_key(key).expected("a text"))
         };
         let token = |key: &str| value["isp"][key].as_u64().and_then(|t| u32::try_from(t).ok());
-        let tolerances = value["tolerances"].as_object().ok_or_else(|| {
+        // Tolerances may lie one level deeper; then a tensor without one must be exact.
+        let nested = value["tolerances"]["sites"].is_object();
+        let tolerances = if nested { &value["tolerances"]["sites"] } else { &value["tolerances"] };
+        let tolerances = tolerances.as_object().ok_or_else(|| {
             Error::unreadable("the manifest states no tolerances").at_key("tolerances").expected("an object")
         })?;
-        let mut default = None;
+        let mut default = nested.then_some(Tolerance { abs: 0.0, rel: 0.0 });
         let mut patterns = vec![];
         for (names, entry) in tolerances {
             let number = |key: &str| {
@@ -68,11 +73,12 @@ impl Manifest {
                 if name == "default" {
                     default = Some(tolerance);
                 } else {
-                    patterns.push((name.to_string(), tolerance));
+                    patterns.push((name.replace("{i}", "*").replace("{j}", "*"), tolerance));
                 }
             }
         }
         Ok(Self {
+            text: value.clone(),
             family: text("family")?,
             case: text("case")?,
             perturbed: token("token").zip(token("token_absent")),

@@ -2,6 +2,7 @@
 
 mod actual;
 mod compare;
+mod kit;
 mod manifest;
 mod perturbation;
 mod run;
@@ -13,7 +14,9 @@ use microtome_core::{Counts, Error, GeneTable, Result, Site, Table};
 use microtome_weights::Checkpoint;
 use serde::Serialize;
 
-use crate::model::{CellTotals, Model, TokenizeOptions};
+pub use kit::{KitCase, KitPlan, padded_per_token};
+
+use crate::model::{CellTotals, Model};
 use actual::{Array, Computed, Values};
 use compare::compare;
 use manifest::{Manifest, Tolerance};
@@ -103,10 +106,20 @@ pub fn run_kit_with(dir: &Path, model: &dyn Model, cells: &KitCells<'_>) -> Resu
     let ensembl = cells.var.columns.iter().any(|(n, _)| n == "ensembl_id").then_some("ensembl_id");
     let genes = GeneTable::detect(cells.var, ensembl, None)?;
     let matched = model.match_genes(&genes)?;
-    let tokens = model.tokenize(cells.counts, cells.totals, &matched, &TokenizeOptions::default())?;
+    let case = KitCase { manifest: &manifest.text, cells: *cells, genes: &matched, expected: &expected };
+    let KitPlan { tokens, runs, arrays, not_compared } = model.kit_plan(&case)?;
 
     let kept = kept(&expected)?;
     let mut computed = Computed::new(model, &tokens, &names, kept)?;
+    for (prefix, tokens) in runs {
+        computed.run(model, &prefix, tokens, &under(&prefix, &names))?;
+    }
+    for (name, array) in arrays {
+        computed.put(&name, array);
+    }
+    for (name, reason) in not_compared {
+        computed.skip(&name, &reason);
+    }
     variants::compute(model, &tokens, &expected, &names, &mut computed)?;
     for (name, why) in [("rows", "token rows"), ("pattern.cells", "cells with attention maps")] {
         computed.skip(name, &format!("says which {why} the kit holds, so it is read rather than computed"));
@@ -128,7 +141,9 @@ pub fn run_kit_with(dir: &Path, model: &dyn Model, cells: &KitCells<'_>) -> Resu
                 (Some(tolerance), _) => compare(name, &wanted, &found, tolerance),
                 // Whole numbers are exact with or without one.
                 (None, Values::Int(_)) => compare(name, &wanted, &found, Tolerance { abs: 0.0, rel: 0.0 }),
-                (None, Values::Float(_)) => problem(name, "the manifest states no tolerance for it"),
+                (None, Values::Float(_) | Values::Double(_)) => {
+                    problem(name, "the manifest states no tolerance for it")
+                }
             },
             None => problem(name, "nothing of this name is computed"),
         });
@@ -183,6 +198,11 @@ fn in_forward_order<'a>(names: &'a [String], model: &dyn Model) -> Vec<&'a Strin
     let mut out: Vec<&String> = names.iter().collect();
     out.sort_by(|a, b| key(a).cmp(&key(b)).then(a.cmp(b)));
     out
+}
+
+/// Names under a prefix, without it.
+fn under(prefix: &str, names: &[String]) -> Vec<String> {
+    names.iter().filter_map(|n| n.strip_prefix(prefix)?.strip_prefix('.')).map(str::to_string).collect()
 }
 
 /// The site of a tensor's name, if the model offers it.

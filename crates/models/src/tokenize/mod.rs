@@ -1,4 +1,6 @@
 //! Tokenising schemes that several families share.
 
+pub mod quantile_bins;
 pub mod rank;
 pub mod soft_bins;
+pub(crate) mod subset;
