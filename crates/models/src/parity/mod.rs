@@ -141,7 +141,9 @@ pub fn run_kit_with(dir: &Path, model: &dyn Model, cells: &KitCells<'_>) -> Resu
                 (Some(tolerance), _) => compare(name, &wanted, &found, tolerance),
                 // Whole numbers are exact with or without one.
                 (None, Values::Int(_)) => compare(name, &wanted, &found, Tolerance { abs: 0.0, rel: 0.0 }),
-                (None, Values::Float(_) | Values::Double(_)) => problem(name, "the manifest states no tolerance for it"),
+                (None, Values::Float(_) | Values::Double(_)) => {
+                    problem(name, "the manifest states no tolerance for it")
+                }
             },
             None => problem(name, "nothing of this name is computed"),
         });
