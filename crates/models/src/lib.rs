@@ -3,6 +3,7 @@
 //! Start with [`open`]: it finds the family of a checkpoint and returns a [`Model`].
 
 pub mod families;
+pub mod grn;
 pub mod isp;
 mod json;
 mod model;
