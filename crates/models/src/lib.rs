@@ -15,6 +15,7 @@ pub mod taps;
 pub mod tokenize;
 mod tokens;
 mod untrained;
+mod yaml;
 
 pub use families::{detect, families, find_family, open};
 pub use model::{

@@ -13,7 +13,7 @@ macro_rules! families {
     };
 }
 
-families! { aido_cell, geneformer, scgpt, scprint }
+families! { aido_cell, geneformer, scgpt, scprint, tahoe_x1 }
 
 /// Every family of this build.
 pub fn families() -> &'static [&'static Family] {
