@@ -4,6 +4,7 @@
 
 pub mod families;
 pub mod isp;
+mod json;
 mod model;
 mod nn;
 pub mod parity;
@@ -12,6 +13,7 @@ mod tap;
 pub mod taps;
 pub mod tokenize;
 mod tokens;
+mod untrained;
 
 pub use families::{detect, families, find_family, open};
 pub use model::{
@@ -20,4 +22,4 @@ pub use model::{
 };
 pub use plan::{minibatches, pool_cells};
 pub use tap::{MapKind, SiteData, Tap};
-pub use tokens::Tokens;
+pub use tokens::{MASKED, POOL_MASK, Tokens};

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use microtome_core::{Axis, Counts, GeneNamespace, GeneTable, Organism, Result, Site};
+use microtome_core::{Axis, Counts, Error, GeneNamespace, GeneTable, Organism, Result, Site};
 use serde::Serialize;
 
 use crate::{Tap, Tokens};
@@ -146,6 +146,9 @@ pub struct GeneMatch {
     pub token_of_gene: Vec<Option<u32>>,
     /// Whether genes that share a token are added up; otherwise each of them gives a token of its own.
     pub sum_duplicates: bool,
+    /// Genes of the data that count towards a cell's total, where the published total is over more than the matched
+    /// genes and less than all of them; otherwise `None`.
+    pub counted: Option<Vec<bool>>,
     /// Report.
     pub overlap: Overlap,
 }
@@ -158,6 +161,8 @@ pub enum CellRule {
     Mean,
     /// The token at this position.
     Token(usize),
+    /// Mean over the tokens that the tokeniser marked (column [`crate::POOL_MASK`] of [`Tokens`]).
+    Marked,
 }
 
 /// Total counts of the cells as the data set states them (`obs["n_counts"]` where a family reads it).
@@ -174,6 +179,11 @@ pub struct CellTotals<'a> {
 pub struct TokenizeOptions {
     /// Cap on tokens per cell below the model's own maximum.
     pub max_tokens: Option<usize>,
+    /// Draw at random where the published pipeline does, instead of by the family's deterministic rule. Draws depend on the seed
+    /// and on the cell's own counts only, never on its neighbours or on the order of rows.
+    pub as_published: bool,
+    /// Seed of those draws.
+    pub seed: u64,
 }
 
 /// An opened model.
@@ -203,6 +213,23 @@ pub trait Model: Send + Sync {
         genes: &GeneMatch,
         options: &TokenizeOptions,
     ) -> Result<Tokens>;
+    /// How parity kits number a token: as the model does, but for families whose special tokens have codes of their own.
+    fn kit_token(&self, token: u32) -> i64 {
+        i64::from(token)
+    }
+    /// The same cells as a published variant of the run takes them, such as scPRINT's `denoise`; `None` when there is no such variant.
+    fn variant(&self, _name: &str, _tokens: &Tokens) -> Option<Tokens> {
+        None
+    }
+    /// Names of the columns of a readout site, such as class labels; `None` where they have none.
+    fn labels(&self, _site: &Site) -> Option<&[String]> {
+        None
+    }
+    /// Tokens for exactly these genes of each cell (vocabulary tokens, zeros included), in this order.
+    /// Errors for families whose input is not a free choice of genes.
+    fn tokenize_genes(&self, _counts: &Counts, _genes: &GeneMatch, _chosen: &[Vec<u32>]) -> Result<Tokens> {
+        Err(Error::unsupported("the input of this family is not a free choice of genes").at_key(self.family().id))
+    }
     /// Runs a minibatch, offering every wanted site. Blocks after the last wanted site are not run.
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()>;
 }

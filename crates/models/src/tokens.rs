@@ -1,5 +1,13 @@
 //! Ragged tokens of a minibatch of cells: no padding anywhere.
 
+use std::collections::BTreeMap;
+
+/// Name of the token column that marks what the published cell vector pools ([`crate::CellRule::Marked`]): 1 or 0 per token.
+pub const POOL_MASK: &str = "pool_mask";
+
+/// Value of a masked token in families that read out masked genes: the network gets the mask in place of the number.
+pub const MASKED: f32 = -1.0;
+
 /// Tokens of some cells, one cell after the other.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tokens {
@@ -13,6 +21,10 @@ pub struct Tokens {
     pub n_ties: Vec<u32>,
     /// Per cell: how many expressed known genes did not fit into the model's maximum length.
     pub n_cut: Vec<u32>,
+    /// Further numbers per token that a family's network or readout needs, by name; each as long as `ids`.
+    pub per_token: BTreeMap<&'static str, Vec<f32>>,
+    /// Further numbers per cell, by name.
+    pub per_cell: BTreeMap<&'static str, Vec<f32>>,
 }
 
 impl Tokens {
@@ -37,7 +49,12 @@ impl Tokens {
         (&self.ids[range.clone()], &self.values[range])
     }
 
-    /// Adds one cell.
+    /// A further column of one cell; `None` when these tokens have no such column.
+    pub fn column(&self, name: &str, cell: usize) -> Option<&[f32]> {
+        self.per_token.get(name)?.get(self.offsets[cell]..self.offsets[cell + 1])
+    }
+
+    /// Adds one cell. Further columns are the caller's to extend.
     pub fn push(&mut self, ids: &[u32], values: &[f32], n_ties: u32, n_cut: u32) {
         self.ids.extend_from_slice(ids);
         self.values.extend_from_slice(values);
@@ -52,6 +69,13 @@ impl Tokens {
         for &c in cells {
             let (ids, values) = self.cell(c);
             out.push(ids, values, self.n_ties[c], self.n_cut[c]);
+        }
+        for (name, column) in &self.per_token {
+            let parts = cells.iter().flat_map(|&c| &column[self.offsets[c]..self.offsets[c + 1]]);
+            out.per_token.insert(name, parts.copied().collect());
+        }
+        for (name, column) in &self.per_cell {
+            out.per_cell.insert(name, cells.iter().map(|&c| column[c]).collect());
         }
         out
     }

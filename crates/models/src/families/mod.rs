@@ -13,7 +13,7 @@ macro_rules! families {
     };
 }
 
-families! { geneformer }
+families! { aido_cell, geneformer }
 
 /// Every family of this build.
 pub fn families() -> &'static [&'static Family] {

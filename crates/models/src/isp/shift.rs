@@ -59,7 +59,7 @@ pub fn goal_shifts(
     compare(model, edits, budget, progress, |i, before, after| {
         let pool = |rows: &[f32]| {
             let mut cell = vec![0.0; d];
-            crate::nn::pool_cell(rows, d, rule, model.gene_tokens(rows.len() / d), &mut cell);
+            crate::nn::pool_cell(rows, d, rule, model.gene_tokens(rows.len() / d), None, &mut cell);
             cell
         };
         let (before, after) = (pool(before), pool(after));
@@ -88,7 +88,7 @@ fn effect(model: &dyn Model, rule: CellRule, edit: &Edit, before: &[f32], after:
             cosine(&row(before, t), &row(after, t))
         }
         CellRule::Token(_) => f64::NAN,
-        CellRule::Mean => genes.iter().map(|(_, c)| c).sum::<f64>() / genes.len() as f64,
+        CellRule::Mean | CellRule::Marked => genes.iter().map(|(_, c)| c).sum::<f64>() / genes.len() as f64,
     };
     Effect { cos, uneven: rest_before.len() != rest_after.len(), genes }
 }

@@ -1,11 +1,23 @@
 //! Network blocks that several families share, over the kernels.
 
+mod attend;
 mod masked_head;
+mod mlp;
+mod norm;
 mod offer;
 mod pooling;
 mod post_ln;
+mod pre_ln;
+mod soft_bins;
+mod stack;
 
+pub(crate) use attend::Attend;
 pub(crate) use masked_head::MaskedHead;
+pub(crate) use mlp::Mlp;
+pub(crate) use norm::Norm;
 pub(crate) use offer::{Wanted, offer_cells};
 pub(crate) use pooling::pool_cell;
 pub(crate) use post_ln::run_post_ln;
+pub(crate) use pre_ln::{PreLnBlock, PreLnScratch, Residual};
+pub(crate) use soft_bins::SoftBins;
+pub(crate) use stack::run_stack;

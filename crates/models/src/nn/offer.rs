@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use microtome_core::{BlockSite, Result, Site};
 
-use crate::{CellRule, SiteData, Tap, Tokens};
+use crate::{CellRule, POOL_MASK, SiteData, Tap, Tokens};
 
 /// The wanted sites among those a model offers.
 pub(crate) struct Wanted(HashSet<Site>);
@@ -51,9 +51,10 @@ pub(crate) fn offer_cells(
     gene_tokens: impl Fn(usize) -> Range<usize>,
 ) -> Result<()> {
     let mut data = vec![0.0; tokens.n_cells() * width];
-    for (out, span) in data.chunks_exact_mut(width).zip(tokens.offsets.windows(2)) {
-        let cell = &rows[span[0] * width..span[1] * width];
-        super::pool_cell(cell, width, rule, gene_tokens(span[1] - span[0]), out);
+    for (cell, out) in data.chunks_exact_mut(width).enumerate() {
+        let rows = &rows[tokens.offsets[cell] * width..tokens.offsets[cell + 1] * width];
+        let (genes, marks) = (gene_tokens(tokens.len_of(cell)), tokens.column(POOL_MASK, cell));
+        super::pool_cell(rows, width, rule, genes, marks, out);
     }
     tap.offer(site, tokens, SiteData::Cells { data: &data, width })
 }

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use microtome_core::{Error, Result, Site};
 use microtome_weights::Checkpoint;
 
+use super::run::{Kept, Run};
 use super::site_of;
-use crate::Tokens;
 use crate::model::Model;
-use crate::taps::{GeneMeanTap, Recorded, Recorder, Tee};
+use crate::taps::GeneMeanTap;
+use crate::{Tap, Tokens};
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Values {
@@ -46,33 +47,46 @@ impl Array {
 
 /// Everything computed for a kit.
 pub(super) struct Computed<'a> {
-    tokens: &'a Tokens,
-    sites: BTreeMap<String, Recorded>,
+    plain: Run<'a>,
+    /// Further runs by prefix.
+    runs: BTreeMap<String, Run<'a>>,
+    kept: Kept,
     ready: BTreeMap<String, Array>,
     reasons: BTreeMap<String, String>,
 }
 
 impl<'a> Computed<'a> {
     /// Runs all cells once with everything recorded that the kit has a tensor for.
-    pub(super) fn new(model: &dyn Model, tokens: &'a Tokens, names: &[String]) -> Result<Self> {
+    pub(super) fn new(model: &'a dyn Model, tokens: &Tokens, names: &[String], kept: Kept) -> Result<Self> {
         let sites: Vec<Site> = names.iter().filter_map(|n| site_of(model, n)).collect();
-        let mut recorder = Recorder::new(sites.iter().cloned());
         let mut genes = GeneMeanTap::new(model.cell_rule().1);
-        if names.iter().any(|n| n == "gene_embedding") {
-            model.forward(tokens, &mut Tee(vec![&mut recorder, &mut genes]))?;
-        } else {
-            model.forward(tokens, &mut recorder)?;
+        let wants_genes = names.iter().any(|n| n == "gene_embedding");
+        let also: Option<&mut dyn Tap> = if wants_genes { Some(&mut genes) } else { None };
+        let plain = Run::new(model, tokens.clone(), &sites, &kept, also)?;
+        let mut out =
+            Self { plain, runs: BTreeMap::new(), kept, ready: BTreeMap::new(), reasons: BTreeMap::new() };
+        if wants_genes {
+            let genes = genes.finish()?;
+            let n = genes.tokens.len();
+            out.put("gene_embedding.token_ids", Array::ints(vec![n], widen(&genes.tokens)));
+            let width = genes.means.cols();
+            out.put("gene_embedding", Array::floats(vec![n, width], genes.means.into_data()));
         }
-        let recorded = sites.iter().filter_map(|s| recorder.take(s).map(|r| (s.to_string(), r))).collect();
-        let mut out = Self { tokens, sites: recorded, ready: BTreeMap::new(), reasons: BTreeMap::new() };
-        let genes = genes.finish()?;
-        let n = genes.tokens.len();
-        out.put("gene_embedding.token_ids", Array::ints(vec![n], widen(&genes.tokens)));
-        let width = genes.means.cols();
-        out.put("gene_embedding", Array::floats(vec![n, width], genes.means.into_data()));
-        let lengths = (0..tokens.n_cells()).map(|c| tokens.len_of(c) as i64).collect();
-        out.put("tokens.len", Array::ints(vec![tokens.n_cells()], lengths));
         Ok(out)
+    }
+
+    /// Adds a further run, of which the kit holds these tensors under a prefix.
+    pub(super) fn run(
+        &mut self,
+        model: &'a dyn Model,
+        prefix: &str,
+        tokens: Tokens,
+        names: &[String],
+    ) -> Result<()> {
+        let site = |n: &String| site_of(model, n).or_else(|| site_of(model, &format!("readout.{n}")));
+        let sites: Vec<Site> = names.iter().filter_map(site).collect();
+        self.runs.insert(prefix.to_string(), Run::new(model, tokens, &sites, &self.kept, None)?);
+        Ok(())
     }
 
     pub(super) fn put(&mut self, name: &str, array: Array) {
@@ -88,66 +102,15 @@ impl<'a> Computed<'a> {
         self.reasons.get(name).map(String::as_str)
     }
 
-    /// The tensor of this name, padded to the length of `like`.
-    pub(super) fn get(&self, name: &str, like: &Array) -> Result<Option<Array>> {
+    /// The tensor of this name in the shape of `like`.
+    pub(super) fn get(&self, name: &str, like: &Array) -> Option<Array> {
         if let Some(ready) = self.ready.get(name) {
-            return Ok(Some(ready.clone()));
+            return Some(ready.clone());
         }
-        let n_cells = self.tokens.n_cells();
-        let longest = (0..n_cells).map(|c| self.tokens.len_of(c)).max().unwrap_or(0);
-        // The kit's padded length is its own business, as long as every cell fits into it.
-        let pad = like.shape.last().filter(|_| name.starts_with("tokens."));
-        let pad = pad.or(like.shape.get(match self.sites.get(name) {
-            Some(Recorded::Tokens { .. }) => 1,
-            Some(_) => 2,
-            None => usize::MAX,
-        }));
-        let pad = pad.copied().unwrap_or(longest).max(longest);
-        let spans = || (0..n_cells).map(|c| self.tokens.offsets[c]..self.tokens.offsets[c + 1]);
-        Ok(match (name, self.sites.get(name)) {
-            ("tokens.ids", _) => {
-                let rows = spans().map(|s| widen(&self.tokens.ids[s])).collect::<Vec<_>>();
-                Some(Array::ints(vec![n_cells, pad], padded(&rows, pad)))
-            }
-            ("tokens.values", _) => {
-                let rows = spans().map(|s| self.tokens.values[s].to_vec()).collect::<Vec<_>>();
-                Some(Array::floats(vec![n_cells, pad], padded(&rows, pad)))
-            }
-            (_, Some(Recorded::Tokens { data, width })) => {
-                let rows = spans().map(|s| data[s.start * width..s.end * width].to_vec()).collect::<Vec<_>>();
-                Some(Array::floats(vec![n_cells, pad, *width], padded(&rows, pad * width)))
-            }
-            (_, Some(Recorded::Cells { data, width })) => {
-                Some(Array::floats(vec![n_cells, *width], data.clone()))
-            }
-            (_, Some(Recorded::Heads { data, n_heads, d_head })) => {
-                let (h, w) = (*n_heads, *d_head);
-                let mut out = vec![0.0; n_cells * h * pad * w];
-                for (cell, span) in spans().enumerate() {
-                    for (t, row) in data[span.start * h * w..span.end * h * w].chunks_exact(h * w).enumerate()
-                    {
-                        for (head, values) in row.chunks_exact(w).enumerate() {
-                            let at = ((cell * h + head) * pad + t) * w;
-                            out[at..at + w].copy_from_slice(values);
-                        }
-                    }
-                }
-                Some(Array::floats(vec![n_cells, h, pad, w], out))
-            }
-            (_, Some(Recorded::Maps { cells, n_heads, .. })) => {
-                let mut out = vec![0.0; n_cells * n_heads * pad * pad];
-                for (cell, map) in cells.iter().enumerate() {
-                    let n = self.tokens.len_of(cell);
-                    for (row, values) in map.chunks_exact(n.max(1)).enumerate() {
-                        let (head, query) = (row / n.max(1), row % n.max(1));
-                        let at = ((cell * n_heads + head) * pad + query) * pad;
-                        out[at..at + n].copy_from_slice(values);
-                    }
-                }
-                Some(Array::floats(vec![n_cells, *n_heads, pad, pad], out))
-            }
-            (_, None) => None,
-        })
+        let run = name.split_once('.').and_then(|(prefix, rest)| Some((self.runs.get(prefix)?, rest)));
+        let (run, name) = run.unwrap_or((&self.plain, name));
+        // A further run may name a readout without its `readout.`.
+        run.get(name, like).or_else(|| run.get(&format!("readout.{name}"), like))
     }
 }
 

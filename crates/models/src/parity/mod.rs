@@ -4,6 +4,8 @@ mod actual;
 mod compare;
 mod manifest;
 mod perturbation;
+mod run;
+mod variants;
 
 use std::path::Path;
 
@@ -12,9 +14,10 @@ use microtome_weights::Checkpoint;
 use serde::Serialize;
 
 use crate::model::{CellTotals, Model, TokenizeOptions};
-use actual::{Array, Computed};
+use actual::{Array, Computed, Values};
 use compare::compare;
 use manifest::Manifest;
+use run::Kept;
 
 /// The cells of a kit (`cells.h5ad`), read by the caller.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +105,12 @@ pub fn run_kit_with(dir: &Path, model: &dyn Model, cells: &KitCells<'_>) -> Resu
     let matched = model.match_genes(&genes)?;
     let tokens = model.tokenize(cells.counts, cells.totals, &matched, &TokenizeOptions::default())?;
 
-    let mut computed = Computed::new(model, &tokens, &names)?;
+    let kept = kept(&expected)?;
+    let mut computed = Computed::new(model, &tokens, &names, kept)?;
+    variants::compute(model, &tokens, &expected, &names, &mut computed)?;
+    for (name, why) in [("rows", "token rows"), ("pattern.cells", "cells with attention maps")] {
+        computed.skip(name, &format!("says which {why} the kit holds, so it is read rather than computed"));
+    }
     if names.iter().any(|n| n.starts_with("isp.")) {
         perturbation::compute(model, &tokens, cells.obs, &manifest, &expected, &mut computed)?;
     }
@@ -115,7 +123,7 @@ pub fn run_kit_with(dir: &Path, model: &dyn Model, cells: &KitCells<'_>) -> Resu
             not_compared.push((name.clone(), reason.to_string()));
             continue;
         }
-        tensors.push(match computed.get(name, &wanted)? {
+        tensors.push(match computed.get(name, &wanted) {
             Some(found) => compare(name, &wanted, &found, manifest.tolerance(name)),
             None => problem(name, "nothing of this name is computed"),
         });
@@ -132,6 +140,20 @@ pub fn run_kit_with(dir: &Path, model: &dyn Model, cells: &KitCells<'_>) -> Resu
         without_expectation: without,
         first_divergence: first,
     })
+}
+
+/// Which token rows and which cells the kit's larger tensors are cut down to.
+fn kept(expected: &Checkpoint) -> Result<Kept> {
+    let list = |name: &str| -> Result<Option<Vec<usize>>> {
+        if expected.info(name).is_none() {
+            return Ok(None);
+        }
+        let Values::Int(values) = Array::read(expected, name)?.values else {
+            return Err(Error::unreadable("a list of positions is not of whole numbers").at_key(name));
+        };
+        Ok(Some(values.iter().filter_map(|&v| usize::try_from(v).ok()).collect()))
+    };
+    Ok(Kept { rows: list("rows")?, map_cells: list("pattern.cells")? })
 }
 
 fn problem(name: &str, text: &str) -> TensorReport {

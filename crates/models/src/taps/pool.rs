@@ -6,7 +6,7 @@ use std::str::FromStr;
 use microtome_core::{Error, Matrix, Result, Site};
 
 use crate::model::{CellRule, Model};
-use crate::{SiteData, Tap, Tokens};
+use crate::{POOL_MASK, SiteData, Tap, Tokens};
 
 /// How a cell's token vectors become one vector.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -155,6 +155,7 @@ impl Tap for PoolTap<'_> {
                     width,
                     self.rule,
                     self.model.gene_tokens(span.len()),
+                    tokens.column(POOL_MASK, i),
                     row,
                 );
                 self.missing[cell] |= !pooled;

@@ -1,3 +1,6 @@
 //! Tokenising schemes that several families share.
 
+pub mod quantile_bins;
 pub mod rank;
+pub(crate) mod soft_bins;
+pub(crate) mod subset;

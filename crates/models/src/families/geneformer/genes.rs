@@ -46,7 +46,7 @@ pub(super) fn match_genes(vocabulary: &Vocabulary, genes: &GeneTable) -> Result<
         examples_missing: examples_missing(genes, &token_of_gene),
     };
     check_overlap(&overlap, n_respelled, genes)?;
-    Ok(GeneMatch { token_of_gene, sum_duplicates, overlap })
+    Ok(GeneMatch { token_of_gene, sum_duplicates, counted: None, overlap })
 }
 
 fn duplicate_rule(sum: bool, any: bool) -> String {

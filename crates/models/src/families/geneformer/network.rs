@@ -67,7 +67,7 @@ impl Geneformer {
             let block = &network.blocks[i];
             if wanted.inside(i) || wanted.has_at(i, BlockSite::ResidPre) {
                 let stops = i + 1 == self.blocks_needed(wanted) && !self.output_needed(i, wanted);
-                run_post_ln(block, i, &mut x, tokens, wanted, stops, tap)?;
+                run_post_ln(block, i, &mut x, tokens, Mask::FULL, wanted, stops, tap)?;
                 if stops {
                     return Ok(());
                 }

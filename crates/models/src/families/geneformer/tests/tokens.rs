@@ -13,7 +13,7 @@ fn a_smaller_cap_keeps_the_first_genes() {
         let (model, cells) = (open(kit), Cells::read(kit));
         let genes = model.match_genes(&cells.genes()).unwrap();
         let all = cells.tokens(&model);
-        let options = TokenizeOptions { max_tokens: Some(7) };
+        let options = TokenizeOptions { max_tokens: Some(7), ..Default::default() };
         let few = model.tokenize(&cells.counts, Some(cells.totals()), &genes, &options).unwrap();
         for c in 0..all.n_cells() {
             let (a, f) = (all.cell(c).0, few.cell(c).0);
@@ -22,9 +22,9 @@ fn a_smaller_cap_keeps_the_first_genes() {
             assert_eq!(gf, &ga[..gf.len()]);
             assert_eq!(all.n_cut[c] as usize + ga.len(), few.n_cut[c] as usize + gf.len());
         }
-        let none = TokenizeOptions { max_tokens: Some(0) };
+        let none = TokenizeOptions { max_tokens: Some(0), ..Default::default() };
         assert!(model.tokenize(&cells.counts, Some(cells.totals()), &genes, &none).is_err());
-        let huge = TokenizeOptions { max_tokens: Some(9999) };
+        let huge = TokenizeOptions { max_tokens: Some(9999), ..Default::default() };
         assert_eq!(model.tokenize(&cells.counts, Some(cells.totals()), &genes, &huge).unwrap(), all);
     }
 }

@@ -1,0 +1,103 @@
+//! Attention over the fused `q | k | v` rows of a block, and the places inside it.
+
+use microtome_core::{BlockSite, Result, Site};
+use microtome_kernels::{AttentionShape, Mask, Rows, attention, attention_map};
+
+use super::Wanted;
+use crate::{MapKind, SiteData, Tap, Tokens};
+
+/// How queries meet keys.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Attend<'a> {
+    /// Softmax attention under a mask.
+    Softmax(Mask<'a>),
+}
+
+/// `[token, q | k | v]` of a minibatch, with `n_heads` query heads and `n_kv_heads` key and value heads.
+#[derive(Clone, Copy)]
+pub(crate) struct Qkv<'a> {
+    pub(crate) data: &'a [f32],
+    pub(crate) shape: &'a AttentionShape,
+}
+
+impl<'a> Qkv<'a> {
+    /// Columns of a row.
+    pub(crate) fn width(shape: &AttentionShape) -> usize {
+        (shape.n_heads + 2 * shape.n_kv_heads) * shape.d_head
+    }
+
+    /// First column and heads of queries, keys, values.
+    fn parts(&self) -> [(usize, usize); 3] {
+        let (n, kv, d) = (self.shape.n_heads, self.shape.n_kv_heads, self.shape.d_head);
+        [(0, n), (n * d, kv), ((n + kv) * d, kv)]
+    }
+
+    fn rows(&self) -> [Rows<'a>; 3] {
+        let width = Self::width(self.shape);
+        self.parts().map(|(first, _)| Rows::columns(self.data, width, first))
+    }
+
+    /// `z = attention(q, k, v)`, `[token, n_heads * d_head]`.
+    pub(crate) fn attend(&self, attend: Attend<'_>, offsets: &[usize], z: &mut [f32]) {
+        let [q, k, v] = self.rows();
+        match attend {
+            Attend::Softmax(mask) => attention(q, k, v, offsets, self.shape, mask, z),
+        }
+    }
+
+    /// Offers queries, keys and values of block `i` where wanted.
+    pub(crate) fn offer(&self, i: usize, tokens: &Tokens, wanted: &Wanted, tap: &mut dyn Tap) -> Result<()> {
+        let (width, d_head) = (Self::width(self.shape), self.shape.d_head);
+        for (place, (first, n_heads)) in
+            [BlockSite::Q, BlockSite::K, BlockSite::V].into_iter().zip(self.parts())
+        {
+            if wanted.has_at(i, place) {
+                let columns = first..first + n_heads * d_head;
+                let data: Vec<f32> =
+                    self.data.chunks_exact(width).flat_map(|r| &r[columns.clone()]).copied().collect();
+                tap.offer(&Site::Block(i, place), tokens, SiteData::Heads { data: &data, n_heads, d_head })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Offers the attention maps of block `i` where wanted, one cell at a time: memory is that of one cell's map.
+    pub(crate) fn offer_maps(
+        &self,
+        i: usize,
+        attend: Attend<'_>,
+        tokens: &Tokens,
+        wanted: &Wanted,
+        tap: &mut dyn Tap,
+    ) -> Result<()> {
+        let (with_scores, with_pattern) =
+            (wanted.has_at(i, BlockSite::Scores), wanted.has_at(i, BlockSite::Pattern));
+        if !with_scores && !with_pattern {
+            return Ok(());
+        }
+        let n_heads = self.shape.n_heads;
+        let [q, k, _] = self.rows();
+        for cell in 0..tokens.n_cells() {
+            let span = tokens.offsets[cell]..tokens.offsets[cell + 1];
+            let n_tokens = span.len();
+            let size = n_heads * n_tokens * n_tokens;
+            let mut pattern = vec![0.0; size];
+            let mut scores = with_scores.then(|| vec![0.0; size]);
+            match attend {
+                Attend::Softmax(mask) => {
+                    attention_map(q, k, self.shape, mask, span, scores.as_deref_mut(), &mut pattern);
+                }
+            }
+            let maps = [
+                (BlockSite::Scores, scores.as_deref(), MapKind::Logits),
+                (BlockSite::Pattern, with_pattern.then_some(&pattern[..]), MapKind::RowStochastic),
+            ];
+            for (place, data, kind) in maps {
+                let Some(data) = data else { continue };
+                let map = SiteData::Map { cell, data, n_heads, n_tokens, kind };
+                tap.offer(&Site::Block(i, place), tokens, map)?;
+            }
+        }
+        Ok(())
+    }
+}

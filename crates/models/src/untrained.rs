@@ -1,0 +1,96 @@
+//! Drawing the weights of untrained models: a list of tensors, each with its own random stream, so that a tensor's values depend on
+//! the seed and its place in the list only.
+
+use std::path::Path;
+
+use microtome_core::{Error, Result};
+use microtome_weights::{TensorData, write_safetensors};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use rand_distr::{Distribution, Normal, Uniform};
+use rayon::prelude::*;
+
+/// How a tensor is filled.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Kind {
+    /// Normal distribution.
+    Normal { mean: f32, sd: f32 },
+    /// Uniform between minus and plus this bound.
+    Uniform(f32),
+    /// One number everywhere.
+    Constant(f32),
+}
+
+impl Kind {
+    fn values(self, n: usize, seed: u64, stream: u64) -> Result<Vec<f32>> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(stream);
+        Ok(match self {
+            Self::Constant(x) => vec![x; n],
+            Self::Normal { mean, sd } => Normal::new(mean, sd)
+                .map_err(|e| Error::usage("cannot draw weights").caused_by(e))?
+                .sample_iter(&mut rng)
+                .take(n)
+                .collect(),
+            Self::Uniform(bound) => Uniform::new_inclusive(-bound, bound)
+                .map_err(|e| Error::usage("cannot draw weights").caused_by(e))?
+                .sample_iter(&mut rng)
+                .take(n)
+                .collect(),
+        })
+    }
+}
+
+/// Tensors to draw, in file order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Plan(Vec<(String, Vec<usize>, Kind)>);
+
+impl Plan {
+    pub(crate) fn add(&mut self, name: String, shape: &[usize], kind: Kind) {
+        self.0.push((name, shape.to_vec(), kind));
+    }
+
+    /// Names, shapes and values.
+    pub(crate) fn draw(&self, seed: u64) -> Result<Vec<(String, Vec<usize>, Vec<f32>)>> {
+        self.0
+            .par_iter()
+            .enumerate()
+            .map(|(stream, (name, shape, kind))| {
+                let values = kind.values(shape.iter().product(), seed, stream as u64)?;
+                Ok((name.clone(), shape.clone(), values))
+            })
+            .collect()
+    }
+
+    /// Draws and writes a safetensors file in the way Hugging Face does.
+    pub(crate) fn write_safetensors(&self, seed: u64, path: &Path) -> Result<()> {
+        let drawn = self.draw(seed)?;
+        let tensors: Vec<(String, Vec<usize>, TensorData<'_>)> =
+            drawn.iter().map(|(n, shape, v)| (n.clone(), shape.clone(), TensorData::F32(v))).collect();
+        write_safetensors(path, &tensors, &[("format".into(), "pt".into())])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn draws_follow_kind_seed_and_place() {
+        let mut plan = Plan::default();
+        plan.add("a".into(), &[100, 100], Kind::Normal { mean: 1.0, sd: 0.5 });
+        plan.add("b".into(), &[100, 100], Kind::Normal { mean: 1.0, sd: 0.5 });
+        plan.add("c".into(), &[50], Kind::Uniform(0.25));
+        plan.add("d".into(), &[3], Kind::Constant(2.0));
+        let drawn = plan.draw(7).unwrap();
+        assert_eq!(drawn, plan.draw(7).unwrap());
+        assert_ne!(drawn[0].2, plan.draw(8).unwrap()[0].2);
+        assert_ne!(drawn[0].2, drawn[1].2);
+        let a = &drawn[0].2;
+        let mean = a.iter().sum::<f32>() / 1e4;
+        let sd = (a.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / 1e4).sqrt();
+        assert!((mean - 1.0).abs() < 0.025 && (sd - 0.5).abs() < 0.02, "{mean} {sd}");
+        assert!(drawn[2].2.iter().all(|v| v.abs() <= 0.25) && drawn[2].2.iter().any(|v| v.abs() > 0.1));
+        assert_eq!(drawn[3].2, [2.0; 3]);
+    }
+}
