@@ -1,5 +1,6 @@
 //! What a family is and what an opened model can do.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use microtome_core::{Axis, Counts, Error, GeneNamespace, GeneTable, Organism, Result, Site};
@@ -163,6 +164,24 @@ pub enum CellRule {
     Token(usize),
     /// Mean over the tokens that the tokeniser marked (column [`crate::POOL_MASK`] of [`Tokens`]).
     Marked,
+    /// Greatest number per column over the cell's gene tokens.
+    Max,
+    /// Greatest number per column over all tokens.
+    MaxOfAll,
+    /// The token at this position from the end (0 is the last).
+    FromEnd(usize),
+    /// Several of the above, one after the other.
+    Parts(&'static [CellRule]),
+}
+
+impl CellRule {
+    /// Width of the vector that is made of tokens of this width.
+    pub fn width(self, of_token: usize) -> usize {
+        match self {
+            Self::Parts(parts) => parts.iter().map(|p| p.width(of_token)).sum(),
+            _ => of_token,
+        }
+    }
 }
 
 /// Total counts of the cells as the data set states them (`obs["n_counts"]` where a family reads it).
@@ -184,6 +203,8 @@ pub struct TokenizeOptions {
     pub as_published: bool,
     /// Seed of those draws.
     pub seed: u64,
+    /// Choices that only this family has, by the names that [`ModelInfo::choices`] lists under `tokenize`. An unknown one is an error.
+    pub choices: BTreeMap<String, String>,
 }
 
 /// An opened model.
@@ -229,6 +250,15 @@ pub trait Model: Send + Sync {
     /// Errors for families whose input is not a free choice of genes.
     fn tokenize_genes(&self, _counts: &Counts, _genes: &GeneMatch, _chosen: &[Vec<u32>]) -> Result<Tokens> {
         Err(Error::unsupported("the input of this family is not a free choice of genes").at_key(self.family().id))
+    }
+    /// Another of the models that the checkpoint holds, such as scFoundation's `rde`.
+    fn part(&self, name: &str) -> Result<Box<dyn Model>> {
+        Err(Error::unsupported("the checkpoint holds one model").at_key(self.family().id).found(format!("#{name}")))
+    }
+    /// Rows that run for a cell of `n` tokens when these sites are wanted: more than `n` where a decoder runs over every gene.
+    /// Minibatches are made under a budget of rows.
+    fn rows(&self, n: usize, _wanted: &[Site]) -> usize {
+        n
     }
     /// Runs a minibatch, offering every wanted site. Blocks after the last wanted site are not run.
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()>;

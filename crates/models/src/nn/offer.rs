@@ -5,7 +5,11 @@ use std::ops::Range;
 
 use microtome_core::{BlockSite, Result, Site};
 
+use super::attend::features_site;
 use crate::{CellRule, POOL_MASK, SiteData, Tap, Tokens};
+
+/// The place of the table up to which a block is run for its feature maps; they come before it.
+const FEATURES: BlockSite = BlockSite::Pattern;
 
 /// The wanted sites among those a model offers.
 pub(crate) struct Wanted(HashSet<Site>);
@@ -29,7 +33,8 @@ impl Wanted {
 
     /// The last wanted place of a block in the order of the forward pass.
     pub(crate) fn last_in(&self, block: usize) -> Option<BlockSite> {
-        BlockSite::ALL.into_iter().rev().find(|p| self.has_at(block, *p))
+        let at = |p: &BlockSite| self.has_at(block, *p) || (*p == FEATURES && self.features_of(block));
+        BlockSite::ALL.into_iter().rev().find(at)
     }
 
     /// Whether anything but the block's input and output is wanted.
@@ -37,6 +42,12 @@ impl Wanted {
         BlockSite::ALL
             .into_iter()
             .any(|p| !matches!(p, BlockSite::ResidPre | BlockSite::ResidPost) && self.has_at(block, p))
+            || self.features_of(block)
+    }
+
+    /// Whether feature maps of linear attention are wanted.
+    fn features_of(&self, block: usize) -> bool {
+        ['q', 'k'].iter().any(|side| self.has(&features_site(block, *side)))
     }
 }
 
@@ -50,11 +61,12 @@ pub(crate) fn offer_cells(
     rule: CellRule,
     gene_tokens: impl Fn(usize) -> Range<usize>,
 ) -> Result<()> {
-    let mut data = vec![0.0; tokens.n_cells() * width];
-    for (cell, out) in data.chunks_exact_mut(width).enumerate() {
+    let pooled = rule.width(width);
+    let mut data = vec![0.0; tokens.n_cells() * pooled];
+    for (cell, out) in data.chunks_exact_mut(pooled).enumerate() {
         let rows = &rows[tokens.offsets[cell] * width..tokens.offsets[cell + 1] * width];
         let (genes, marks) = (gene_tokens(tokens.len_of(cell)), tokens.column(POOL_MASK, cell));
         super::pool_cell(rows, width, rule, genes, marks, out);
     }
-    tap.offer(site, tokens, SiteData::Cells { data: &data, width })
+    tap.offer(site, tokens, SiteData::Cells { data: &data, width: pooled })
 }

@@ -1,5 +1,6 @@
 //! `MANIFEST.json`: names and tolerances.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use microtome_core::{Error, Result};
@@ -21,7 +22,9 @@ pub(super) struct Manifest {
     pub(super) case: String,
     /// Token that is deleted and put in front, and one that some cells lack.
     pub(super) perturbed: Option<(u32, u32)>,
-    default: Tolerance,
+    /// Choices of tokenising by run ([`crate::TokenizeOptions::choices`]: `target`).
+    pub(super) runs: BTreeMap<String, String>,
+    default: Option<Tolerance>,
     /// Patterns in file order; the first that matches counts.
     patterns: Vec<(String, Tolerance)>,
 }
@@ -51,6 +54,8 @@ impl Manifest {
         let tolerances = value["tolerances"].as_object().ok_or_else(|| {
             Error::unreadable("the manifest states no tolerances").at_key("tolerances").expected("an object")
         })?;
+        // Either a flat table of patterns, or one under `sites` beside the rule and its reasons.
+        let tolerances = tolerances.get("sites").and_then(Value::as_object).unwrap_or(tolerances);
         let mut default = None;
         let mut patterns = vec![];
         for (names, entry) in tolerances {
@@ -67,24 +72,30 @@ impl Manifest {
                 if name == "default" {
                     default = Some(tolerance);
                 } else {
-                    patterns.push((name.to_string(), tolerance));
+                    patterns.push((name.replace("{i}", "*"), tolerance));
                 }
             }
         }
-        let default = default.ok_or_else(|| {
-            Error::unreadable("the manifest states no default tolerance").at_key("tolerances.default")
-        })?;
+        if default.is_none() && patterns.is_empty() {
+            return Err(Error::unreadable("the manifest states no tolerances").at_key("tolerances.default"));
+        }
+        let runs = value["tokenisation"]["runs"].as_object().into_iter().flatten();
+        let runs = runs.filter_map(|(run, target)| Some((run.clone(), target.as_str()?.to_string()))).collect();
         Ok(Self {
             family: text("family")?,
             case: text("case")?,
             perturbed: token("token").zip(token("token_absent")),
+            runs,
             default,
             patterns,
         })
     }
 
+    /// Tolerance of a tensor; nothing is allowed where the manifest states none.
     pub(super) fn tolerance(&self, name: &str) -> Tolerance {
-        self.patterns.iter().find(|(p, _)| matches(p, name)).map_or(self.default, |(_, t)| *t)
+        const EXACT: Tolerance = Tolerance { abs: 0.0, rel: 0.0 };
+        let stated = self.patterns.iter().find(|(p, _)| matches(p, name)).map(|(_, t)| *t);
+        stated.or(self.default).unwrap_or(EXACT)
     }
 }
 
@@ -123,8 +134,22 @@ mod tests {
     }
 
     #[test]
+    fn tolerances_by_site_without_a_default() {
+        let m = Manifest::parse(&json!({
+            "family": "f", "case": "c",
+            "tokenisation": {"runs": {"rde": "a5"}},
+            "tolerances": {"rule": "words", "sites": {"blocks.{i}.attn.q": {"abs": 1e-5, "rel": 0}}}
+        }))
+        .unwrap();
+        assert_eq!(m.tolerance("blocks.11.attn.q").abs, 1e-5);
+        assert_eq!(m.tolerance("blocks.11.attn.k"), Tolerance { abs: 0.0, rel: 0.0 });
+        assert_eq!(m.runs["rde"], "a5");
+    }
+
+    #[test]
     fn a_manifest_without_tolerances_is_refused() {
         assert!(Manifest::parse(&json!({"family": "f", "case": "c"})).is_err());
+        assert!(Manifest::parse(&json!({"family": "f", "case": "c", "tolerances": {}})).is_err());
         let nan = json!({"family": "f", "case": "c", "tolerances": {"default": {"abs": -1, "rel": 0}}});
         assert!(Manifest::parse(&nan).is_err());
     }

@@ -1,4 +1,5 @@
-//! The gene list. It is not part of the published model folders: the code package holds it as a two-column table.
+//! The list of 19,264 human symbols of scFoundation and AIDO.Cell. It is not part of the published model folders: the code packages
+//! hold it as a two-column table.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,7 @@ const REMEDY: &str = "copy OS_scRNA_gene_index.19264.tsv into the model folder, 
                       package (github genbio-ai/ModelGenerator) or from github biomap-research/scFoundation; both are the same file";
 
 /// The folder a checkpoint path means: itself, or the parent of a weights file.
-pub(super) fn folder_of(path: &Path) -> PathBuf {
+pub(crate) fn folder_of(path: &Path) -> PathBuf {
     if path.is_dir() {
         return path.to_path_buf();
     }
@@ -24,7 +25,7 @@ pub(super) fn folder_of(path: &Path) -> PathBuf {
 
 /// The list of a model of `n_genes` genes: in the model's folder, beside it, or in `aux/` beside it. The nearest folder that holds
 /// any list decides.
-pub(super) fn find(folder: &Path, n_genes: Option<usize>) -> Result<(PathBuf, Vec<String>)> {
+pub(crate) fn find(folder: &Path, n_genes: Option<usize>) -> Result<(PathBuf, Vec<String>)> {
     let mut places = vec![folder.to_path_buf()];
     if let Some(parent) = folder.canonicalize().ok().as_deref().and_then(Path::parent) {
         places.extend([parent.join("aux"), parent.to_path_buf()]);
@@ -45,7 +46,7 @@ pub(super) fn find(folder: &Path, n_genes: Option<usize>) -> Result<(PathBuf, Ve
     }
     Err(Error::mismatch("model and gene list do not belong together")
         .in_file(folder)
-        .expected(format!("{} genes, the model's max_position_embeddings", n_genes.unwrap_or_default()))
+        .expected(format!("{} genes, one per position of the model", n_genes.unwrap_or_default()))
         .found(sizes.join("; "))
         .remedy(REMEDY))
 }
