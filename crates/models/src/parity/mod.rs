@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::model::{CellTotals, Model, TokenizeOptions};
 use actual::{Array, Computed, Values};
 use compare::compare;
-use manifest::Manifest;
+use manifest::{Manifest, Tolerance};
 use run::Kept;
 
 /// The cells of a kit (`cells.h5ad`), read by the caller.
@@ -135,7 +135,12 @@ pub fn run_kit_with(dir: &Path, model: &dyn Model, cells: &KitCells<'_>) -> Resu
             continue;
         }
         tensors.push(match computed.get(name, &wanted) {
-            Some(found) => compare(name, &wanted, &found, manifest.tolerance(name)),
+            Some(found) => match (manifest.tolerance(name), &wanted.values) {
+                (Some(tolerance), _) => compare(name, &wanted, &found, tolerance),
+                // Whole numbers are exact with or without one.
+                (None, Values::Int(_)) => compare(name, &wanted, &found, Tolerance { abs: 0.0, rel: 0.0 }),
+                (None, Values::Float(_)) => problem(name, "the manifest states no tolerance for it"),
+            },
             None => problem(name, "nothing of this name is computed"),
         });
     }

@@ -13,12 +13,12 @@ const MASKED_RUN: &str = "masked";
 pub(super) const RUNS: [&str; 3] = [MASKED_RUN, "metacell1", "denoise"];
 
 /// Adds every further run that the kit holds tensors of.
-pub(super) fn compute(
-    model: &dyn Model,
+pub(super) fn compute<'a>(
+    model: &'a dyn Model,
     tokens: &Tokens,
     expected: &Checkpoint,
     names: &[String],
-    out: &mut Computed<'_>,
+    out: &mut Computed<'a>,
 ) -> Result<()> {
     for prefix in RUNS {
         let of_run: Vec<String> = names
