@@ -118,7 +118,8 @@ mod tests {
 
     #[test]
     fn fields_are_typed_and_never_defaulted() {
-        let c = config(r#"{"n": 3, "x": 1e-5, "on": true, "kind": "a", "zero": 0, "big": 99999999999}"#).unwrap();
+        let c =
+            config(r#"{"n": 3, "x": 1e-5, "on": true, "kind": "a", "zero": 0, "big": 99999999999}"#).unwrap();
         assert_eq!(c.dimension("n").unwrap(), 3);
         assert_eq!(c.epsilon("x").unwrap(), 1e-5);
         assert_eq!(c.number("n").unwrap(), 3.0);
@@ -139,7 +140,12 @@ mod tests {
         for text in ["", "[1]", "{", "nul"] {
             assert!(config(text).is_err(), "{text}");
         }
-        assert!(config(&format!("{{\"a\": \"{}\"}}", "x".repeat(1 << 20))).unwrap_err().to_string().contains("large"));
+        assert!(
+            config(&format!("{{\"a\": \"{}\"}}", "x".repeat(1 << 20)))
+                .unwrap_err()
+                .to_string()
+                .contains("large")
+        );
         assert!(JsonConfig::read(Path::new("/nowhere/config.json")).is_err());
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use microtome_core::{Axis, Counts, Error, GeneNamespace, GeneTable, Organism, Result, Site};
+use microtome_core::{Axis, Counts, Error, GeneNamespace, GeneTable, Matrix, Organism, Result, Site};
 use serde::Serialize;
 
+use crate::parity::{KitCase, KitPlan};
 use crate::{Tap, Tokens};
 
 /// Licences of a family, shown wherever the family is.
@@ -201,10 +202,20 @@ pub struct TokenizeOptions {
     /// Draw at random where the published pipeline does, instead of by the family's deterministic rule. Draws depend on the seed
     /// and on the cell's own counts only, never on its neighbours or on the order of rows.
     pub as_published: bool,
-    /// Seed of those draws.
+    /// Seed of those draws, and of the fixed choice of genes where a cell does not fit.
     pub seed: u64,
+<<<<<<< HEAD
     /// Choices that only this family has, by the names that [`ModelInfo::choices`] lists under `tokenize`. An unknown one is an error.
     pub choices: BTreeMap<String, String>,
+=======
+    /// A published way of preparing cells, by name, where a family has several; the first of its card when `None`.
+    pub recipe: Option<String>,
+    /// Batch of every cell of the counts, as a rank among the sorted labels of the whole data set, for models that were
+    /// fine-tuned with a batch label.
+    pub batches: Option<Vec<u32>>,
+    /// Name of the drug that every cell of the counts was treated with, for models that take one.
+    pub drugs: Option<Vec<String>>,
+>>>>>>> fam1
 }
 
 /// An opened model.
@@ -234,6 +245,15 @@ pub trait Model: Send + Sync {
         genes: &GeneMatch,
         options: &TokenizeOptions,
     ) -> Result<Tokens>;
+    /// The published gene vectors that need no cells, `[token, d]`; `None` where the family has none.
+    fn gene_table(&self) -> Option<Matrix> {
+        None
+    }
+    /// How the cells of a parity kit become tokens, and what the kit holds besides the sites of one run.
+    fn kit_plan(&self, case: &KitCase<'_>) -> Result<KitPlan> {
+        let options = TokenizeOptions::default();
+        Ok(KitPlan::new(self.tokenize(case.cells.counts, case.cells.totals, case.genes, &options)?))
+    }
     /// How parity kits number a token: as the model does, but for families whose special tokens have codes of their own.
     fn kit_token(&self, token: u32) -> i64 {
         i64::from(token)
@@ -249,7 +269,8 @@ pub trait Model: Send + Sync {
     /// Tokens for exactly these genes of each cell (vocabulary tokens, zeros included), in this order.
     /// Errors for families whose input is not a free choice of genes.
     fn tokenize_genes(&self, _counts: &Counts, _genes: &GeneMatch, _chosen: &[Vec<u32>]) -> Result<Tokens> {
-        Err(Error::unsupported("the input of this family is not a free choice of genes").at_key(self.family().id))
+        Err(Error::unsupported("the input of this family is not a free choice of genes")
+            .at_key(self.family().id))
     }
     /// Another of the models that the checkpoint holds, such as scFoundation's `rde`.
     fn part(&self, name: &str) -> Result<Box<dyn Model>> {

@@ -13,7 +13,7 @@ macro_rules! families {
     };
 }
 
-families! { aido_cell, geneformer, scfoundation }
+families! { aido_cell, geneformer, scfoundation, scgpt }
 
 /// Every family of this build.
 pub fn families() -> &'static [&'static Family] {

@@ -9,8 +9,11 @@ mod performer;
 mod pooling;
 mod post_ln;
 mod pre_ln;
+mod readouts;
 mod soft_bins;
 mod stack;
+pub(crate) mod stored;
+mod value_encoder;
 
 pub(crate) use attend::{Attend, features_site};
 pub(crate) use masked_head::MaskedHead;
@@ -21,5 +24,13 @@ pub(crate) use performer::{Performer, PerformerShape};
 pub(crate) use pooling::pool_cell;
 pub(crate) use post_ln::run_post_ln;
 pub(crate) use pre_ln::{PreLnBlock, PreLnScratch, Residual};
+pub(crate) use readouts::{
+    CellQueryReadout, LayeredReadout, QueryActivation, ReadoutActivation, sigmoid, unit_rows,
+};
 pub(crate) use soft_bins::SoftBins;
+<<<<<<< HEAD
 pub(crate) use stack::{run_post_ln_stack, run_stack, run_stack_with};
+=======
+pub(crate) use stack::run_stack;
+pub(crate) use value_encoder::ValueEncoder;
+>>>>>>> fam1

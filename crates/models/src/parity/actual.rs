@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use microtome_core::{Error, Result, Site};
-use microtome_weights::Checkpoint;
+use microtome_weights::{Checkpoint, DType};
 
 use super::run::{Kept, Run};
 use super::site_of;
@@ -14,6 +14,7 @@ use crate::{Tap, Tokens};
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Values {
     Float(Vec<f32>),
+    Double(Vec<f64>),
     Int(Vec<i64>),
 }
 
@@ -38,6 +39,8 @@ impl Array {
         })?;
         let values = if info.dtype.is_integer() {
             Values::Int(file.read_i64(name)?)
+        } else if info.dtype == DType::F64 {
+            Values::Double(file.read_f64(name)?)
         } else {
             Values::Float(file.read_f32(name)?)
         };
@@ -65,7 +68,11 @@ impl<'a> Computed<'a> {
         let plain = Run::new(model, tokens.clone(), &sites, &kept, also)?;
         let mut out =
             Self { plain, runs: BTreeMap::new(), kept, ready: BTreeMap::new(), reasons: BTreeMap::new() };
-        if wants_genes {
+        // Static gene vectors are a table over the vocabulary; contextual ones say which tokens they are of.
+        let is_static = !names.iter().any(|n| n == "gene_embedding.token_ids");
+        if let (true, true, Some(table)) = (wants_genes, is_static, model.gene_table()) {
+            out.put("gene_embedding", Array::floats(vec![table.rows(), table.cols()], table.into_data()));
+        } else if wants_genes {
             let genes = genes.finish()?;
             let n = genes.tokens.len();
             out.put("gene_embedding.token_ids", Array::ints(vec![n], widen(&genes.tokens)));
@@ -84,9 +91,15 @@ impl<'a> Computed<'a> {
         names: &[String],
     ) -> Result<()> {
         let site = |n: &String| site_of(model, n).or_else(|| site_of(model, &format!("readout.{n}")));
+        let names: Vec<String> = names.iter().map(|n| plain_name(model, n)).collect();
         let sites: Vec<Site> = names.iter().filter_map(site).collect();
         self.runs.insert(prefix.to_string(), Run::new(model, tokens, &sites, &self.kept, None)?);
         Ok(())
+    }
+
+    /// Whether there is a run of this prefix already.
+    pub(super) fn has_run(&self, prefix: &str) -> bool {
+        self.runs.contains_key(prefix)
     }
 
     pub(super) fn put(&mut self, name: &str, array: Array) {
@@ -107,10 +120,13 @@ impl<'a> Computed<'a> {
         if let Some(ready) = self.ready.get(name) {
             return Some(ready.clone());
         }
-        let run = name.split_once('.').and_then(|(prefix, rest)| Some((self.runs.get(prefix)?, rest)));
+        // The longest prefix counts: `chem.batch1.` before `chem.`.
+        let dots = name.rmatch_indices('.').map(|(at, _)| (&name[..at], &name[at + 1..]));
+        let run = dots.filter_map(|(prefix, rest)| Some((self.runs.get(prefix)?, rest))).next();
         let (run, name) = run.unwrap_or((&self.plain, name));
         // A further run may name a readout without its `readout.`.
-        run.get(name, like).or_else(|| run.get(&format!("readout.{name}"), like))
+        let name = plain_name(run.model, name);
+        run.get(&name, like).or_else(|| run.get(&format!("readout.{name}"), like))
     }
 }
 
@@ -125,4 +141,12 @@ pub(super) fn padded<T: Copy + Default>(rows: &[Vec<T>], width: usize) -> Vec<T>
         target[..row.len()].copy_from_slice(row);
     }
     out
+}
+
+/// `resid_final` is the output of the last block.
+fn plain_name(model: &dyn Model, name: &str) -> String {
+    match (name, model.info().n_blocks) {
+        ("resid_final", n) if n > 0 => Site::resid_post(n - 1).to_string(),
+        _ => name.to_string(),
+    }
 }

@@ -22,8 +22,13 @@ pub(super) struct Manifest {
     pub(super) case: String,
     /// Token that is deleted and put in front, and one that some cells lack.
     pub(super) perturbed: Option<(u32, u32)>,
+<<<<<<< HEAD
     /// Choices of tokenising by run ([`crate::TokenizeOptions::choices`]: `target`).
     pub(super) runs: BTreeMap<String, String>,
+=======
+    /// The file.
+    pub(super) text: Value,
+>>>>>>> fam1
     /// For tensors that no pattern names.
     default: Option<Tolerance>,
     /// Patterns in file order; the first that matches counts.
@@ -52,12 +57,19 @@ impl Manifest {
                 .ok_or_else(|| Error::unreadable("the manifest lacks a field").at_key(key).expected("a text"))
         };
         let token = |key: &str| value["isp"][key].as_u64().and_then(|t| u32::try_from(t).ok());
-        let tolerances = value["tolerances"].as_object().ok_or_else(|| {
+        // Tolerances may lie one level deeper; then a tensor without one must be exact.
+        let nested = value["tolerances"]["sites"].is_object();
+        let tolerances = if nested { &value["tolerances"]["sites"] } else { &value["tolerances"] };
+        let tolerances = tolerances.as_object().ok_or_else(|| {
             Error::unreadable("the manifest states no tolerances").at_key("tolerances").expected("an object")
         })?;
+<<<<<<< HEAD
         // Either a flat table of patterns, or one under `sites` beside the rule and its reasons.
         let tolerances = tolerances.get("sites").and_then(Value::as_object).unwrap_or(tolerances);
         let mut default = None;
+=======
+        let mut default = nested.then_some(Tolerance { abs: 0.0, rel: 0.0 });
+>>>>>>> fam1
         let mut patterns = vec![];
         for (names, entry) in tolerances {
             let number = |key: &str| {
@@ -73,7 +85,11 @@ impl Manifest {
                 if name == "default" {
                     default = Some(tolerance);
                 } else {
+<<<<<<< HEAD
                     patterns.push((name.replace("{i}", "*"), tolerance));
+=======
+                    patterns.push((name.replace("{i}", "*").replace("{j}", "*"), tolerance));
+>>>>>>> fam1
                 }
             }
         }
@@ -83,6 +99,7 @@ impl Manifest {
         let runs = value["tokenisation"]["runs"].as_object().into_iter().flatten();
         let runs = runs.filter_map(|(run, target)| Some((run.clone(), target.as_str()?.to_string()))).collect();
         Ok(Self {
+            text: value.clone(),
             family: text("family")?,
             case: text("case")?,
             perturbed: token("token").zip(token("token_absent")),

@@ -2,7 +2,11 @@
 
 mod actual;
 mod compare;
+<<<<<<< HEAD
 mod decoder;
+=======
+mod kit;
+>>>>>>> fam1
 mod manifest;
 mod perturbation;
 mod run;
@@ -14,7 +18,9 @@ use microtome_core::{Counts, Error, GeneTable, Result, Site, Table};
 use microtome_weights::Checkpoint;
 use serde::Serialize;
 
-use crate::model::{CellTotals, Model, TokenizeOptions};
+pub use kit::{KitCase, KitPlan, padded_per_token};
+
+use crate::model::{CellTotals, Model};
 use actual::{Array, Computed, Values};
 use compare::compare;
 use manifest::{Manifest, Tolerance};
@@ -104,6 +110,7 @@ pub fn run_kit_with(dir: &Path, model: &dyn Model, cells: &KitCells<'_>) -> Resu
     let ensembl = cells.var.columns.iter().any(|(n, _)| n == "ensembl_id").then_some("ensembl_id");
     let genes = GeneTable::detect(cells.var, ensembl, None)?;
     let matched = model.match_genes(&genes)?;
+<<<<<<< HEAD
     let tokenize = |choices: &[(&str, &str)]| {
         let choices = choices.iter().map(|(k, v)| ((*k).to_string(), (*v).to_string())).collect();
         let options = TokenizeOptions { choices, ..TokenizeOptions::default() };
@@ -119,6 +126,23 @@ pub fn run_kit_with(dir: &Path, model: &dyn Model, cells: &KitCells<'_>) -> Resu
     let mut computed = Computed::new(model, &tokens, &own, kept)?;
     variants::compute(model, &tokens, &expected, &own, &mut computed)?;
     decoder.compute(model, &tokenize, &manifest, &expected, &mut computed)?;
+=======
+    let case = KitCase { manifest: &manifest.text, cells: *cells, genes: &matched, expected: &expected };
+    let KitPlan { tokens, runs, arrays, not_compared } = model.kit_plan(&case)?;
+
+    let kept = kept(&expected)?;
+    let mut computed = Computed::new(model, &tokens, &names, kept)?;
+    for (prefix, tokens) in runs {
+        computed.run(model, &prefix, tokens, &under(&prefix, &names))?;
+    }
+    for (name, array) in arrays {
+        computed.put(&name, array);
+    }
+    for (name, reason) in not_compared {
+        computed.skip(&name, &reason);
+    }
+    variants::compute(model, &tokens, &expected, &names, &mut computed)?;
+>>>>>>> fam1
     for (name, why) in [("rows", "token rows"), ("pattern.cells", "cells with attention maps")] {
         computed.skip(name, &format!("says which {why} the kit holds, so it is read rather than computed"));
     }
@@ -139,7 +163,9 @@ pub fn run_kit_with(dir: &Path, model: &dyn Model, cells: &KitCells<'_>) -> Resu
                 (Some(tolerance), _) => compare(name, &wanted, &found, tolerance),
                 // Whole numbers are exact with or without one.
                 (None, Values::Int(_)) => compare(name, &wanted, &found, Tolerance { abs: 0.0, rel: 0.0 }),
-                (None, Values::Float(_)) => problem(name, "the manifest states no tolerance for it"),
+                (None, Values::Float(_) | Values::Double(_)) => {
+                    problem(name, "the manifest states no tolerance for it")
+                }
             },
             None => problem(name, "nothing of this name is computed"),
         });
@@ -194,6 +220,11 @@ fn in_forward_order<'a>(names: &'a [String], model: &dyn Model) -> Vec<&'a Strin
     let mut out: Vec<&String> = names.iter().collect();
     out.sort_by(|a, b| key(a).cmp(&key(b)).then(a.cmp(b)));
     out
+}
+
+/// Names under a prefix, without it.
+fn under(prefix: &str, names: &[String]) -> Vec<String> {
+    names.iter().filter_map(|n| n.strip_prefix(prefix)?.strip_prefix('.')).map(str::to_string).collect()
 }
 
 /// The site of a tensor's name, if the model offers it.

@@ -117,7 +117,7 @@ fn every_gene(
     }
     let chosen = match Array::read(expected, name)?.values {
         Values::Int(v) => v.first().and_then(|&c| usize::try_from(c).ok()),
-        Values::Float(_) => None,
+        _ => None,
     };
     let Some(cell) = chosen.filter(|&c| c < tokens.n_cells()) else { return Ok(()) };
     out.skip(name, "names the cell to run, so it is read rather than computed");

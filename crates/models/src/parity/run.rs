@@ -21,7 +21,7 @@ pub(super) struct Kept {
 
 /// Everything recorded of one pass.
 pub(super) struct Run<'a> {
-    model: &'a dyn Model,
+    pub(super) model: &'a dyn Model,
     pub(super) tokens: Tokens,
     sites: BTreeMap<String, Recorded>,
     kept: Kept,
@@ -38,8 +38,7 @@ impl<'a> Run<'a> {
         kept: &Kept,
         also: Option<&mut dyn Tap>,
     ) -> Result<Self> {
-        let (maps, others): (Vec<&Site>, Vec<&Site>) =
-            sites.iter().partition(|s| matches!(s, Site::Block(_, BlockSite::Scores | BlockSite::Pattern)));
+        let (maps, others): (Vec<&Site>, Vec<&Site>) = sites.iter().partition(|s| is_map(model, s));
         let mut recorder = Recorder::new(others.iter().map(|s| (*s).clone()));
         match also {
             Some(tap) => model.forward(&tokens, &mut Tee(vec![&mut recorder, tap]))?,
@@ -141,8 +140,7 @@ impl<'a> Run<'a> {
     /// Sites over genes leave out the special tokens.
     fn token_site(&self, name: &str, data: &[f32], width: usize, like: &Array) -> Array {
         let sites = self.model.sites();
-        let genes_only =
-            sites.iter().any(|s| s.site.to_string() == name && s.axes.contains(&Axis::Gene));
+        let genes_only = sites.iter().any(|s| s.site.to_string() == name && s.axes.contains(&Axis::Gene));
         let rows = |cell: usize| -> Vec<usize> {
             let genes: Range<usize> = self.model.gene_tokens(self.tokens.len_of(cell));
             self.kept_rows(cell).into_iter().filter(|r| !genes_only || genes.contains(r)).collect()
@@ -154,7 +152,8 @@ impl<'a> Run<'a> {
 
     /// `[cell, head, token, d_head]`. Kits of grouped-query models may hold every key and value head once per query head.
     fn heads(&self, data: &[f32], n_heads: usize, d_head: usize, like: &Array) -> Array {
-        let shown = like.shape.get(1).copied().filter(|n| n.is_multiple_of(n_heads.max(1))).unwrap_or(n_heads);
+        let shown =
+            like.shape.get(1).copied().filter(|n| n.is_multiple_of(n_heads.max(1))).unwrap_or(n_heads);
         let shown = if shown > 64 * n_heads { n_heads } else { shown };
         let group = (shown / n_heads.max(1)).max(1);
         let picked: Vec<Vec<usize>> = (0..self.n_cells()).map(|c| self.kept_rows(c)).collect();
@@ -186,7 +185,10 @@ impl<'a> Run<'a> {
                 out[at..at + n].copy_from_slice(values);
             }
         }
-        Array::floats(vec![cells.len(), n_heads, pad, pad], out)
+        let shape = vec![cells.len(), n_heads, pad, pad];
+        // A map over all heads together may come without its axis of one head.
+        let without = n_heads == 1 && like.shape.len() == 3;
+        Array::floats(if without { vec![cells.len(), pad, pad] } else { shape }, out)
     }
 
     /// `[cell, width]`, or the same numbers under the kit's own axes; whole numbers where the kit holds whole numbers.
@@ -199,5 +201,12 @@ impl<'a> Run<'a> {
             Values::Int(_) if whole => Array::ints(shape, data.iter().map(|&v| v as i64).collect()),
             _ => Array::floats(shape, data.to_vec()),
         }
+    }
+}
+
+fn is_map(model: &dyn Model, site: &Site) -> bool {
+    match site {
+        Site::Block(_, place) => matches!(place, BlockSite::Scores | BlockSite::Pattern),
+        other => model.sites().iter().any(|s| s.site == *other && s.axes.contains(&Axis::Query)),
     }
 }

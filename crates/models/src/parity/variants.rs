@@ -25,7 +25,7 @@ pub(super) fn compute<'a>(
             .iter()
             .filter_map(|n| n.strip_prefix(prefix).and_then(|n| n.strip_prefix('.')).map(str::to_string))
             .collect();
-        if of_run.is_empty() {
+        if of_run.is_empty() || out.has_run(prefix) {
             continue;
         }
         let changed = match prefix {

@@ -3,6 +3,6 @@
 pub(crate) mod gene_list;
 pub mod quantile_bins;
 pub mod rank;
-pub(crate) mod soft_bins;
+pub mod soft_bins;
 pub(crate) mod subset;
 pub(crate) mod symbols;

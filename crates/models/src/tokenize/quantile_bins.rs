@@ -4,9 +4,9 @@
 //! - numpy: `numpy.quantile` (method `linear`, numpy 1.22 to 2.4) and `numpy.digitize`, as in bowang-lab/scGPT@cebd6fa `data_collator`.
 //! - torch: `torch.quantile` and `torch.bucketize`, as in tahoebio/tahoe-x1@7dfe74f `collator`.
 
-/// `numpy.quantile(x, numpy.linspace(0, 1, n_edges))` of values in ascending order.
-/// Empty when there are no values or fewer than two edges.
-pub fn numpy_edges(sorted: &[f64], n_edges: usize) -> Vec<f64> {
+/// `numpy.quantile(x, numpy.linspace(0, 1, n_edges))` of single-precision values in ascending order: differences of neighbours are
+/// taken in `f32`, everything else is `f64`. Empty when there are no values or fewer than two edges.
+pub fn numpy_edges(sorted: &[f32], n_edges: usize) -> Vec<f64> {
     if sorted.is_empty() || n_edges < 2 {
         return vec![];
     }
@@ -16,11 +16,12 @@ pub fn numpy_edges(sorted: &[f64], n_edges: usize) -> Vec<f64> {
         let q = if i + 1 == n_edges { 1.0 } else { i as f64 * step };
         let at = last as f64 * q;
         if at >= last as f64 {
-            return sorted[last];
+            return f64::from(sorted[last]);
         }
         let below = at.floor();
         let (a, b, t) = (sorted[below as usize], sorted[below as usize + 1], at - below);
-        if t < 0.5 { a + (b - a) * t } else { b - (b - a) * (1.0 - t) }
+        let difference = f64::from(b - a);
+        if t < 0.5 { f64::from(a) + difference * t } else { f64::from(b) - difference * (1.0 - t) }
     };
     (0..n_edges).map(edge).collect()
 }
@@ -37,7 +38,10 @@ pub struct Admissible {
 impl Admissible {
     /// Counts the edges, which ascend.
     pub fn of(edges: &[f64], value: f64) -> Self {
-        Self { below: edges.partition_point(|e| *e < value), at_or_below: edges.partition_point(|e| *e <= value) }
+        Self {
+            below: edges.partition_point(|e| *e < value),
+            at_or_below: edges.partition_point(|e| *e <= value),
+        }
     }
 
     /// Smallest bin that can be drawn.
@@ -73,7 +77,9 @@ pub fn torch_grades(n: usize) -> Vec<f32> {
     }
     let step = 1.0f32 / (n - 1) as f32;
     let half = n / 2;
-    (0..n).map(|i| if i < half { step * i as f32 } else { (-step).mul_add((n - 1 - i) as f32, 1.0) }).collect()
+    (0..n)
+        .map(|i| if i < half { step * i as f32 } else { (-step).mul_add((n - 1 - i) as f32, 1.0) })
+        .collect()
 }
 
 /// `torch.quantile(x, torch.linspace(0, 1, n_edges))` of values in ascending order.
@@ -122,8 +128,11 @@ mod tests {
     fn numpy_edges_interpolate_from_the_nearer_side() {
         // numpy.quantile([1, 2, 4, 8], [0, 1/3, 2/3, 1]) and ([0.1, 0.7], [0, .25, .5, .75, 1]) of numpy 2.4.
         assert_eq!(numpy_edges(&[1.0, 2.0, 4.0, 8.0], 4), [1.0, 2.0, 4.0, 8.0]);
-        let b = 0.7f64 - 0.1;
-        assert_eq!(numpy_edges(&[0.1, 0.7], 5), [0.1, 0.1 + b * 0.25, 0.7 - b * 0.5, 0.7 - b * 0.25, 0.7]);
+        let (low, high) = (f64::from(0.1f32), f64::from(0.7f32));
+        let b = f64::from(0.7f32 - 0.1f32);
+        assert_ne!(b, high - low, "single precision shows");
+        let edges = [low, low + b * 0.25, high - b * 0.5, high - b * 0.25, high];
+        assert_eq!(numpy_edges(&[0.1, 0.7], 5), edges);
         assert_eq!(numpy_edges(&[3.0], 50), [3.0; 50]);
         assert!(numpy_edges(&[], 50).is_empty());
     }

@@ -225,7 +225,12 @@ mod tests {
     use crate::Overlap;
 
     fn genes(tokens: &[Option<u32>], sum: bool) -> GeneMatch {
-        GeneMatch { token_of_gene: tokens.to_vec(), sum_duplicates: sum, counted: None, overlap: Overlap::default() }
+        GeneMatch {
+            token_of_gene: tokens.to_vec(),
+            sum_duplicates: sum,
+            counted: None,
+            overlap: Overlap::default(),
+        }
     }
 
     fn rule(divisor: &[f64], max_tokens: usize) -> RankRule<'_> {

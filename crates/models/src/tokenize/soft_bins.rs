@@ -51,7 +51,8 @@ mod tests {
     fn aligns_by_token_with_zeros_for_absent_genes() {
         let counts = Counts::new(4, vec![0, 0, 3], vec![3, 0, 1], vec![2.0, 5.0, 7.0]).unwrap();
         let token_of_gene = vec![Some(2), None, Some(1), Some(0)];
-        let genes = GeneMatch { token_of_gene, sum_duplicates: true, counted: None, overlap: Overlap::default() };
+        let genes =
+            GeneMatch { token_of_gene, sum_duplicates: true, counted: None, overlap: Overlap::default() };
         let mut out = [9.0; 4];
         align(&counts, 1, &genes, &mut out);
         assert_eq!(out, [2.0, 0.0, 5.0, 0.0]);

@@ -65,7 +65,10 @@ mod tests {
         };
         let fixed = TokenizeOptions::default();
         assert_eq!(genes(&ids, &values, &fixed), genes(&back, &[7.0; 40], &fixed));
-        assert_ne!(genes(&ids, &values, &fixed), genes(&ids, &values, &TokenizeOptions { seed: 1, ..fixed.clone() }));
+        assert_ne!(
+            genes(&ids, &values, &fixed),
+            genes(&ids, &values, &TokenizeOptions { seed: 1, ..fixed.clone() })
+        );
         let drawn = TokenizeOptions { as_published: true, ..fixed.clone() };
         assert_eq!(genes(&ids, &values, &drawn), genes(&ids, &values, &drawn));
         assert_ne!(genes(&ids, &values, &drawn), genes(&ids, &[7.0; 40], &drawn));
