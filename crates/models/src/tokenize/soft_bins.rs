@@ -32,7 +32,9 @@ pub fn log1p_cp10k(counts: &mut [f32], empty_is_zero: bool) -> f32 {
         return total;
     }
     for c in counts.iter_mut() {
-        *c = (*c / total * TARGET_SUM).ln_1p().min(LARGEST);
+        let value = (*c / total * TARGET_SUM).ln_1p();
+        // Not `min`, which would turn NaN into a number.
+        *c = if value > LARGEST { LARGEST } else { value };
     }
     total
 }
