@@ -1,6 +1,5 @@
 //! What a family is and what an opened model can do.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use microtome_core::{Axis, Counts, Error, GeneNamespace, GeneTable, Matrix, Organism, Result, Site};
@@ -204,10 +203,6 @@ pub struct TokenizeOptions {
     pub as_published: bool,
     /// Seed of those draws, and of the fixed choice of genes where a cell does not fit.
     pub seed: u64,
-<<<<<<< HEAD
-    /// Choices that only this family has, by the names that [`ModelInfo::choices`] lists under `tokenize`. An unknown one is an error.
-    pub choices: BTreeMap<String, String>,
-=======
     /// A published way of preparing cells, by name, where a family has several; the first of its card when `None`.
     pub recipe: Option<String>,
     /// Batch of every cell of the counts, as a rank among the sorted labels of the whole data set, for models that were
@@ -215,7 +210,6 @@ pub struct TokenizeOptions {
     pub batches: Option<Vec<u32>>,
     /// Name of the drug that every cell of the counts was treated with, for models that take one.
     pub drugs: Option<Vec<String>>,
->>>>>>> fam1
 }
 
 /// An opened model.
@@ -271,10 +265,6 @@ pub trait Model: Send + Sync {
     fn tokenize_genes(&self, _counts: &Counts, _genes: &GeneMatch, _chosen: &[Vec<u32>]) -> Result<Tokens> {
         Err(Error::unsupported("the input of this family is not a free choice of genes")
             .at_key(self.family().id))
-    }
-    /// Another of the models that the checkpoint holds, such as scFoundation's `rde`.
-    fn part(&self, name: &str) -> Result<Box<dyn Model>> {
-        Err(Error::unsupported("the checkpoint holds one model").at_key(self.family().id).found(format!("#{name}")))
     }
     /// Rows that run for a cell of `n` tokens when these sites are wanted: more than `n` where a decoder runs over every gene.
     /// Minibatches are made under a budget of rows.

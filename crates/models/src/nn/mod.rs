@@ -28,9 +28,5 @@ pub(crate) use readouts::{
     CellQueryReadout, LayeredReadout, QueryActivation, ReadoutActivation, sigmoid, unit_rows,
 };
 pub(crate) use soft_bins::SoftBins;
-<<<<<<< HEAD
 pub(crate) use stack::{run_post_ln_stack, run_stack, run_stack_with};
-=======
-pub(crate) use stack::run_stack;
 pub(crate) use value_encoder::ValueEncoder;
->>>>>>> fam1

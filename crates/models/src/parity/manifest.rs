@@ -1,6 +1,5 @@
 //! `MANIFEST.json`: names and tolerances.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use microtome_core::{Error, Result};
@@ -22,13 +21,8 @@ pub(super) struct Manifest {
     pub(super) case: String,
     /// Token that is deleted and put in front, and one that some cells lack.
     pub(super) perturbed: Option<(u32, u32)>,
-<<<<<<< HEAD
-    /// Choices of tokenising by run ([`crate::TokenizeOptions::choices`]: `target`).
-    pub(super) runs: BTreeMap<String, String>,
-=======
     /// The file.
     pub(super) text: Value,
->>>>>>> fam1
     /// For tensors that no pattern names.
     default: Option<Tolerance>,
     /// Patterns in file order; the first that matches counts.
@@ -63,13 +57,7 @@ impl Manifest {
         let tolerances = tolerances.as_object().ok_or_else(|| {
             Error::unreadable("the manifest states no tolerances").at_key("tolerances").expected("an object")
         })?;
-<<<<<<< HEAD
-        // Either a flat table of patterns, or one under `sites` beside the rule and its reasons.
-        let tolerances = tolerances.get("sites").and_then(Value::as_object).unwrap_or(tolerances);
-        let mut default = None;
-=======
         let mut default = nested.then_some(Tolerance { abs: 0.0, rel: 0.0 });
->>>>>>> fam1
         let mut patterns = vec![];
         for (names, entry) in tolerances {
             let number = |key: &str| {
@@ -85,25 +73,15 @@ impl Manifest {
                 if name == "default" {
                     default = Some(tolerance);
                 } else {
-<<<<<<< HEAD
-                    patterns.push((name.replace("{i}", "*"), tolerance));
-=======
                     patterns.push((name.replace("{i}", "*").replace("{j}", "*"), tolerance));
->>>>>>> fam1
                 }
             }
         }
-        if default.is_none() && patterns.is_empty() {
-            return Err(Error::unreadable("the manifest states no tolerances").at_key("tolerances.default"));
-        }
-        let runs = value["tokenisation"]["runs"].as_object().into_iter().flatten();
-        let runs = runs.filter_map(|(run, target)| Some((run.clone(), target.as_str()?.to_string()))).collect();
         Ok(Self {
             text: value.clone(),
             family: text("family")?,
             case: text("case")?,
             perturbed: token("token").zip(token("token_absent")),
-            runs,
             default,
             patterns,
         })
@@ -150,22 +128,8 @@ mod tests {
     }
 
     #[test]
-    fn tolerances_by_site_without_a_default() {
-        let m = Manifest::parse(&json!({
-            "family": "f", "case": "c",
-            "tokenisation": {"runs": {"rde": "a5"}},
-            "tolerances": {"rule": "words", "sites": {"blocks.{i}.attn.q": {"abs": 1e-5, "rel": 0}}}
-        }))
-        .unwrap();
-        assert_eq!(m.tolerance("blocks.11.attn.q").unwrap().abs, 1e-5);
-        assert!(m.tolerance("blocks.11.attn.k").is_none());
-        assert_eq!(m.runs["rde"], "a5");
-    }
-
-    #[test]
     fn a_manifest_without_tolerances_is_refused() {
         assert!(Manifest::parse(&json!({"family": "f", "case": "c"})).is_err());
-        assert!(Manifest::parse(&json!({"family": "f", "case": "c", "tolerances": {}})).is_err());
         let none = json!({"family": "f", "case": "c", "tolerances": {"embed": {"abs": 1, "rel": 0}}});
         let m = Manifest::parse(&none).unwrap();
         assert!(m.tolerance("embed").is_some() && m.tolerance("final_norm").is_none());

@@ -2,11 +2,7 @@
 
 mod actual;
 mod compare;
-<<<<<<< HEAD
-mod decoder;
-=======
 mod kit;
->>>>>>> fam1
 mod manifest;
 mod perturbation;
 mod run;
@@ -110,28 +106,14 @@ pub fn run_kit_with(dir: &Path, model: &dyn Model, cells: &KitCells<'_>) -> Resu
     let ensembl = cells.var.columns.iter().any(|(n, _)| n == "ensembl_id").then_some("ensembl_id");
     let genes = GeneTable::detect(cells.var, ensembl, None)?;
     let matched = model.match_genes(&genes)?;
-<<<<<<< HEAD
-    let tokenize = |choices: &[(&str, &str)]| {
-        let choices = choices.iter().map(|(k, v)| ((*k).to_string(), (*v).to_string())).collect();
-        let options = TokenizeOptions { choices, ..TokenizeOptions::default() };
-        model.tokenize(cells.counts, cells.totals, &matched, &options)
-    };
-    let target = manifest.runs.get(decoder::PLAIN_RUN).map(|t| ("target", t.as_str()));
-    let tokens = tokenize(target.as_slice())?;
-
-    let kept = kept(&expected)?;
-    // Sites of other models in the same file are not this model's, whatever their names.
-    let decoder = decoder::Tensors::of(&names);
-    let own: Vec<String> = names.iter().filter(|n| !decoder.includes(n)).cloned().collect();
-    let mut computed = Computed::new(model, &tokens, &own, kept)?;
-    variants::compute(model, &tokens, &expected, &own, &mut computed)?;
-    decoder.compute(model, &tokenize, &manifest, &expected, &mut computed)?;
-=======
     let case = KitCase { manifest: &manifest.text, cells: *cells, genes: &matched, expected: &expected };
     let KitPlan { tokens, runs, arrays, not_compared } = model.kit_plan(&case)?;
 
     let kept = kept(&expected)?;
-    let mut computed = Computed::new(model, &tokens, &names, kept)?;
+    // What the family computes itself need not be a site of the plain run, whatever its name.
+    let own: Vec<String> =
+        names.iter().filter(|n| !arrays.iter().any(|(name, _)| name == *n)).cloned().collect();
+    let mut computed = Computed::new(model, &tokens, &own, kept)?;
     for (prefix, tokens) in runs {
         computed.run(model, &prefix, tokens, &under(&prefix, &names))?;
     }
@@ -141,8 +123,7 @@ pub fn run_kit_with(dir: &Path, model: &dyn Model, cells: &KitCells<'_>) -> Resu
     for (name, reason) in not_compared {
         computed.skip(&name, &reason);
     }
-    variants::compute(model, &tokens, &expected, &names, &mut computed)?;
->>>>>>> fam1
+    variants::compute(model, &tokens, &expected, &own, &mut computed)?;
     for (name, why) in [("rows", "token rows"), ("pattern.cells", "cells with attention maps")] {
         computed.skip(name, &format!("says which {why} the kit holds, so it is read rather than computed"));
     }

@@ -14,6 +14,7 @@ mod config;
 mod decoder;
 mod files;
 mod init;
+mod kit;
 mod model;
 mod network;
 #[cfg(test)]

@@ -3,15 +3,16 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use microtome_core::{Axis, BlockSite, Counts, Error, GeneTable, Result, Site};
+use microtome_core::{Axis, BlockSite, Counts, Error, GeneTable, Matrix, Result, Site};
 use microtome_weights::{Audit, Checkpoint};
 use serde_json::json;
 
 use super::config::Config;
 use super::network::Network;
-use super::{card, decoder, files, tokens};
+use super::{card, decoder, files, kit, tokens};
 use crate::model::{CellTotals, Model, ModelInfo, SiteInfo, TokenizeOptions};
 use crate::nn::Wanted;
+use crate::parity::{KitCase, KitPlan};
 use crate::tokenize::gene_list;
 use crate::tokenize::symbols::{Duplicates, match_symbols};
 use crate::{CellRule, Family, GeneMatch, MASKED, Tap, Tokens};
@@ -67,6 +68,18 @@ impl ScFoundation {
             #[cfg(test)]
             alter: |_| {},
         })
+    }
+
+    /// Another sub-model of the same file.
+    pub(super) fn part(&self, name: &str) -> Result<Self> {
+        #[cfg_attr(not(test), allow(unused_mut, reason = "altered by tests"))]
+        let mut part = Self::open_part(&self.weights, Some(name))?;
+        #[cfg(test)]
+        {
+            part.alter = self.alter;
+            (self.alter)(&mut part.network);
+        }
+        Ok(part)
     }
 
     /// Ids ascending within the list, T and S last, values above zero or masked: anything else did not come from this tokeniser.
@@ -161,6 +174,15 @@ impl Model for ScFoundation {
         tokens::tokenize(&self.config, counts, genes, options)
     }
 
+    fn gene_table(&self) -> Option<Matrix> {
+        let rows = self.genes.len();
+        Matrix::new(rows, self.network.d, self.network.positions[..rows * self.network.d].to_vec()).ok()
+    }
+
+    fn kit_plan(&self, case: &KitCase<'_>) -> Result<KitPlan> {
+        kit::plan(self, case)
+    }
+
     fn variant(&self, name: &str, tokens: &Tokens) -> Option<Tokens> {
         (name == GENE_BATCH).then(|| {
             let mut shared = tokens.clone();
@@ -171,17 +193,6 @@ impl Model for ScFoundation {
 
     fn labels(&self, site: &Site) -> Option<&[String]> {
         (*site == Site::Extra(EXPRESSION.into())).then_some(&self.genes)
-    }
-
-    fn part(&self, name: &str) -> Result<Box<dyn Model>> {
-        #[cfg_attr(not(test), allow(unused_mut, reason = "altered by tests"))]
-        let mut part = Self::open_part(&self.weights, Some(name))?;
-        #[cfg(test)]
-        {
-            part.alter = self.alter;
-            (self.alter)(&mut part.network);
-        }
-        Ok(Box::new(part))
     }
 
     fn rows(&self, n: usize, wanted: &[Site]) -> usize {
@@ -223,11 +234,8 @@ fn info(
             "random_features": network.decoder.performer.features.first().map(|f| f.n_features()),
             "key_maximum": "per cell; the run gene_batch takes one over the minibatch, as published for it",
         },
-        "tokenize": {
-            "input": "single-cell (default) or bulk",
-            "target": "T: t4 (default), tN, fN or aN",
-            "target_sum": "bulk only; without it the median over the samples that are tokenised together, as published",
-        },
+        "recipes": "t4 (default), tN, fN or aN for token T; bulk (scaled to the median over the samples that are tokenised together, \
+                    as published) or bulk:TOTAL",
         "bins": c.n_bins,
         "bin_alpha": c.bin_alpha,
         "activation": "relu in the encoder, exact gelu in the decoder",

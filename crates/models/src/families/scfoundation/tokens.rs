@@ -2,8 +2,6 @@
 //!
 //! Arithmetic of biomap-research/scFoundation@d09626a, `model/get_embedding.py`: in `f64`, rounded to `f32` at the network's input.
 
-use std::collections::BTreeMap;
-
 use microtome_core::{Counts, Error, Result};
 use rayon::prelude::*;
 
@@ -14,6 +12,8 @@ use crate::{GeneMatch, Tokens};
 
 /// Counts per cell to which every cell is scaled.
 const TARGET_SUM: f64 = 10_000.0;
+/// Default of the reference.
+pub(super) const DEFAULT_RECIPE: &str = "t4";
 
 /// The wished-for read depth: the value of token T (`--tgthighres` of the reference).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,12 +28,7 @@ pub(super) enum Target {
 
 impl Target {
     fn parse(text: &str) -> Result<Self> {
-        let wrong = || {
-            Error::usage("not a target of read depth")
-                .at_key("target")
-                .expected("tN (log10 of a total count), fN (times the cell's total) or aN (powers of ten above it), as t4, f1, a5")
-                .found(format!("\"{text}\""))
-        };
+        let wrong = || wrong_recipe(text);
         let mut letters = text.chars();
         let kind = letters.next().ok_or_else(wrong)?;
         let n: f64 = letters.as_str().parse().ok().filter(|n: &f64| n.is_finite()).ok_or_else(wrong)?;
@@ -58,42 +53,31 @@ impl Target {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Input {
     SingleCell(Target),
-    /// Scaled to a common total; both depth tokens are `log10` of the sum of the logarithms. Without a total given, the median over
-    /// the samples that are tokenised together, as published.
+    /// Scaled to a common total, then logarithms; both depth tokens are `log10` of their sum. Without a total given it is the median
+    /// over the samples that are tokenised together, as published, so that results depend on the company.
     Bulk(Option<f64>),
 }
 
-/// The named choices of [`TokenizeOptions::choices`].
-fn choices(given: &BTreeMap<String, String>) -> Result<Input> {
-    if let Some(key) = given.keys().find(|k| !["input", "target", "target_sum"].contains(&k.as_str())) {
-        return Err(Error::usage("no such choice of this family")
-            .at_key(key.clone())
-            .expected("input (single-cell or bulk), target (as t4) or target_sum"));
-    }
-    let get = |key: &str| given.get(key).map(String::as_str);
-    let only_with = |key: &str, mode: &str| match get(key) {
-        Some(_) => Err(Error::usage("this choice has no meaning here").at_key(key).expected(format!("input={mode}"))),
-        None => Ok(()),
-    };
-    match get("input") {
-        None | Some("single-cell") => {
-            only_with("target_sum", "bulk")?;
-            Ok(Input::SingleCell(Target::parse(get("target").unwrap_or("t4"))?))
+/// The recipes of [`TokenizeOptions::recipe`]: a target of read depth (`t4` when none is named), `bulk`, or `bulk:TOTAL`.
+fn input(recipe: Option<&str>) -> Result<Input> {
+    let recipe = recipe.unwrap_or(DEFAULT_RECIPE);
+    match recipe.strip_prefix("bulk") {
+        Some("") => Ok(Input::Bulk(None)),
+        Some(rest) => {
+            let total = rest.strip_prefix(':').and_then(|t| t.parse().ok()).filter(|t: &f64| t.is_finite() && *t > 0.0);
+            total.map(|t| Input::Bulk(Some(t))).ok_or_else(|| wrong_recipe(recipe))
         }
-        Some("bulk") => {
-            only_with("target", "single-cell")?;
-            let sum = |s: &str| {
-                s.parse().ok().filter(|x: &f64| x.is_finite() && *x > 0.0).ok_or_else(|| {
-                    Error::usage("not a total").at_key("target_sum").expected("a positive number").found(s.to_string())
-                })
-            };
-            Ok(Input::Bulk(get("target_sum").map(sum).transpose()?))
-        }
-        Some(other) => Err(Error::usage("not a kind of input")
-            .at_key("input")
-            .expected("single-cell or bulk")
-            .found(format!("\"{other}\""))),
+        None => Target::parse(recipe).map(Input::SingleCell),
     }
+}
+
+fn wrong_recipe(recipe: &str) -> Error {
+    Error::usage("no such recipe of this family")
+        .expected(
+            "tN (T is N, the log10 of a total count), fN (N times the cell's total), aN (N powers of ten above it), as t4, f1, a5; \
+             bulk, or bulk:TOTAL to scale every sample to TOTAL",
+        )
+        .found(format!("\"{recipe}\""))
 }
 
 /// Tokens of every cell, in the order of the gene list. A cell of which T or S is not above zero (no counts, or a single one) has no
@@ -104,7 +88,7 @@ pub(super) fn tokenize(
     genes: &GeneMatch,
     options: &TokenizeOptions,
 ) -> Result<Tokens> {
-    let input = choices(&options.choices)?;
+    let input = input(options.recipe.as_deref())?;
     if genes.token_of_gene.len() != counts.n_genes() {
         return Err(Error::mismatch("the gene match belongs to another matrix")
             .expected(format!("{} genes", counts.n_genes()))
@@ -176,9 +160,9 @@ fn push(
     }
     if let Some(x) = depth.iter().find(|x| **x == config.mask_value || **x == config.pad_value) {
         return Err(Error::usage("this value of a depth token stands for masking or padding in the model")
-            .at_key("target")
+            .at_key("recipe")
             .found(x.to_string())
-            .remedy("choose another target"));
+            .remedy("choose another target of read depth"));
     }
     let mut kept: Vec<usize> = (0..cell.len()).collect();
     if kept.len() > cap - 2 {
