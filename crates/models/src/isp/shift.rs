@@ -86,7 +86,11 @@ fn effect(model: &dyn Model, rule: CellRule, edit: &Edit, before: &[f32], after:
         CellRule::Token(t) if t < edit.original.len() && t < edit.perturbed.len() => {
             cosine(&row(before, t), &row(after, t))
         }
-        CellRule::Token(_) | CellRule::FromEnd(_) | CellRule::Max | CellRule::MaxOfAll | CellRule::Parts(_) => f64::NAN,
+        CellRule::Token(_)
+        | CellRule::FromEnd(_)
+        | CellRule::Max
+        | CellRule::MaxOfAll
+        | CellRule::Parts(_) => f64::NAN,
         CellRule::Mean | CellRule::Marked => genes.iter().map(|(_, c)| c).sum::<f64>() / genes.len() as f64,
     };
     Effect { cos, uneven: rest_before.len() != rest_after.len(), genes }

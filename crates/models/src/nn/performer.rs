@@ -2,7 +2,9 @@
 //! (scBERT, scFoundation's decoder).
 
 use microtome_core::{Error, Result};
-use microtome_kernels::{Activation, AttentionShape, FeatureMap, KeyMaximum, LayerNorm, Linear, RandomFeatures};
+use microtome_kernels::{
+    Activation, AttentionShape, FeatureMap, KeyMaximum, LayerNorm, Linear, RandomFeatures,
+};
 use microtome_weights::Loader;
 
 use super::{Attend, Mlp, Norm, PreLnBlock, Residual, Wanted, run_stack_with};
@@ -37,7 +39,11 @@ impl Performer {
         let mut out = Self { blocks: vec![], features: vec![] };
         for i in 0..shape.n_blocks {
             let name = format!("{prefix}.net.layers.{i}");
-            out.features.push(features(loader, &format!("{name}.0.fn.fast_attention.projection_matrix"), shape)?);
+            out.features.push(features(
+                loader,
+                &format!("{name}.0.fn.fast_attention.projection_matrix"),
+                shape,
+            )?);
             out.blocks.push(block(loader, &name, shape)?);
         }
         loader.ignore(

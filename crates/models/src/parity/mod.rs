@@ -111,8 +111,9 @@ pub fn run_kit_with(dir: &Path, model: &dyn Model, cells: &KitCells<'_>) -> Resu
 
     let kept = kept(&expected)?;
     // What the family computes itself need not be a site of the plain run, whatever its name.
-    let own: Vec<String> =
-        names.iter().filter(|n| !arrays.iter().any(|(name, _)| name == *n)).cloned().collect();
+    let known =
+        |n: &str| arrays.iter().any(|(name, _)| name == n) || not_compared.iter().any(|(name, _)| name == n);
+    let own: Vec<String> = names.iter().filter(|n| !known(n)).cloned().collect();
     let mut computed = Computed::new(model, &tokens, &own, kept)?;
     for (prefix, tokens) in runs {
         computed.run(model, &prefix, tokens, &under(&prefix, &names))?;

@@ -87,9 +87,12 @@ fn parse(text: &str) -> Result<Vec<String>> {
     let mut seen = std::collections::HashSet::new();
     for (i, line) in lines.enumerate().filter(|(_, l)| !l.is_empty()) {
         let wrong = |what: &str| {
-            Error::unreadable(what).at_key(format!("line {}", i + 2)).found(line.chars().take(60).collect::<String>())
+            Error::unreadable(what)
+                .at_key(format!("line {}", i + 2))
+                .found(line.chars().take(60).collect::<String>())
         };
-        let (name, index) = line.split_once('\t').ok_or_else(|| wrong("a line of the gene list is not two columns"))?;
+        let (name, index) =
+            line.split_once('\t').ok_or_else(|| wrong("a line of the gene list is not two columns"))?;
         if index.trim().parse() != Ok(genes.len()) {
             return Err(wrong("the gene list is not in the order of its index")
                 .expected(format!("index {}", genes.len())));
@@ -129,9 +132,8 @@ mod tests {
         std::fs::create_dir(&model).unwrap();
         let e = find(&model, Some(2)).unwrap_err().to_string();
         assert!(e.contains("biomap-research/scFoundation"), "{e}");
-        let list = |n: usize| {
-            (0..n).fold("gene_name\tindex\n".to_string(), |s, i| s + &format!("G{i}\t{i}\n"))
-        };
+        let list =
+            |n: usize| (0..n).fold("gene_name\tindex\n".to_string(), |s, i| s + &format!("G{i}\t{i}\n"));
         std::fs::create_dir(root.path().join("aux")).unwrap();
         std::fs::write(root.path().join("aux/OS_scRNA_gene_index.2.tsv"), list(2)).unwrap();
         assert_eq!(find(&model, Some(2)).unwrap().1.len(), 2);

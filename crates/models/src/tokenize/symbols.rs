@@ -56,7 +56,9 @@ pub(crate) fn match_symbols(list: &[String], genes: &GeneTable, duplicates: Dupl
         }
         .into(),
         n_renamed: 0,
-        source: format!("symbols of {source}, matched exactly; genes of the list that the data lacks enter as zeros"),
+        source: format!(
+            "symbols of {source}, matched exactly; genes of the list that the data lacks enter as zeros"
+        ),
         examples_missing: missing.take(10).cloned().collect(),
     };
     check_overlap(&overlap, genes)?;
