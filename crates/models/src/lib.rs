@@ -14,6 +14,7 @@ pub mod taps;
 pub mod tokenize;
 mod tokens;
 mod untrained;
+mod var_names;
 
 pub use families::{detect, families, find_family, open};
 pub use model::{
@@ -23,3 +24,4 @@ pub use model::{
 pub use plan::{minibatches, pool_cells};
 pub use tap::{MapKind, SiteData, Tap};
 pub use tokens::{MASKED, POOL_MASK, Tokens};
+pub use var_names::{ReadVarNames, provide_var_names};

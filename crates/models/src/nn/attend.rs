@@ -18,6 +18,22 @@ pub(crate) enum Attend<'a> {
     Features(&'a RandomFeatures, KeyMaximum),
 }
 
+/// Places of a block that are not in the table of sites, and the place that each comes before: the outputs of both norms and, in
+/// linear attention, the feature maps.
+pub(crate) fn block_extras(i: usize) -> [(Site, BlockSite); 4] {
+    [
+        (norm_site(i, 1), BlockSite::Q),
+        (features_site(i, 'q'), BlockSite::Pattern),
+        (features_site(i, 'k'), BlockSite::Pattern),
+        (norm_site(i, 2), BlockSite::MlpOut),
+    ]
+}
+
+/// Site of the output of the norm before the attention (1) or the feed-forward part (2) of block `i`.
+pub(crate) fn norm_site(i: usize, which: usize) -> Site {
+    Site::Extra(format!("blocks.{i}.norm{which}"))
+}
+
 /// Site of the feature maps of block `i`: `q` or `k`.
 pub(crate) fn features_site(i: usize, side: char) -> Site {
     Site::Extra(format!("blocks.{i}.attn.phi_{side}"))

@@ -15,7 +15,7 @@ mod stack;
 pub(crate) mod stored;
 mod value_encoder;
 
-pub(crate) use attend::{Attend, features_site};
+pub(crate) use attend::{Attend, block_extras};
 pub(crate) use masked_head::MaskedHead;
 pub(crate) use mlp::Mlp;
 pub(crate) use norm::Norm;

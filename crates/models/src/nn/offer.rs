@@ -5,11 +5,8 @@ use std::ops::Range;
 
 use microtome_core::{BlockSite, Result, Site};
 
-use super::attend::features_site;
+use super::attend::block_extras;
 use crate::{CellRule, POOL_MASK, SiteData, Tap, Tokens};
-
-/// The place of the table up to which a block is run for its feature maps; they come before it.
-const FEATURES: BlockSite = BlockSite::Pattern;
 
 /// The wanted sites among those a model offers.
 pub(crate) struct Wanted(HashSet<Site>);
@@ -33,7 +30,8 @@ impl Wanted {
 
     /// The last wanted place of a block in the order of the forward pass.
     pub(crate) fn last_in(&self, block: usize) -> Option<BlockSite> {
-        let at = |p: &BlockSite| self.has_at(block, *p) || (*p == FEATURES && self.features_of(block));
+        let extras = block_extras(block);
+        let at = |p: &BlockSite| self.has_at(block, *p) || extras.iter().any(|(s, before)| before == p && self.has(s));
         BlockSite::ALL.into_iter().rev().find(at)
     }
 
@@ -42,12 +40,7 @@ impl Wanted {
         BlockSite::ALL
             .into_iter()
             .any(|p| !matches!(p, BlockSite::ResidPre | BlockSite::ResidPost) && self.has_at(block, p))
-            || self.features_of(block)
-    }
-
-    /// Whether feature maps of linear attention are wanted.
-    fn features_of(&self, block: usize) -> bool {
-        ['q', 'k'].iter().any(|side| self.has(&features_site(block, *side)))
+            || block_extras(block).iter().any(|(s, _)| self.has(s))
     }
 }
 

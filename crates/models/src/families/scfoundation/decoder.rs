@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::config::Config;
 use super::model::{EXPRESSION, SHARED_MAXIMUM, ScFoundation};
 use super::network::{layer_norm, linear};
-use crate::nn::{Performer, PerformerShape, Wanted, features_site};
+use crate::nn::{Performer, PerformerShape, Wanted, block_extras};
 use crate::{SiteData, Tap, Tokens};
 
 /// What stands before the names of the decoder's sites.
@@ -57,9 +57,9 @@ pub(super) fn sites(n_blocks: usize) -> Vec<(Site, BlockSite)> {
     let mut out = vec![(outer("input"), BlockSite::ResidPre), (outer("embed"), BlockSite::ResidPre)];
     for i in 0..n_blocks {
         for place in BlockSite::ALL.into_iter().filter(|p| *p != BlockSite::Scores) {
-            if place == BlockSite::Pattern {
-                let features = ['q', 'k'].map(|side| (outer(&features_site(i, side).to_string()), BlockSite::Q));
-                out.extend(features);
+            for (site, _) in block_extras(i).into_iter().filter(|(_, before)| *before == place) {
+                let like = if place == BlockSite::Pattern { BlockSite::Q } else { BlockSite::ResidPre };
+                out.push((outer(&site.to_string()), like));
             }
             out.push((outer(&Site::Block(i, place).to_string()), place));
         }
@@ -125,8 +125,7 @@ impl ScFoundation {
         let mut inner = Renamed(&mut *tap);
         let n_blocks = decoder.performer.blocks.len();
         let inside = (0..n_blocks).flat_map(|i| {
-            let features = ['q', 'k'].map(|side| features_site(i, side));
-            BlockSite::ALL.map(|p| Site::Block(i, p)).into_iter().chain(features)
+            BlockSite::ALL.map(|p| Site::Block(i, p)).into_iter().chain(block_extras(i).map(|(s, _)| s))
         });
         let wanted_inside = Wanted::ask(&inner, inside);
         if !decoder.performer.run(&mut x, &rows, over, &wanted_inside, beyond, &mut inner)? {

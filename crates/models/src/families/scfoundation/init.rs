@@ -12,7 +12,7 @@ use super::config::{self, Config};
 use super::files;
 use crate::families::split_part;
 use crate::tokenize::gene_list;
-use crate::untrained::{Kind, Plan};
+use crate::untrained::{Kind, Plan, orthogonal_features};
 
 /// Writes an untrained model of the published size over the gene list of `like`.
 pub(super) fn init_preset(preset: &str, like: &Path, seed: u64, out: &Path) -> Result<()> {
@@ -91,29 +91,6 @@ fn write(c: &Config, features: usize, part: &str, list: &Path, seed: u64, out: &
     write_safetensors(&target, &tensors, &[(config::METADATA.into(), config)])
 }
 
-/// Makes the rows of each block of `d` orthogonal and gives them the lengths of independent normal vectors (Choromanski et al. 2021,
-/// section 2.4).
-fn orthogonal_features(rows: &mut [f32], lengths: &[f32], d: usize) {
-    let norm = |r: &[f32]| r.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
-    for (block, lengths) in rows.chunks_mut(d * d).zip(lengths.chunks(d * d)) {
-        for i in 0..block.len() / d {
-            let (before, row) = block.split_at_mut(i * d);
-            let row = &mut row[..d];
-            // Twice, because one pass of Gram-Schmidt leaves rounding errors.
-            for earlier in before.chunks_exact(d).chain(before.chunks_exact(d)) {
-                let dot: f64 = earlier.iter().zip(row.iter()).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
-                row.iter_mut().zip(earlier).for_each(|(x, e)| *x -= (dot * f64::from(*e)) as f32);
-            }
-            let n = norm(row);
-            row.iter_mut().for_each(|x| *x = (f64::from(*x) / n) as f32);
-        }
-        for (row, length) in block.chunks_exact_mut(d).zip(lengths.chunks_exact(d)) {
-            let length = norm(length);
-            row.iter_mut().for_each(|x| *x = (f64::from(*x) * length) as f32);
-        }
-    }
-}
-
 /// Every tensor of a sub-model by its published name, but with two rows of every projection for one.
 fn tensors(c: &Config, features: usize) -> Plan {
     let mut plan = Plan::default();
@@ -167,29 +144,4 @@ fn tensors(c: &Config, features: usize) -> Plan {
     norm(&mut plan, "norm", dd);
     linear(&mut plan, "to_final", 1, dd);
     plan
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn features_are_orthogonal_within_blocks_and_as_long_as_normal_vectors() {
-        let drawn = {
-            let mut plan = Plan::default();
-            plan.add("p".into(), &[20, 4], Kind::Normal { mean: 0.0, sd: 1.0 });
-            plan.draw(3).unwrap().remove(0).2
-        };
-        let (mut rows, lengths) = (drawn[..40].to_vec(), &drawn[40..]);
-        orthogonal_features(&mut rows, lengths, 4);
-        let dot = |i: usize, j: usize| -> f32 { (0..4).map(|c| rows[i * 4 + c] * rows[j * 4 + c]).sum() };
-        for i in 0..10 {
-            let length: f32 = lengths[i * 4..i * 4 + 4].iter().map(|x| x * x).sum();
-            assert!((dot(i, i) - length).abs() < 1e-5);
-            for j in (i / 4 * 4)..i {
-                assert!(dot(i, j).abs() < 1e-5, "{i} {j}");
-            }
-        }
-        assert!(dot(0, 5).abs() > 1e-4, "blocks are independent of each other");
-    }
 }
