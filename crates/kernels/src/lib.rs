@@ -17,6 +17,7 @@ mod embed;
 mod gemm;
 mod isa;
 mod linear;
+mod linear_attention;
 mod norm;
 mod simd;
 
@@ -29,4 +30,7 @@ pub use embed::{Lookup, gather_sum};
 pub use gemm::Precision;
 pub use isa::{Isa, isa, with_isa};
 pub use linear::Linear;
+pub use linear_attention::{
+    FeatureMap, KeyMaximum, RandomFeatures, Side, linear_attention, linear_attention_rows,
+};
 pub use norm::{LayerNorm, RmsNorm};

@@ -15,6 +15,7 @@ pub mod taps;
 pub mod tokenize;
 mod tokens;
 mod untrained;
+mod var_names;
 mod yaml;
 
 pub use families::{detect, families, find_family, open};
@@ -25,3 +26,4 @@ pub use model::{
 pub use plan::{minibatches, pool_cells};
 pub use tap::{MapKind, SiteData, Tap};
 pub use tokens::{MASKED, POOL_MASK, Tokens};
+pub use var_names::{ReadVarNames, provide_var_names};

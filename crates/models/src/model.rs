@@ -164,6 +164,24 @@ pub enum CellRule {
     Token(usize),
     /// Mean over the tokens that the tokeniser marked (column [`crate::POOL_MASK`] of [`Tokens`]).
     Marked,
+    /// Greatest number per column over the cell's gene tokens.
+    Max,
+    /// Greatest number per column over all tokens.
+    MaxOfAll,
+    /// The token at this position from the end (0 is the last).
+    FromEnd(usize),
+    /// Several of the above, one after the other.
+    Parts(&'static [CellRule]),
+}
+
+impl CellRule {
+    /// Width of the vector that is made of tokens of this width.
+    pub fn width(self, of_token: usize) -> usize {
+        match self {
+            Self::Parts(parts) => parts.iter().map(|p| p.width(of_token)).sum(),
+            _ => of_token,
+        }
+    }
 }
 
 /// Total counts of the cells as the data set states them (`obs["n_counts"]` where a family reads it).
@@ -243,6 +261,11 @@ pub trait Model: Send + Sync {
     fn tokenize_genes(&self, _counts: &Counts, _genes: &GeneMatch, _chosen: &[Vec<u32>]) -> Result<Tokens> {
         Err(Error::unsupported("the input of this family is not a free choice of genes")
             .at_key(self.family().id))
+    }
+    /// Rows that run for a cell of `n` tokens when these sites are wanted: more than `n` where a decoder runs over every gene.
+    /// Minibatches are made under a budget of rows.
+    fn rows(&self, n: usize, _wanted: &[Site]) -> usize {
+        n
     }
     /// Runs a minibatch, offering every wanted site. Blocks after the last wanted site are not run.
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()>;

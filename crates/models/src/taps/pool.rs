@@ -142,7 +142,8 @@ impl Tap for PoolTap<'_> {
                 .found(format!("{} cells", self.minibatch.len())));
         }
         let n_cells = self.missing.len();
-        let out = self.out[index].get_or_insert_with(|| Matrix::zeros(n_cells, width));
+        let columns = if per_cell { width } else { self.rule.width(width) };
+        let out = self.out[index].get_or_insert_with(|| Matrix::zeros(n_cells, columns));
         for (i, &cell) in self.minibatch.iter().enumerate() {
             let row = out.row_mut(cell);
             if per_cell {

@@ -1,6 +1,8 @@
 //! Tokenising schemes that several families share.
 
+pub(crate) mod gene_list;
 pub mod quantile_bins;
 pub mod rank;
 pub mod soft_bins;
 pub(crate) mod subset;
+pub(crate) mod symbols;

@@ -6,8 +6,8 @@ use std::path::Path;
 use microtome_core::{Error, Result, closest};
 
 use super::config::{Config, NormKind};
-use super::gene_list;
 use super::presets::VARIANTS;
+use crate::tokenize::gene_list;
 use crate::untrained::{Kind, Plan};
 
 /// Writes an untrained model of a published size over the gene list of `like`.

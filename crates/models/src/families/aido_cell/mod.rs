@@ -10,8 +10,6 @@
 
 mod card;
 mod config;
-mod gene_list;
-mod genes;
 mod init;
 mod model;
 mod network;

@@ -1,4 +1,4 @@
-//! Matching the genes of a data set to the model's list of symbols.
+//! Matching the genes of a data set to a model's list of human symbols.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,8 +9,17 @@ use crate::{GeneMatch, Overlap};
 /// Below this share of the data's genes in the list nothing useful is left of a cell.
 const FLOOR: f64 = 0.10;
 
-/// Exact, case-sensitive match of symbols, as published. Of several columns with one symbol the first counts.
-pub(super) fn match_genes(list: &[String], genes: &GeneTable) -> Result<GeneMatch> {
+/// What becomes of several columns with one symbol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Duplicates {
+    /// The first counts.
+    First,
+    /// They are added up.
+    Sum,
+}
+
+/// Exact, case-sensitive match of symbols: a gene's token is its place in the list, wherever its column is.
+pub(crate) fn match_symbols(list: &[String], genes: &GeneTable, duplicates: Duplicates) -> Result<GeneMatch> {
     if !matches!(genes.organism, Organism::HomoSapiens | Organism::Unknown) {
         return Err(Error::mismatch("the data is of another species than the model")
             .expected("human genes")
@@ -30,7 +39,7 @@ pub(super) fn match_genes(list: &[String], genes: &GeneTable) -> Result<GeneMatc
             let token = *index.get(name.as_str())?;
             let first = taken.insert(token);
             n_duplicates += usize::from(!first);
-            first.then_some(token)
+            (first || duplicates == Duplicates::Sum).then_some(token)
         })
         .collect();
     let n_matched = token_of_gene.iter().flatten().count();
@@ -40,17 +49,20 @@ pub(super) fn match_genes(list: &[String], genes: &GeneTable) -> Result<GeneMatc
         n_matched,
         n_vocabulary: list.len(),
         n_duplicates,
-        duplicate_rule: if n_duplicates == 0 {
-            "no two genes share a symbol of the list".into()
-        } else {
-            "of several columns with one symbol the first is kept".into()
-        },
+        duplicate_rule: match duplicates {
+            _ if n_duplicates == 0 => "no two genes share a symbol of the list",
+            Duplicates::First => "of several columns with one symbol the first is kept",
+            Duplicates::Sum => "columns with one symbol are added up",
+        }
+        .into(),
         n_renamed: 0,
-        source: format!("symbols of {source}, matched exactly; genes of the list that the data lacks enter as zeros"),
+        source: format!(
+            "symbols of {source}, matched exactly; genes of the list that the data lacks enter as zeros"
+        ),
         examples_missing: missing.take(10).cloned().collect(),
     };
     check_overlap(&overlap, genes)?;
-    Ok(GeneMatch { token_of_gene, sum_duplicates: false, counted: None, overlap })
+    Ok(GeneMatch { token_of_gene, sum_duplicates: duplicates == Duplicates::Sum, counted: None, overlap })
 }
 
 fn check_overlap(overlap: &Overlap, genes: &GeneTable) -> Result<()> {
