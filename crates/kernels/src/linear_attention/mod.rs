@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use crate::attention::Rows;
 use crate::buffer::with_buffers;
 use crate::gemm::{
-    BLOCK_ROWS, DEPTH, Epilogue, Out, PANEL, Packed, Product, STRIDE, copy_rows, gemm, row_blocks_len,
+    BLOCK_ROWS, DEPTH, Epilogue, Out, PANEL, Packed, Precision, Product, STRIDE, copy_rows, gemm, row_blocks_len,
 };
 use crate::isa::Isa;
 
@@ -116,7 +116,7 @@ fn sums(
             }
             rounded.iter_mut().zip(&total).for_each(|(r, t)| *r = *t as f32);
             let mut packed = Packed::default();
-            packed.pack_transposed(&rounded, m, rows, m);
+            packed.pack_transposed(&rounded, m, rows, m, Precision::F32);
             out.push(packed);
         }
     }
@@ -165,7 +165,7 @@ fn read(isa: Isa, q: Rows<'_>, first: usize, features: &RandomFeatures, sums: &[
     with_buffers([n * m, row_blocks_len(n, n_blocks), n * stride], |[phi, a, z]| {
         for (head, sums) in sums.iter().enumerate() {
             features.rows(isa, q, first..first + n, head, Side::Query, phi);
-            copy_rows(phi, m, n, sums, 1.0, a);
+            copy_rows(isa, phi, m, n, sums, 1.0, a);
             gemm(isa, &Product::whole(n, sums, Epilogue::STORE), a, &mut Out::new(z, stride));
             for (out, z) in out.chunks_exact_mut(width).zip(z.chunks_exact(stride)) {
                 let factor = 1.0 / z[d];

@@ -7,7 +7,7 @@
 use microtome_core::{Error, Result, Site};
 
 use super::decoder::PREFIX;
-use super::model::{EXPRESSION, GENE_BATCH, ScFoundation};
+use super::model::{EXPRESSION, ScFoundation};
 use crate::parity::{KitCase, KitPlan};
 use crate::taps::{Recorded, Recorder};
 use crate::{MASKED, Model, TokenizeOptions, Tokens};
@@ -58,7 +58,7 @@ fn of_genes(plan: &mut KitPlan, gene: &ScFoundation, tokens: &Tokens, case: &Kit
     }
     if case.has("gene_batch.cells") {
         let cells = tokens.select(&list(case, "gene_batch.cells", tokens.n_cells())?);
-        let together = gene.variant(GENE_BATCH, &cells).unwrap_or(cells);
+        let together = ScFoundation::share_maximum(&cells);
         let pass = Pass::new(gene, &together, vec![Site::GeneEmbedding])?;
         pass.put(plan, "gene_batch.gene_embedding_at_rows", &Site::GeneEmbedding, &rows);
     }

@@ -24,8 +24,7 @@ pub(super) const EXPRESSION: &str = "readout.expression";
 /// Names of the rows behind the genes.
 const DEPTH_TOKENS: [&str; 2] = ["<T>", "<S>"];
 /// Name of the run with one maximum of the decoder's keys for all cells of a minibatch (`gene_batch` of the reference), and of the
-/// column that asks for it.
-pub(super) const GENE_BATCH: &str = "gene_batch";
+/// Column that asks for one maximum of the decoder's keys over all cells of a minibatch, as the original computes it.
 pub(super) const SHARED_MAXIMUM: &str = "shared_key_maximum";
 
 /// `pool_type all`: S, T, maximum and mean over the genes.
@@ -109,6 +108,15 @@ impl ScFoundation {
     }
 }
 
+impl ScFoundation {
+    /// The same cells with one maximum of the decoder's key kernel over all of them, as the original computes it for a batch.
+    pub(super) fn share_maximum(tokens: &Tokens) -> Tokens {
+        let mut shared = tokens.clone();
+        shared.per_cell.insert(SHARED_MAXIMUM, vec![1.0; tokens.n_cells()]);
+        shared
+    }
+}
+
 impl Model for ScFoundation {
     fn family(&self) -> &'static Family {
         &card::FAMILY
@@ -181,14 +189,6 @@ impl Model for ScFoundation {
 
     fn kit_plan(&self, case: &KitCase<'_>) -> Result<KitPlan> {
         kit::plan(self, case)
-    }
-
-    fn variant(&self, name: &str, tokens: &Tokens) -> Option<Tokens> {
-        (name == GENE_BATCH).then(|| {
-            let mut shared = tokens.clone();
-            shared.per_cell.insert(SHARED_MAXIMUM, vec![1.0; tokens.n_cells()]);
-            shared
-        })
     }
 
     fn labels(&self, site: &Site) -> Option<&[String]> {

@@ -3,7 +3,7 @@
 use microtome_core::{BlockSite, Error, Result, Silent, Site};
 
 use super::kit::{Cells, golden, open, record};
-use crate::families::scfoundation::model::{EXPRESSION, GENE_BATCH};
+use crate::families::scfoundation::model::{EXPRESSION, ScFoundation};
 use crate::taps::{GeneMeanTap, Pooling, Recorder, Tee};
 use crate::{MASKED, Model, SiteData, Tap, Tokens, pool_cells};
 
@@ -41,13 +41,12 @@ fn the_batch_run_depends_on_its_cells_and_the_plain_one_does_not() {
     let model = open("gene");
     let pair = cells(&model).select(&[0, 3]);
     let alone = record(&model, &pair, &Site::GeneEmbedding);
-    let batch = record(&model, &model.variant(GENE_BATCH, &pair).unwrap(), &Site::GeneEmbedding);
+    let batch = record(&model, &ScFoundation::share_maximum(&pair), &Site::GeneEmbedding);
     assert_ne!(alone, batch);
     // One maximum serves one cell either way.
     let one = pair.select(&[0]);
-    let single = record(&model, &model.variant(GENE_BATCH, &one).unwrap(), &Site::GeneEmbedding);
+    let single = record(&model, &ScFoundation::share_maximum(&one), &Site::GeneEmbedding);
     assert_eq!(single, alone[..single.len()]);
-    assert!(model.variant("other", &one).is_none());
 }
 
 #[test]
