@@ -110,6 +110,13 @@ fn compare(
     progress: &dyn Progress,
     mut visit: impl FnMut(usize, &[f32], &[f32]),
 ) -> Result<()> {
+    if model.cell_rule().0 == CellRule::Marked {
+        return Err(Error::unsupported(
+            "in-silico perturbation edits lists of tokens; this family takes a value with every token",
+        )
+        .at_key(model.family().id)
+        .remedy("change the counts of the genes and embed the cells again"));
+    }
     let mut index: HashMap<&[u32], usize> = HashMap::new();
     let mut originals: Vec<&[u32]> = vec![];
     let mut edits_of: Vec<Vec<usize>> = vec![];

@@ -91,7 +91,8 @@ fn tensors(c: &Config) -> Plan {
     norm(&mut plan, "bert.encoder.ln");
     let p = "cls.predictions";
     linear(&mut plan, &format!("{p}.transform.dense"), d, d, true);
-    norm(&mut plan, &format!("{p}.transform.LayerNorm"));
+    plan.add(format!("{p}.transform.LayerNorm.weight"), &[d], Kind::Constant(1.0));
+    plan.add(format!("{p}.transform.LayerNorm.bias"), &[d], Kind::Constant(0.0));
     plan.add(format!("{p}.decoder.weight"), &[1, d], normal);
     plan.add(format!("{p}.bias"), &[1], Kind::Constant(0.0));
     plan

@@ -4,7 +4,7 @@
 //! - Reference: cantinilab/scPRINT@4acc1a4 (2.3.8) with simpler-flash 1.0.7 and scdataloader 2.1.3; jkobject/scPRINT@edf7e8b (1.1.3)
 //!   with scDataLoader 1.1.3.
 //! - Licence: contradictory. The LICENSE file is GPL-3.0, the package metadata says MIT, the model card of the weights Apache-2.0.
-//! - Variants: see [`presets`].
+//! - Variants: see [`FAMILY`].
 //! - Norm placement: pre-LN with a carried residual. A block returns two tensors, and the stream is their **sum**; a norm follows the
 //!   last block.
 //! - Cell tokens go first: base token, depth or metacell token where the file has them, one token per class. The published cell

@@ -52,6 +52,17 @@ fn each_site_alone_is_the_same_as_among_all() {
 }
 
 #[test]
+fn static_gene_vectors_are_the_position_rows_and_lists_of_tokens_cannot_be_edited() {
+    let model = open(&golden());
+    let table = model.gene_table().unwrap();
+    assert_eq!((table.rows(), table.cols()), (90, 16));
+    assert_eq!(table.data(), model.network.positions);
+    let edit = crate::isp::delete(&[1, 2, 3], 0..3, &[2]).unwrap();
+    let e = crate::isp::effects(&model, &[edit], 99, &Silent).unwrap_err().to_string();
+    assert!(e.contains("aido_cell"), "{e}");
+}
+
+#[test]
 fn foreign_tokens_are_refused() {
     let model = open(&golden());
     let mut recorder = Recorder::new([Site::Embed]);

@@ -87,6 +87,14 @@ fn tokens_from_elsewhere_are_refused() {
 }
 
 #[test]
+fn static_gene_vectors_are_the_protein_table() {
+    let model = open(&golden());
+    let table = model.gene_table().unwrap();
+    assert_eq!(table.rows(), model.hyper.genes.len());
+    assert_eq!(table.data(), model.network.gene_table);
+}
+
+#[test]
 fn queries_and_keys_of_unlike_cells_are_not_averaged() {
     let (model, cells) = (open(&golden()), Cells::read(&golden()));
     let tokens = cells.tokens(&model);
