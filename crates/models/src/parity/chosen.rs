@@ -47,7 +47,8 @@ pub(super) fn tokens(
         return Ok((own, false));
     }
     let Ok(given) = model.tokenize_genes(cells.counts, genes, &listed) else { return Ok((own, false)) };
-    let n_special = own.n_cells().checked_sub(1).map_or(0, |c| own.len_of(c) - model.gene_tokens(own.len_of(c)).len());
+    let n_special =
+        own.n_cells().checked_sub(1).map_or(0, |c| own.len_of(c) - model.gene_tokens(own.len_of(c)).len());
     let longest = listed.iter().map(Vec::len).max().unwrap_or(0);
     let options = TokenizeOptions { max_tokens: Some(longest + n_special), ..TokenizeOptions::default() };
     let own = model.tokenize(cells.counts, cells.totals, genes, &options)?;

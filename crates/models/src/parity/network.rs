@@ -6,10 +6,10 @@ use microtome_weights::Checkpoint;
 use super::KitCells;
 use super::actual::{Array, Computed, Values};
 use super::manifest::Manifest;
+use crate::GeneMatch;
 use crate::grn::thresholded;
 use crate::model::Model;
 use crate::taps::MeanQueryKeyTap;
-use crate::GeneMatch;
 
 pub(super) fn compute(
     model: &dyn Model,

@@ -58,9 +58,10 @@ impl MeanQueryKeyTap {
 
     /// The means. Errors when no cell was seen or a block is missing.
     pub fn finish(self) -> Result<MeanQueryKey> {
-        let tokens = self.tokens.filter(|_| self.n_cells > 0).ok_or_else(|| {
-            Error::usage("queries and keys cannot be averaged over no cells")
-        })?;
+        let tokens = self
+            .tokens
+            .filter(|_| self.n_cells > 0)
+            .ok_or_else(|| Error::usage("queries and keys cannot be averaged over no cells"))?;
         let (n_heads, d_head) = self.sums.first().map_or((0, 0), |s| (s[0].n_heads, s[0].d_head));
         let n = self.n_cells as f64;
         let mean = |sum: &Sum| -> Result<Vec<f32>> {
@@ -95,8 +96,10 @@ impl Tap for MeanQueryKeyTap {
             let ids = tokens.cell(cell).0;
             match &self.tokens {
                 Some(first) if first != ids => {
-                    return Err(Error::usage("queries and keys are averaged over cells with the same tokens only")
-                        .expected("one list of genes for all cells"));
+                    return Err(Error::usage(
+                        "queries and keys are averaged over cells with the same tokens only",
+                    )
+                    .expected("one list of genes for all cells"));
                 }
                 Some(_) => {}
                 None => self.tokens = Some(ids.to_vec()),
