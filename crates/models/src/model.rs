@@ -234,10 +234,6 @@ pub trait Model: Send + Sync {
     fn kit_token(&self, token: u32) -> i64 {
         i64::from(token)
     }
-    /// The same cells as a published variant of the run takes them, such as scPRINT's `denoise`; `None` when there is no such variant.
-    fn variant(&self, _name: &str, _tokens: &Tokens) -> Option<Tokens> {
-        None
-    }
     /// Names of the columns of a readout site, such as class labels; `None` where they have none.
     fn labels(&self, _site: &Site) -> Option<&[String]> {
         None

@@ -41,6 +41,9 @@ impl Kind {
     }
 }
 
+/// Name, shape and values of a tensor.
+pub(crate) type Drawn = (String, Vec<usize>, Vec<f32>);
+
 /// Tensors to draw, in file order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Plan(Vec<(String, Vec<usize>, Kind)>);
@@ -51,7 +54,7 @@ impl Plan {
     }
 
     /// Names, shapes and values.
-    pub(crate) fn draw(&self, seed: u64) -> Result<Vec<(String, Vec<usize>, Vec<f32>)>> {
+    pub(crate) fn draw(&self, seed: u64) -> Result<Vec<Drawn>> {
         self.0
             .par_iter()
             .enumerate()

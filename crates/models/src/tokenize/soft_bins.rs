@@ -41,7 +41,7 @@ pub fn log1p_cp10k(counts: &mut [f32], empty_is_zero: bool) -> f32 {
 
 /// The number in both depth tokens: `log10` of the total, at least 5.
 pub fn depth_value(total: f32) -> f32 {
-    total.log10().max(5.0).min(LARGEST)
+    total.log10().clamp(5.0, LARGEST)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use microtome_core::{Axis, BlockSite, Counts, Error, GeneTable, Result, Site};
+use microtome_core::{Axis, BlockSite, Counts, Error, GeneTable, Matrix, Result, Site};
 use microtome_weights::{Audit, Checkpoint};
 use rayon::prelude::*;
 use serde_json::json;
@@ -161,6 +161,10 @@ impl Model for AidoCell {
         }
         tokens.per_token.insert(POOL_MASK, marks.repeat(n_cells));
         Ok(tokens)
+    }
+
+    fn gene_table(&self) -> Option<Matrix> {
+        Matrix::new(self.info.max_tokens, self.info.d_model, self.network.positions.clone()).ok()
     }
 
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()> {

@@ -128,7 +128,7 @@ impl Hyper {
                 .at_key("hyper_parameters.pred_embedding")
                 .expected("names of classes of the model"));
         }
-        if hyper.d_model % hyper.n_heads != 0 {
+        if !hyper.d_model.is_multiple_of(hyper.n_heads) {
             return Err(Error::unreadable("the width does not divide into the heads")
                 .at_key("hyper_parameters.nhead")
                 .expected(format!("a divisor of d_model {}", hyper.d_model))

@@ -144,7 +144,8 @@ fn kept(checkpoint: &Checkpoint, hyper: &Hyper, name: &str, shape: &[usize]) -> 
     let frozen = hyper.raw.get("freeze_embeddings").and_then(Value::as_bool) == Some(true)
         && hyper.raw.get("precpt_gene_emb").is_some_and(|v| !v.is_null());
     let positions = name == "pos_encoder.pe";
-    if !positions && !(frozen && name.starts_with("gene_encoder.")) {
+    let kept = positions || (frozen && name.starts_with("gene_encoder."));
+    if !kept {
         return Ok(None);
     }
     let full = [format!("{STATE}.{name}"), name.to_string()];
@@ -157,7 +158,7 @@ fn kept(checkpoint: &Checkpoint, hyper: &Hyper, name: &str, shape: &[usize]) -> 
 }
 
 /// `pe[gene] = sin / cos ((pos - 1) / 10000^(2 i / d))`, sines in even and cosines in odd columns.
-fn sinusoids(hyper: &Hyper) -> Result<Vec<f32>> {
+pub(super) fn sinusoids(hyper: &Hyper) -> Result<Vec<f32>> {
     let wrong = || {
         Error::unreadable("the genome positions of the genes are missing, so another width cannot be made")
             .at_key("hyper_parameters.gene_pos_enc")

@@ -15,6 +15,7 @@ mod encoder;
 mod genes;
 mod hyper;
 mod init;
+mod kit;
 mod layout;
 mod model;
 mod network;

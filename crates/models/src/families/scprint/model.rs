@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use microtome_core::{Axis, BlockSite, Counts, Error, GeneTable, Result, Site};
+use microtome_core::{Axis, BlockSite, Counts, Error, GeneTable, Matrix, Result, Site};
 use microtome_weights::{Audit, Checkpoint};
 use serde_json::json;
 
@@ -11,10 +11,11 @@ use super::genes::Vocabulary;
 use super::hyper::{Hyper, Normalisation};
 use super::network::Network;
 use super::ontology::Ontology;
-use super::tokenise::{self, CellToken, DEPTH, SELECTED, Tokeniser, depth_value};
-use super::{card, layout, presets};
+use super::tokenise::{self, CellToken, DEPTH, Recipe, SELECTED, Tokeniser, depth_value};
+use super::{card, kit, layout, presets};
 use crate::model::{CellTotals, Model, ModelInfo, SiteInfo, TokenizeOptions};
 use crate::nn::Wanted;
+use crate::parity::{KitCase, KitPlan};
 use crate::{CellRule, Family, GeneMatch, Tap, Tokens};
 
 pub(super) const VALUE_EMBEDDING: &str = "value_embedding";
@@ -61,12 +62,41 @@ impl ScPrint {
         Ok(Self { network, hyper, vocabulary, cell_names, info, audit })
     }
 
+    /// As if there were no table of genes beside the checkpoint.
+    #[cfg(test)]
+    pub(super) fn forget_ontology(&mut self) {
+        self.vocabulary.ontology = None;
+    }
+
     /// Sites that need the output of the last block.
     pub(super) fn after_blocks(&self) -> Vec<Site> {
         let named = [CELL_TOKENS, CELL_MEAN, MEAN, DISPERSION, ZERO_LOGITS, PREDICTED];
         let classes = self.hyper.classes.iter().map(|c| format!("{CLASS}{}", c.name));
         let extra = named.iter().map(|s| (*s).to_string()).chain(classes).map(Site::Extra);
         [Site::FinalNorm, Site::CellEmbedding].into_iter().chain(extra).collect()
+    }
+
+    /// The same cells as if they had been sequenced three times as deep, the published way to denoise (`readout.mean`).
+    pub(super) fn denoised(&self, tokens: &Tokens) -> Tokens {
+        let mut out = tokens.clone();
+        for column in [DEPTH, SELECTED] {
+            out.per_cell.entry(column).or_default().iter_mut().for_each(|v| *v *= DENOISE_FACTOR);
+        }
+        let depths = out.per_cell.get(DEPTH).cloned().unwrap_or_default();
+        self.set_cell_token(&mut out, CellToken::Depth, |cell| depth_value(depths[cell]));
+        out
+    }
+
+    /// Gives a cell token another value in every cell.
+    pub(super) fn set_cell_token(&self, tokens: &mut Tokens, token: CellToken, value: impl Fn(usize) -> f32) {
+        let id = self.network.cell_tokens.id(token);
+        for cell in 0..tokens.n_cells() {
+            for i in tokens.offsets[cell]..tokens.offsets[cell + 1] {
+                if tokens.ids[i] == id {
+                    tokens.values[i] = value(cell);
+                }
+            }
+        }
     }
 
     fn tokeniser(&self, options: &TokenizeOptions) -> Result<Tokeniser<'_>> {
@@ -171,13 +201,24 @@ impl Model for ScPrint {
         options: &TokenizeOptions,
     ) -> Result<Tokens> {
         tokenise::check(counts, genes)?;
-        // Genes that are not expressed fill short cells in the published way; they are those of the data's organism.
+        let recipe = Recipe::parse(options.recipe.as_deref())?;
+        // Genes of the data's organism: all of them, or those that fill short cells in the published way.
         let first = genes.token_of_gene.iter().flatten().next();
         let all = match first {
-            Some(&token) if options.as_published => self.vocabulary.of_organism(token),
+            Some(&token) if options.as_published || recipe == Recipe::All => self.vocabulary.of_organism(token),
             _ => vec![],
         };
-        self.tokeniser(options)?.tokenize(counts, genes, options, &all)
+        if recipe == Recipe::All {
+            let n = all.len() + self.network.cell_tokens.len();
+            if let Some(cap) = options.max_tokens.filter(|&cap| cap < n) {
+                return Err(Error::usage("the recipe \"all\" takes every gene of the organism and cannot be cut short")
+                    .expected(format!("{n} tokens or no cap"))
+                    .found(cap.to_string()));
+            }
+            return self.tokenize_genes(counts, genes, &vec![all; counts.n_cells()]);
+        }
+        let tokens = self.tokeniser(options)?.tokenize(counts, genes, options, &all)?;
+        Ok(if recipe == Recipe::Denoise { self.denoised(&tokens) } else { tokens })
     }
 
     fn tokenize_genes(&self, counts: &Counts, genes: &GeneMatch, chosen: &[Vec<u32>]) -> Result<Tokens> {
@@ -185,35 +226,12 @@ impl Model for ScPrint {
         self.tokeniser(&TokenizeOptions::default())?.tokenize_genes(counts, genes, chosen)
     }
 
-    /// `denoise`: as if the cell had been sequenced three times as deep. `metacell1`: the first cell, said to be a sum of cells.
-    fn variant(&self, name: &str, tokens: &Tokens) -> Option<Tokens> {
-        let changed = |out: &mut Tokens, token: CellToken, value: &dyn Fn(usize) -> f32| {
-            let id = self.network.cell_tokens.id(token);
-            for cell in 0..out.n_cells() {
-                for i in out.offsets[cell]..out.offsets[cell + 1] {
-                    if out.ids[i] == id {
-                        out.values[i] = value(cell);
-                    }
-                }
-            }
-        };
-        match name {
-            "denoise" => {
-                let mut out = tokens.clone();
-                for column in [DEPTH, SELECTED] {
-                    out.per_cell.get_mut(column)?.iter_mut().for_each(|v| *v *= DENOISE_FACTOR);
-                }
-                let depths = out.per_cell.get(DEPTH)?.clone();
-                changed(&mut out, CellToken::Depth, &|cell| depth_value(depths[cell]));
-                Some(out)
-            }
-            "metacell1" if tokens.n_cells() > 0 => {
-                let mut out = tokens.select(&[0]);
-                changed(&mut out, CellToken::Metacell, &|_| 1.0);
-                Some(out)
-            }
-            _ => None,
-        }
+    fn gene_table(&self) -> Option<Matrix> {
+        Matrix::new(self.hyper.genes.len(), self.network.d, self.network.gene_table.clone()).ok()
+    }
+
+    fn kit_plan(&self, case: &KitCase<'_>) -> Result<KitPlan> {
+        kit::plan(self, case)
     }
 
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()> {
@@ -243,6 +261,7 @@ fn info(hyper: &Hyper, network: &Network, files: Vec<(String, PathBuf)>) -> Mode
         .collect();
     let choices = json!({
         "genes": "all expressed genes in the order of the vocabulary; beyond the cap those with the highest counts",
+        "recipes": Recipe::ALL.map(|(name, _)| name),
         "as_published": "genes drawn at random, short cells filled up with genes that are not expressed",
         "normalisation": match hyper.normalisation {
             Normalisation::Sum => "count / sum over the selected genes; a cell without any gives zeros",

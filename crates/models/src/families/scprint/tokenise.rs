@@ -1,6 +1,6 @@
 //! Tokens of a cell: cell tokens first, then genes.
 
-use microtome_core::{Counts, Error, Result};
+use microtome_core::{Counts, Error, Result, closest};
 use rayon::prelude::*;
 
 use super::hyper::{Hyper, Normalisation};
@@ -14,6 +14,33 @@ pub(super) const COUNTS: &str = "counts";
 pub(super) const DEPTH: &str = "depth";
 /// Column of the total per cell over its gene tokens, by which the expression readout is scaled.
 pub(super) const SELECTED: &str = "selected_counts";
+
+/// A published way of choosing a cell's genes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Recipe {
+    /// The expressed genes.
+    Expressed,
+    /// Every gene of the organism, zeros included.
+    All,
+    /// The expressed genes, with the depth that the authors denoise at.
+    Denoise,
+}
+
+impl Recipe {
+    pub(super) const ALL: [(&str, Self); 3] =
+        [("expressed", Self::Expressed), ("all", Self::All), ("denoise", Self::Denoise)];
+
+    pub(super) fn parse(name: Option<&str>) -> Result<Self> {
+        let Some(name) = name else { return Ok(Self::Expressed) };
+        Self::ALL.iter().find(|(n, _)| *n == name).map(|(_, r)| *r).ok_or_else(|| {
+            let near = closest(name, Self::ALL.iter().map(|(n, _)| *n));
+            Error::usage("no such recipe of scprint")
+                .expected(format!("one of: {}", Self::ALL.map(|(n, _)| n).join(", ")))
+                .found(format!("\"{name}\""))
+                .remedy(near.map_or("choose a published recipe".into(), |n| format!("did you mean {n}?")))
+        })
+    }
+}
 
 /// A token in front of the genes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The network, in the layout of the published files.
 
 use microtome_core::{Error, Result, Site};
-use microtome_kernels::{Activation, AttentionShape, LayerNorm, Linear, Lookup, Mask, add_assign, gather_sum};
+use microtome_kernels::{Activation, AttentionShape, LayerNorm, Lookup, Mask, add_assign, gather_sum};
 use microtome_weights::{Audit, Checkpoint, Loader};
 
 use super::config::Config;
