@@ -6,7 +6,7 @@ use super::kit::{Cells, golden, kits, open, shared};
 use crate::families::scgpt::FAMILY;
 use crate::families::scgpt::model::ScGpt;
 use crate::taps::Pooling;
-use crate::{Model, TokenizeOptions, pool_cells};
+use crate::{TokenizeOptions, pool_cells};
 
 #[test]
 fn a_twin_has_the_shape_and_the_vocabulary_but_other_weights() {
