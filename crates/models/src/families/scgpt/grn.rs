@@ -31,10 +31,10 @@ pub(super) fn rank_intervals(scores: &[f32], n_heads: usize, n: usize) -> (Vec<f
             (lower, upper)
         })
         .collect();
-    let mean = |of: fn(&(Vec<f32>, Vec<f32>)) -> &Vec<f32>| -> Vec<f32> {
-        (0..n * n).map(|i| heads.iter().map(|h| of(h)[i]).sum::<f32>() / n_heads as f32).collect()
-    };
-    (mean(|h| &h.0), mean(|h| &h.1))
+    let n_heads = n_heads as f32;
+    let lower = (0..n * n).map(|i| heads.iter().map(|h| h.0[i]).sum::<f32>() / n_heads).collect();
+    let upper = (0..n * n).map(|i| heads.iter().map(|h| h.1[i]).sum::<f32>() / n_heads).collect();
+    (lower, upper)
 }
 
 /// First and last place of every value in ascending order, divided by the number of values.

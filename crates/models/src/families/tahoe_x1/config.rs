@@ -107,7 +107,7 @@ impl Config {
                 .then(|| readout(&file.object("chemical_encoder")?, "activation"))
                 .transpose()?,
         };
-        if config.d_model % config.n_heads != 0 {
+        if !config.d_model.is_multiple_of(config.n_heads) {
             return Err(Error::unreadable("the width does not divide into the heads")
                 .in_file(path)
                 .at_key("n_heads")

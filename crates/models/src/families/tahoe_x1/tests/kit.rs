@@ -82,19 +82,36 @@ pub(super) type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 pub(super) fn altered(kit: &Path, alter: impl FnOnce(&mut Tensors)) -> tempfile::TempDir {
     let out = tempfile::tempdir().unwrap();
     let folder = kit.join("checkpoint");
-    for name in ["args.json", "vocab.json"] {
-        std::fs::write(out.path().join(name), std::fs::read(folder.join(name)).unwrap()).unwrap();
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "yml" || e == "json") {
+            std::fs::write(out.path().join(path.file_name().unwrap()), std::fs::read(&path).unwrap()).unwrap();
+        }
     }
-    let checkpoint = Checkpoint::open(&folder.join("best_model.pt")).unwrap();
+    let file = ["model.safetensors", "best-model.pt"].map(|n| folder.join(n));
+    let checkpoint = Checkpoint::open(file.iter().find(|f| f.is_file()).unwrap()).unwrap();
     let mut all: Tensors = checkpoint
         .names()
         .iter()
-        .filter(|n| !n.ends_with("never"))
-        .map(|n| (n.to_string(), (checkpoint.info(n).unwrap().shape.clone(), checkpoint.read_f32(n).unwrap())))
+        .map(|n| (n, n.strip_prefix("state.model.").unwrap_or(n)))
+        .filter(|(_, n)| n.starts_with("model."))
+        .map(|(full, n)| {
+            (n.to_string(), (checkpoint.info(full).unwrap().shape.clone(), checkpoint.read_f32(full).unwrap()))
+        })
         .collect();
     alter(&mut all);
     let list: Vec<(String, Vec<usize>, TensorData<'_>)> =
         all.iter().map(|(n, (shape, v))| (n.clone(), shape.clone(), TensorData::F32(v))).collect();
     write_safetensors(&out.path().join("model.safetensors"), &list, &[]).unwrap();
+    out
+}
+
+/// A copy with other text in one of its files.
+pub(super) fn edited(kit: &Path, file: &str, from: &str, to: &str) -> tempfile::TempDir {
+    let out = altered(kit, |_| {});
+    let path = out.path().join(file);
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "{from} in {text}");
+    std::fs::write(&path, text.replace(from, to)).unwrap();
     out
 }
