@@ -3,6 +3,7 @@
 //! Start with [`open`]: it finds the family of a checkpoint and returns a [`Model`].
 
 pub mod families;
+pub mod grn;
 pub mod isp;
 mod json;
 mod model;
@@ -15,6 +16,7 @@ pub mod tokenize;
 mod tokens;
 mod untrained;
 mod var_names;
+mod yaml;
 
 pub use families::{detect, families, find_family, open};
 pub use model::{

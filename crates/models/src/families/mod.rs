@@ -13,7 +13,7 @@ macro_rules! families {
     };
 }
 
-families! { aido_cell, geneformer, scfoundation, scgpt, scbert }
+families! { aido_cell, geneformer, scbert, scfoundation, scgpt, scprint, tahoe_x1 }
 
 /// Every family of this build.
 pub fn families() -> &'static [&'static Family] {

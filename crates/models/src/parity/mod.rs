@@ -1,9 +1,11 @@
 //! Parity kits: a checkpoint, cells, and what the authors' own code made of them, compared tensor by tensor.
 
 mod actual;
+mod chosen;
 mod compare;
 mod kit;
 mod manifest;
+mod network;
 mod perturbation;
 mod run;
 mod variants;
@@ -109,6 +111,7 @@ pub fn run_kit_with(dir: &Path, model: &dyn Model, cells: &KitCells<'_>) -> Resu
     let case = KitCase { manifest: &manifest.text, cells: *cells, genes: &matched, expected: &expected };
     let KitPlan { tokens, runs, arrays, not_compared } = model.kit_plan(&case)?;
 
+    let (tokens, given) = chosen::tokens(model, cells, &matched, &expected, tokens)?;
     let kept = kept(&expected)?;
     // What the family computes itself need not be a site of the plain run, whatever its name.
     let known =
@@ -125,6 +128,14 @@ pub fn run_kit_with(dir: &Path, model: &dyn Model, cells: &KitCells<'_>) -> Resu
         computed.skip(&name, &reason);
     }
     variants::compute(model, &tokens, &expected, &own, &mut computed)?;
+    network::compute(model, cells, &matched, &expected, &manifest, &mut computed)?;
+    if given {
+        computed.skip(
+            "tokens.ids",
+            "which genes without counts enter is the choice of the authors' run and is fed as given; that the expressed genes are \
+             the right ones was checked",
+        );
+    }
     for (name, why) in [("rows", "token rows"), ("pattern.cells", "cells with attention maps")] {
         computed.skip(name, &format!("says which {why} the kit holds, so it is read rather than computed"));
     }

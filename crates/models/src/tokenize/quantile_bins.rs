@@ -108,16 +108,18 @@ pub fn torch_edges(sorted: &[f32], n_edges: usize, ranks: TorchRanks) -> Vec<f32
 
 /// Bins of the published Tahoe-x1 collator, 1 to `n_bins - 1`: one more than the number of edges strictly below a value, or with
 /// `right` the number of edges at or below it. When the smallest value is not positive, the edges are those of the values other
-/// than zero.
+/// than zero, and zeros count as below all edges.
 pub fn torch_bins(values: &[f32], n_bins: usize, right: bool, ranks: TorchRanks) -> Vec<usize> {
     let smallest = values.iter().copied().fold(f32::INFINITY, f32::min);
     let mut sorted: Vec<f32> = values.iter().copied().filter(|v| smallest > 0.0 || *v != 0.0).collect();
     sorted.sort_unstable_by(f32::total_cmp);
     let edges = torch_edges(&sorted, n_bins.saturating_sub(1), ranks);
-    values
-        .iter()
-        .map(|v| if right { edges.partition_point(|e| e <= v) } else { edges.partition_point(|e| e < v) + 1 })
-        .collect()
+    let below = |v: &f32| match (smallest > 0.0 || *v != 0.0, right) {
+        (false, _) => 0,
+        (true, true) => edges.partition_point(|e| e <= v),
+        (true, false) => edges.partition_point(|e| e < v),
+    };
+    values.iter().map(|v| below(v) + usize::from(!right)).collect()
 }
 
 #[cfg(test)]
@@ -159,6 +161,7 @@ mod tests {
         assert_eq!(torch_bins(&[5.0], 51, true, TorchRanks::Single), [50]);
         // Zeros define no edge and get the first bin.
         assert_eq!(torch_bins(&[0.0, 5.0, 0.0], 51, false, TorchRanks::Double), [1, 1, 1]);
+        assert_eq!(torch_bins(&[0.0, -5.0], 51, true, TorchRanks::Double), [0, 50]);
         assert!(torch_bins(&[], 51, false, TorchRanks::Double).is_empty());
     }
 }
