@@ -127,7 +127,7 @@ fn output_and_pattern_match_f64() {
                     let got = case.run(map, over);
                     let features = case.features(map);
                     let maxima = features.key_maxima(case.part(1), &case.offsets, case.heads, over);
-                    for cell in 0..maxima.len() {
+                    for (cell, &maximum) in maxima.iter().enumerate() {
                         let span = case.offsets[cell]..case.offsets[cell + 1];
                         if span.len() > 1000 && over == KeyMaximum::Minibatch {
                             continue;
@@ -143,14 +143,7 @@ fn output_and_pattern_match_f64() {
                         let queries: Vec<usize> = (0..span.len()).collect();
                         let (q, k) = (case.part(0), case.part(1));
                         linear_attention_rows(
-                            q,
-                            k,
-                            span,
-                            &queries,
-                            case.heads,
-                            &features,
-                            maxima[cell],
-                            &mut map_,
+                            q, k, span, &queries, case.heads, &features, maximum, &mut map_,
                         );
                         let worst = difference(&map_, &pattern);
                         assert!(worst < 5e-6, "pattern {map:?} {over:?}: {worst:e}");

@@ -84,7 +84,8 @@ pub(crate) fn orthogonal_features(rows: &mut [f32], lengths: &[f32], d: usize) {
             let row = &mut row[..d];
             // Twice, because one pass of Gram-Schmidt leaves rounding errors.
             for earlier in before.chunks_exact(d).chain(before.chunks_exact(d)) {
-                let dot: f64 = earlier.iter().zip(row.iter()).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+                let dot: f64 =
+                    earlier.iter().zip(row.iter()).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
                 row.iter_mut().zip(earlier).for_each(|(x, e)| *x -= (dot * f64::from(*e)) as f32);
             }
             let n = norm(row);

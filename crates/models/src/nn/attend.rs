@@ -117,8 +117,8 @@ impl<'a> Qkv<'a> {
         }
         let n_heads = self.shape.n_heads;
         let [q, k, _] = self.rows();
-        for cell in 0..tokens.n_cells() {
-            let span = tokens.offsets[cell]..tokens.offsets[cell + 1];
+        for (cell, span) in tokens.offsets.windows(2).enumerate() {
+            let span = span[0]..span[1];
             let n_tokens = span.len();
             let size = n_heads * n_tokens * n_tokens;
             let mut pattern = vec![0.0; size];

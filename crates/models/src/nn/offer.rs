@@ -31,7 +31,9 @@ impl Wanted {
     /// The last wanted place of a block in the order of the forward pass.
     pub(crate) fn last_in(&self, block: usize) -> Option<BlockSite> {
         let extras = block_extras(block);
-        let at = |p: &BlockSite| self.has_at(block, *p) || extras.iter().any(|(s, before)| before == p && self.has(s));
+        let at = |p: &BlockSite| {
+            self.has_at(block, *p) || extras.iter().any(|(s, before)| before == p && self.has(s))
+        };
         BlockSite::ALL.into_iter().rev().find(at)
     }
 

@@ -45,7 +45,7 @@ pub(super) enum Head {
     /// Pre-training: logits of the bins of every token.
     Bins(Linear),
     /// Fine-tuned: one number per token, then three maps to classes.
-    Classes { filter: Linear, maps: [Linear; 3] },
+    Classes { filter: Linear, maps: Box<[Linear; 3]> },
 }
 
 impl Shape {
@@ -138,11 +138,11 @@ impl Head {
         let weight = loader.f32("to_out.conv1.weight", &[1, 1, 1, s.d_model])?;
         let filter = Linear::pack(&weight, 1, s.d_model, Some(&loader.f32("to_out.conv1.bias", &[1])?));
         let (first, second, classes) = (rows("to_out.fc1"), rows("to_out.fc2"), rows("to_out.fc3"));
-        let maps = [
+        let maps = Box::new([
             linear("to_out.fc1", first, s.n_tokens)?,
             linear("to_out.fc2", second, first)?,
             linear("to_out.fc3", classes, second)?,
-        ];
+        ]);
         Ok(Self::Classes { filter, maps })
     }
 

@@ -107,8 +107,8 @@ pub(super) fn altered(
         .map(|n| (n.to_string(), (checkpoint.info(n).unwrap().shape.clone(), checkpoint.read_f32(n).unwrap())))
         .collect();
     tensors(&mut all);
-    let config = |p: &&str| ((*p).to_string(), Config::read(&checkpoint, p).unwrap().to_json());
-    let mut configs = serde_json::Value::Object(PARTS.iter().map(|p| config(&p)).collect());
+    let config = |p: &&'static str| ((*p).to_string(), Config::read(&checkpoint, p).unwrap().to_json());
+    let mut configs = serde_json::Value::Object(PARTS.iter().map(config).collect());
     configure(&mut configs);
     let list: Vec<(String, Vec<usize>, TensorData<'_>)> =
         all.iter().map(|(n, (shape, v))| (n.clone(), shape.clone(), TensorData::F32(v))).collect();
