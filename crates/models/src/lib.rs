@@ -3,6 +3,7 @@
 //! Start with [`open`]: it finds the family of a checkpoint and returns a [`Model`].
 
 pub mod families;
+mod gene_lists;
 pub mod isp;
 mod json;
 mod model;
@@ -16,10 +17,11 @@ mod tokens;
 mod untrained;
 
 pub use families::{detect, families, find_family, open};
+pub use gene_lists::{ReadGenes, read_h5ad_genes_with};
 pub use model::{
     CellRule, CellTotals, Family, GeneMatch, LicenceInfo, Model, ModelInfo, Overlap, SiteInfo,
     TokenizeOptions, Variant,
 };
 pub use plan::{minibatches, pool_cells};
 pub use tap::{MapKind, SiteData, Tap};
-pub use tokens::{MASKED, POOL_MASK, Tokens};
+pub use tokens::{GENE_MASK, MASKED, POOL_MASK, Tokens};

@@ -1,5 +1,6 @@
 //! What a family is and what an opened model can do.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use microtome_core::{Axis, Counts, Error, GeneNamespace, GeneTable, Matrix, Organism, Result, Site};
@@ -192,6 +193,9 @@ pub struct TokenizeOptions {
     pub batches: Option<Vec<u32>>,
     /// Name of the drug that every cell of the counts was treated with, for models that take one.
     pub drugs: Option<Vec<String>>,
+    /// What every cell of the counts is, by column of `obs`, for models that take it as tokens (Nicheformer: `specie`, `assay`,
+    /// `modality`).
+    pub contexts: BTreeMap<String, Vec<String>>,
 }
 
 /// An opened model.
