@@ -19,6 +19,7 @@ mod isa;
 mod linear;
 mod norm;
 mod simd;
+mod unnormalised;
 
 pub use activation::{Activation, add_assign};
 pub use attention::{
@@ -30,3 +31,4 @@ pub use gemm::Precision;
 pub use isa::{Isa, isa, with_isa};
 pub use linear::Linear;
 pub use norm::{LayerNorm, RmsNorm};
+pub use unnormalised::unnormalised_attention;

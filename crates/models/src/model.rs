@@ -229,6 +229,11 @@ pub trait Model: Send + Sync {
     fn gene_table(&self) -> Option<Matrix> {
         None
     }
+    /// The model as a kit's manifest declares it, for families whose checkpoints do not state everything (CellFM: the number of
+    /// heads); `None` when this model agrees with it.
+    fn declared_by(&self, _manifest: &serde_json::Value) -> Result<Option<Box<dyn Model>>> {
+        Ok(None)
+    }
     /// How the cells of a parity kit become tokens, and what the kit holds besides the sites of one run.
     fn kit_plan(&self, case: &KitCase<'_>) -> Result<KitPlan> {
         let options = TokenizeOptions::default();

@@ -13,7 +13,7 @@ macro_rules! families {
     };
 }
 
-families! { aido_cell, geneformer, nicheformer, scgpt }
+families! { aido_cell, cellfm, geneformer, nicheformer, scgpt }
 
 /// Every family of this build.
 pub fn families() -> &'static [&'static Family] {
