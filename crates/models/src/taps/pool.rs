@@ -72,6 +72,8 @@ pub struct Pooled {
 pub struct PoolTap<'a> {
     model: &'a dyn Model,
     rule: CellRule,
+    /// Leave out padding that is part of the tokens.
+    genes_only: bool,
     sites: Vec<Site>,
     out: Vec<Option<Matrix>>,
     missing: Vec<bool>,
@@ -91,6 +93,7 @@ impl<'a> PoolTap<'a> {
         Ok(Self {
             model,
             rule: pooling.rule(model),
+            genes_only: pooling == Pooling::Mean,
             sites: sites.to_vec(),
             out: vec![None; sites.len()],
             missing: vec![false; n_cells],
@@ -150,10 +153,9 @@ impl Tap for PoolTap<'_> {
                 self.missing[cell] |= row.iter().any(|v| v.is_nan());
             } else {
                 let span = tokens.offsets[i]..tokens.offsets[i + 1];
-                // Padding that is part of the tokens is no gene.
-                let (rule, marks) = match (self.rule, tokens.column(GENE_MASK, i)) {
-                    (CellRule::Mean, Some(genes)) => (CellRule::Marked, Some(genes)),
-                    (rule, _) => (rule, tokens.column(POOL_MASK, i)),
+                let (rule, marks) = match tokens.column(GENE_MASK, i).filter(|_| self.genes_only) {
+                    Some(genes) => (CellRule::Marked, Some(genes)),
+                    None => (self.rule, tokens.column(POOL_MASK, i)),
                 };
                 let pooled = crate::nn::pool_cell(
                     &values[span.start * width..span.end * width],

@@ -109,9 +109,10 @@ impl Model for Nicheformer {
 
     /// Mean over every position behind the contexts, padding included.
     fn cell_rule(&self) -> (CellRule, Site) {
-        (CellRule::Marked, Site::resid_post(self.info.n_blocks - 1))
+        (CellRule::Mean, Site::resid_post(self.info.n_blocks - 1))
     }
 
+    /// Everything behind the contexts; which of it is padding, the column [`crate::GENE_MASK`] says.
     fn gene_tokens(&self, n: usize) -> Range<usize> {
         N_CONTEXTS.min(n)..n
     }

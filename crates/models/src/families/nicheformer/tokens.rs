@@ -9,7 +9,7 @@ use super::recipe::{Padding, Ranking, Recipe, divisor};
 use super::vocabulary::{Means, Vocabulary};
 use crate::tokenize::numba_argsort::numba_argsort;
 use crate::tokenize::rank::require_raw;
-use crate::{GENE_MASK, GeneMatch, POOL_MASK, Tokens};
+use crate::{GENE_MASK, GeneMatch, Tokens};
 
 /// Counts per cell to which every cell is scaled.
 const TARGET_SUM: f64 = 10_000.0;
@@ -55,11 +55,11 @@ impl Tokenizer<'_> {
             .map(|cell| self.ranked(counts, cell, genes, divisors[technologies[cell]].as_deref()))
             .collect();
         let mut out = Tokens::new();
-        let (mut visible, mut real, mut pooled) = (vec![], vec![], vec![]);
+        let (mut visible, mut real) = (vec![], vec![]);
         for (cell, contexts) in cells.into_iter().zip(contexts) {
-            self.push(&mut out, cell, contexts, [&mut visible, &mut real, &mut pooled]);
+            self.push(&mut out, cell, contexts, [&mut visible, &mut real]);
         }
-        for (name, column) in [(ATTENTION_MASK, visible), (GENE_MASK, real), (POOL_MASK, pooled)] {
+        for (name, column) in [(ATTENTION_MASK, visible), (GENE_MASK, real)] {
             out.per_token.insert(name, column);
         }
         Ok(out)
@@ -71,7 +71,7 @@ impl Tokenizer<'_> {
         out: &mut Tokens,
         cell: Cell,
         contexts: &[Option<u32>; N_CONTEXTS],
-        [visible, real, pooled]: [&mut Vec<f32>; 3],
+        [visible, real]: [&mut Vec<f32>; 2],
     ) {
         if cell.ids.is_empty() && contexts.iter().all(Option::is_none) {
             return out.push(&[], &[], cell.n_ties, cell.n_cut);
@@ -95,7 +95,6 @@ impl Tokenizer<'_> {
             let seen = is_gene || contexts.get(i).map_or(pads_visible, Option::is_some);
             visible.push(f32::from(seen));
             real.push(f32::from(is_gene));
-            pooled.push(f32::from(i >= N_CONTEXTS));
         }
         out.push(&ids, &values, cell.n_ties, cell.n_cut);
     }

@@ -104,3 +104,25 @@ fn untrained_models_open_and_follow_their_seed() {
     let e = (FAMILY.init)("80", &checkpoint(), 1, dir.path()).unwrap_err().to_string();
     assert!(e.contains("80m"), "{e}");
 }
+
+#[test]
+fn kits_of_other_families_are_left_alone() {
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let shared =
+        std::env::var_os("MICROTOME_SHARED").map_or_else(|| here.join("../../../shared"), Into::into);
+    let list = |path: &std::path::Path| -> Vec<std::path::PathBuf> {
+        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+        entries.map(|e| e.path()).filter(|p| p.is_dir()).collect()
+    };
+    for root in [here.join("../../golden/models"), shared.join("parity")] {
+        if !root.exists() {
+            println!("skipped: {} is not there (set MICROTOME_SHARED to the shared data)", root.display());
+        }
+        for family in list(&root) {
+            for kit in list(&family) {
+                let ours = family.ends_with(FAMILY.id);
+                assert_eq!((FAMILY.detect)(&kit.join("checkpoint")), ours, "{}", kit.display());
+            }
+        }
+    }
+}

@@ -79,6 +79,20 @@ fn pooling_with_and_without_pads() {
 }
 
 #[test]
+fn perturbation_needs_no_columns() {
+    let (model, cells) = kit();
+    let tokens = cells.tokens(&model, Some("hf-default-unpadded")).select(&[0, 4]);
+    let bare = Tokens { per_token: std::collections::BTreeMap::new(), ..tokens.clone() };
+    let site = model.cell_rule().1;
+    let pool = |t: &Tokens| {
+        let site = std::slice::from_ref(&site);
+        pool_cells(&model, t, site, Pooling::Published, 64, &Silent).unwrap()
+    };
+    assert!(pool(&bare).missing.is_empty());
+    assert_eq!(pool(&bare), pool(&tokens));
+}
+
+#[test]
 fn a_cell_without_tokens_is_missing_and_foreign_tokens_are_refused() {
     let (model, cells) = kit();
     let mut tokens = cells.tokens(&model, None).select(&[0]);

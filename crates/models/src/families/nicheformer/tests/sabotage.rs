@@ -4,6 +4,7 @@ use microtome_kernels::Activation;
 
 use super::kit::{LIGHTNING, Tensors, altered, checkpoint, dir, kits, open, run};
 use crate::families::nicheformer::model::Nicheformer;
+use crate::families::nicheformer::recipe::{Padding, Ranking, Recipe};
 
 fn with_tensors(what: &str, first: &str, alter: impl FnOnce(&mut Tensors)) {
     let copy = altered(alter);
@@ -112,5 +113,24 @@ fn other_tokens_are_caught() {
                 "NaN as 1"
             );
         }
+    }
+}
+
+#[test]
+fn every_padded_recipe_differs_from_every_other() {
+    for kit in kits() {
+        let (model, cells) = (open(&kit.join("checkpoint")), super::kit::Cells::read(&kit));
+        let mut seen = vec![];
+        for (name, recipe) in Recipe::ALL {
+            let possible = recipe.ranking == Ranking::Plain || !model.means.by_technology.is_empty();
+            // Both codes agree on padding where the vocabulary's own token is that of training.
+            let same = recipe.padding == Padding::Training && model.vocabulary.pad == 1;
+            if possible && !same && recipe.padding != Padding::None {
+                let tokens = cells.tokens(&model, Some(name));
+                assert!(seen.iter().all(|other| *other != tokens), "{name}");
+                seen.push(tokens);
+            }
+        }
+        assert!(seen.len() >= 3);
     }
 }
