@@ -20,6 +20,7 @@ mod linear;
 mod linear_attention;
 mod norm;
 mod simd;
+mod unnormalised;
 
 pub use activation::{Activation, add_assign};
 pub use attention::{
@@ -34,3 +35,4 @@ pub use linear_attention::{
     FeatureMap, KeyMaximum, RandomFeatures, Side, linear_attention, linear_attention_rows,
 };
 pub use norm::{LayerNorm, RmsNorm};
+pub use unnormalised::unnormalised_attention;

@@ -1,5 +1,6 @@
 //! What a family is and what an opened model can do.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use microtome_core::{Axis, Counts, Error, GeneNamespace, GeneTable, Matrix, Organism, Result, Site};
@@ -210,6 +211,9 @@ pub struct TokenizeOptions {
     pub batches: Option<Vec<u32>>,
     /// Name of the drug that every cell of the counts was treated with, for models that take one.
     pub drugs: Option<Vec<String>>,
+    /// What every cell of the counts is, by column of `obs`, for models that take it as tokens (Nicheformer: `specie`, `assay`,
+    /// `modality`).
+    pub contexts: BTreeMap<String, Vec<String>>,
 }
 
 /// An opened model.
@@ -242,6 +246,11 @@ pub trait Model: Send + Sync {
     /// The published gene vectors that need no cells, `[token, d]`; `None` where the family has none.
     fn gene_table(&self) -> Option<Matrix> {
         None
+    }
+    /// The model as a kit's manifest declares it, for families whose checkpoints do not state everything (CellFM: the number of
+    /// heads); `None` when this model agrees with it.
+    fn declared_by(&self, _manifest: &serde_json::Value) -> Result<Option<Box<dyn Model>>> {
+        Ok(None)
     }
     /// How the cells of a parity kit become tokens, and what the kit holds besides the sites of one run.
     fn kit_plan(&self, case: &KitCase<'_>) -> Result<KitPlan> {

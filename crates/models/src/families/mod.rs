@@ -15,7 +15,9 @@ macro_rules! families {
 
 families! {
     aido_cell,
+    cellfm,
     geneformer,
+    nicheformer,
     scbert,
     scfoundation,
     scgpt,

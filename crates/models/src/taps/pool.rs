@@ -6,7 +6,7 @@ use std::str::FromStr;
 use microtome_core::{Error, Matrix, Result, Site};
 
 use crate::model::{CellRule, Model};
-use crate::{POOL_MASK, SiteData, Tap, Tokens};
+use crate::{GENE_MASK, POOL_MASK, SiteData, Tap, Tokens};
 
 /// How a cell's token vectors become one vector.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,6 +72,8 @@ pub struct Pooled {
 pub struct PoolTap<'a> {
     model: &'a dyn Model,
     rule: CellRule,
+    /// Leave out padding that is part of the tokens.
+    genes_only: bool,
     sites: Vec<Site>,
     out: Vec<Option<Matrix>>,
     missing: Vec<bool>,
@@ -91,6 +93,7 @@ impl<'a> PoolTap<'a> {
         Ok(Self {
             model,
             rule: pooling.rule(model),
+            genes_only: pooling == Pooling::Mean,
             sites: sites.to_vec(),
             out: vec![None; sites.len()],
             missing: vec![false; n_cells],
@@ -151,12 +154,16 @@ impl Tap for PoolTap<'_> {
                 self.missing[cell] |= row.iter().any(|v| v.is_nan());
             } else {
                 let span = tokens.offsets[i]..tokens.offsets[i + 1];
+                let (rule, marks) = match tokens.column(GENE_MASK, i).filter(|_| self.genes_only) {
+                    Some(genes) => (CellRule::Marked, Some(genes)),
+                    None => (self.rule, tokens.column(POOL_MASK, i)),
+                };
                 let pooled = crate::nn::pool_cell(
                     &values[span.start * width..span.end * width],
                     width,
-                    self.rule,
+                    rule,
                     self.model.gene_tokens(span.len()),
-                    tokens.column(POOL_MASK, i),
+                    marks,
                     row,
                 );
                 self.missing[cell] |= !pooled;

@@ -1,6 +1,7 @@
 //! Tokenising schemes that several families share.
 
 pub(crate) mod gene_list;
+pub mod numba_argsort;
 pub mod quantile_bins;
 pub mod rank;
 pub mod soft_bins;
