@@ -4,7 +4,7 @@
 //! - Reference: tahoebio/tahoe-x1@7dfe74f, modules `model`, `blocks`, `collator`, `dataloader`, `gene_tokenizer`, `util`, script
 //!   `predict_embeddings`; attention of llm-foundry 0.17.1.
 //! - Licence: Apache-2.0 for code and weights.
-//! - Variants: see [`presets`].
+//! - Variants: those of the card, [`FAMILY`].
 //! - Norm placement: pre-LN with a norm after the last block, norms on the gene, value and drug vectors.
 //! - The published cell vector is the final norm's output at `<cls>`, divided by its length.
 
