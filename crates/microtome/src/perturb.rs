@@ -111,7 +111,7 @@ pub fn perturb(
 }
 
 /// The token of a gene named by id, symbol or `var_names`.
-fn token_of(gene: &str, data: &Data, matched: &GeneMatch) -> Result<u32> {
+pub(crate) fn token_of(gene: &str, data: &Data, matched: &GeneMatch) -> Result<u32> {
     let wanted = strip_version(gene.trim());
     let columns = [data.genes.ensembl.as_ref(), data.genes.symbols.as_ref(), Some(&data.genes.names)];
     let found = columns
@@ -141,7 +141,7 @@ fn token_of(gene: &str, data: &Data, matched: &GeneMatch) -> Result<u32> {
 }
 
 /// A CSV field (RFC 4180).
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {

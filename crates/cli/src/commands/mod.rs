@@ -20,6 +20,7 @@ pub(crate) fn run(command: Command, progress: &dyn Progress) -> Result<u8> {
         Command::Tokenize(a) => data::tokenize(&a, progress),
         Command::Embed(a) => data::embed(&a, progress),
         Command::Perturb(a) => data::perturb(&a, progress),
+        Command::Attention(a) => data::attention(&a, progress),
         Command::Simulate(a) => data::simulate(&a, progress),
         Command::Parity(a) => parity::parity(&a, progress),
         Command::Scan(a) => scan::scan(&a, progress),
