@@ -37,9 +37,8 @@ impl Config {
         };
         let genes = shape("gene_emb", 2)?;
         let n_bins = shape("value_enc.value_enc.w1.weight", 2)?[0];
-        let names = checkpoint.names();
-        let n_blocks =
-            (0..).take_while(|i| names.contains(&format!("encoder.{i}.attn.q_proj.weight").as_str())).count();
+        let is_block = |i: &usize| checkpoint.info(&format!("encoder.{i}.attn.q_proj.weight")).is_some();
+        let n_blocks = (0..).take_while(is_block).count();
         let d_model = genes[1];
         let n_heads = match n_heads {
             Some(n) => n,

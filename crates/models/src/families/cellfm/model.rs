@@ -192,6 +192,7 @@ fn info(config: &Config, network: &Network, files: Vec<(String, PathBuf)>) -> Mo
         "cell_embedding": "cell token of the last block",
         "mixer": "linear attention, ReLU features, not normalised over keys, rescaled per head, SiLU gate",
         "map": "relu(q) . relu(k) / d_head, non-negative, not normalised",
+        "attn.z": "rescaled and gated, what the output map takes",
         "deep_norm_alpha": config.alpha(),
         "layer_norm_eps": format!("{LAYER_NORM_EPS:e}"),
         "leaky_relu_slope": LEAKY_SLOPE,

@@ -66,6 +66,13 @@ pub(super) fn tokens(
     Ok(out)
 }
 
+/// Whether the vocabulary has a token for a value of a column.
+pub(super) fn is_known(specials: &BTreeMap<String, u32>, column: &str, value: &str) -> bool {
+    COLUMNS
+        .iter()
+        .any(|(c, word)| *c == column && specials.contains_key(&format!("[{word}_{}]", spelled(value))))
+}
+
 fn token(specials: &BTreeMap<String, u32>, column: &str, word: &str, value: &str) -> Result<Option<u32>> {
     let value = spelled(value);
     if value == UNKNOWN {

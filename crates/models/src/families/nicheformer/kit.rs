@@ -2,7 +2,7 @@
 
 use microtome_core::Result;
 
-use super::contexts::COLUMNS;
+use super::contexts::{COLUMNS, UNKNOWN, is_known};
 use super::model::Nicheformer;
 use super::tokens::ATTENTION_MASK;
 use crate::parity::{KitCase, KitPlan, padded_per_token};
@@ -19,9 +19,17 @@ pub(super) fn plan(model: &Nicheformer, case: &KitCase<'_>) -> Result<KitPlan> {
         (_, true) => "hf-default",
         _ => "repo-dataset",
     };
+    // The Hugging Face tokenizer takes what it does not know for padding; the other code is given numbers and has no such case.
+    let value = |column: &str, value: String| match recipe {
+        "hf-default" if !is_known(&model.vocabulary.specials, column, &value) => UNKNOWN.to_string(),
+        _ => value,
+    };
     let contexts = COLUMNS
         .iter()
-        .map(|(column, _)| Ok(((*column).to_string(), case.obs_texts(column)?)))
+        .map(|(column, _)| {
+            let values = case.obs_texts(column)?.into_iter().map(|v| value(column, v)).collect();
+            Ok(((*column).to_string(), values))
+        })
         .collect::<Result<_>>()?;
     let options = |recipe: &str| TokenizeOptions {
         recipe: Some(recipe.into()),

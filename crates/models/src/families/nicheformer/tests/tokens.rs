@@ -3,6 +3,8 @@
 use microtome_core::{Column, Counts, GeneTable, Table};
 
 use super::kit::{Cells, HF, checkpoint, dir, open};
+use crate::families::nicheformer::recipe::{Ranking, divisor};
+use crate::families::nicheformer::vocabulary::Means;
 use crate::{GENE_MASK, GeneMatch, Model, TokenizeOptions};
 
 fn table(ids: &[&str]) -> GeneTable {
@@ -133,4 +135,24 @@ fn the_technology_mean_follows_the_assay() {
     microtome_weights::npy::write(&path, &[n - 1], &merfish[1..]).unwrap();
     let short = crate::families::nicheformer::model::Nicheformer::open(copy.path());
     assert!(short.err().unwrap().to_string().contains("another gene list"));
+}
+
+#[test]
+fn the_published_mean_of_dissociated_cells_has_the_known_divisors() {
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let shared =
+        std::env::var_os("MICROTOME_SHARED").map_or_else(|| here.join("../../../shared"), Into::into);
+    let folder: std::path::PathBuf = shared.join("reference/vocab/nicheformer");
+    if !folder.exists() {
+        println!("skipped: {} is not there (set MICROTOME_SHARED to the shared data)", folder.display());
+        return;
+    }
+    let means = Means::read(&folder, 20_310).unwrap();
+    let mean = &means.by_technology["dissociated"];
+    assert_eq!(mean.iter().filter(|m| m.is_nan()).count(), 60);
+    let divisors = |ranking| mean.iter().map(move |&m| divisor(ranking, m));
+    assert_eq!(divisors(Ranking::Notebook).filter(|&d| d == 1.0).count(), 2914);
+    assert!(divisors(Ranking::Notebook).all(|d| d >= 1.0 && d.fract() == 0.0));
+    assert_eq!(divisors(Ranking::Dataset).filter(|d| d.is_nan()).count(), 60);
+    assert!(Means::read(&folder, 20_309).is_err());
 }
