@@ -283,8 +283,10 @@ pub(crate) struct Perturb {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = "The table has one row per pair of genes: query_gene looks at key_gene. Direction matters: scPRINT's authors
-transpose their network before they read rows as regulators; in scGPT's the column of a factor is what it influences.")]
+#[command(
+    after_help = "The table has one row per pair of genes: query_gene looks at key_gene. Direction matters: scPRINT's authors
+transpose their network before they read rows as regulators; in scGPT's the column of a factor is what it influences."
+)]
 pub(crate) struct Attention {
     #[command(flatten)]
     pub(crate) data: DataArgs,

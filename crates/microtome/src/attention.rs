@@ -68,8 +68,9 @@ const MAX_MAP_BYTES: usize = 4 << 30;
 pub fn attention(options: &AttentionOptions, progress: &dyn Progress) -> Result<AttentionReport> {
     output::check_writable(&options.out)?;
     let opened = OpenModel::open(&options.model)?;
-    let data = Data::open(&options.data)?;
+    let mut data = Data::open(&options.data)?;
     let model = opened.model.as_ref();
+    data.add_contexts(model)?;
     let matched = model.match_genes(&data.genes).map_err(|e| e.in_file(&options.data.path))?;
     let tokens = if options.genes.is_empty() {
         most_expressed(&data, &matched, options.n_genes)?
@@ -90,7 +91,8 @@ pub fn attention(options: &AttentionOptions, progress: &dyn Progress) -> Result<
             let mean = tap.finish()?;
             let genes = model.gene_tokens(mean.tokens.len());
             let network = thresholded(&mean.mean_attention(), genes.clone());
-            let place: HashMap<u32, usize> = mean.tokens[genes].iter().enumerate().map(|(i, &t)| (t, i)).collect();
+            let place: HashMap<u32, usize> =
+                mean.tokens[genes].iter().enumerate().map(|(i, &t)| (t, i)).collect();
             let at: Vec<Option<usize>> = tokens.iter().map(|t| place.get(t).copied()).collect();
             let mut edges = Vec::new();
             for (q, i) in at.iter().enumerate().filter_map(|(q, i)| i.map(|i| (q, i))) {
@@ -129,13 +131,23 @@ fn map_site(model: &dyn Model, wanted: Option<&str>) -> Result<Site> {
     if known.contains(&site) {
         return Ok(site);
     }
-    let maps: Vec<String> = known.iter().map(ToString::to_string).filter(|n| n.contains("pattern") || n.contains("scores")).collect();
-    Err(Error::usage("the model offers no such attention map")
-        .at_key(site.to_string())
-        .expected(if maps.is_empty() { "nothing: the family has no attention map".into() } else { maps.join(", ") }))
+    let maps: Vec<String> = known
+        .iter()
+        .map(ToString::to_string)
+        .filter(|n| n.contains("pattern") || n.contains("scores"))
+        .collect();
+    Err(Error::usage("the model offers no such attention map").at_key(site.to_string()).expected(
+        if maps.is_empty() { "nothing: the family has no attention map".into() } else { maps.join(", ") },
+    ))
 }
 
-fn run(data: &Data, model: &dyn Model, genes: &GeneMatch, tap: &mut dyn Tap, progress: &dyn Progress) -> Result<()> {
+fn run(
+    data: &Data,
+    model: &dyn Model,
+    genes: &GeneMatch,
+    tap: &mut dyn Tap,
+    progress: &dyn Progress,
+) -> Result<()> {
     let (n, chunk) = (data.cells.len(), chunk_size(model));
     let maps = tap.wants(&Site::Block(0, BlockSite::Q));
     progress.begin("attention", n as u64, "cells");
@@ -241,7 +253,13 @@ mod tests {
         tokens.push(&[9], &[0.0], 0, 0);
         let mut tap = EdgeTap::new(Site::Block(0, BlockSite::Pattern), &[9, 7]);
         let site = tap.site.clone();
-        let map = |cell, data, n_tokens| SiteData::Map { cell, data, n_heads: 2, n_tokens, kind: MapKind::RowStochastic };
+        let map = |cell, data, n_tokens| SiteData::Map {
+            cell,
+            data,
+            n_heads: 2,
+            n_tokens,
+            kind: MapKind::RowStochastic,
+        };
         tap.offer(&site, &tokens, map(0, &[0.1, 0.9, 0.2, 0.8, 0.3, 0.7, 0.4, 0.6], 2)).unwrap();
         tap.offer(&site, &tokens, map(1, &[1.0, 1.0], 1)).unwrap();
         let edges: Vec<(usize, usize, i64, u64)> =

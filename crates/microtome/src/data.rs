@@ -1,5 +1,6 @@
 //! The data side of a run: file, matrix slot, genes, chosen cells.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use microtome_core::{Column, CountCheck, Counts, Error, GeneTable, Result, Table};
@@ -60,6 +61,8 @@ pub struct Data {
     /// Rank of every row's batch among the sorted labels of the file.
     batches: Option<Vec<u32>>,
     drugs: Option<Vec<String>>,
+    /// Columns of `obs` that a model takes as context, one text per row of the file.
+    contexts: BTreeMap<String, Vec<String>>,
     prepare: TokenizeOptions,
 }
 
@@ -100,8 +103,20 @@ impl Data {
             ..TokenizeOptions::default()
         };
         let cells = (0..n).collect();
-        let mut data =
-            Self { dataset, slot, genes, cells, check, notes, reader, totals, batches, drugs, prepare };
+        let mut data = Self {
+            dataset,
+            slot,
+            genes,
+            cells,
+            check,
+            notes,
+            reader,
+            totals,
+            batches,
+            drugs,
+            contexts: BTreeMap::new(),
+            prepare,
+        };
         if let Some(max) = options.max_cells {
             data.keep_at_most(max, options.seed);
         }
@@ -153,6 +168,32 @@ impl Data {
         Ok(self.dataset.obs()?.select(&self.cells))
     }
 
+    /// Reads the columns of `obs` that a model takes as context (assay, species, ...), as far as the file has them. What is not there
+    /// is noted; the family's card says what stands in for it.
+    pub fn add_contexts(&mut self, model: &dyn Model) -> Result<()> {
+        let wanted = model
+            .info()
+            .choices
+            .get("context_columns")
+            .and_then(|c| c.as_array())
+            .cloned()
+            .unwrap_or_default();
+        let there = self.dataset.obs_column_names()?;
+        for name in wanted.iter().filter_map(|n| n.as_str()) {
+            if self.contexts.contains_key(name) {
+                continue;
+            }
+            if there.iter().any(|n| n == name) {
+                self.contexts.insert(name.into(), texts(&self.dataset, name)?);
+            } else {
+                self.notes.push(format!(
+                    "the model takes obs[\"{name}\"] as context, and the data has no such column"
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// How cells are prepared, in one line.
     pub fn prepared(&self) -> String {
         let p = &self.prepare;
@@ -191,6 +232,11 @@ impl Data {
         let options = TokenizeOptions {
             batches: self.batches.as_ref().map(|b| rows.iter().map(|&r| b[r]).collect()),
             drugs: self.drugs.as_ref().map(|d| rows.iter().map(|&r| d[r].clone()).collect()),
+            contexts: self
+                .contexts
+                .iter()
+                .map(|(name, all)| (name.clone(), rows.iter().map(|&r| all[r].clone()).collect()))
+                .collect(),
             ..self.prepare.clone()
         };
         let tokens = model

@@ -54,10 +54,12 @@ const TRIED: usize = 24;
 /// Checks a data set against a model without a long run.
 pub fn doctor(options: &DataOptions, model: &Path, progress: &dyn Progress) -> Result<Diagnosis> {
     let opened = OpenModel::open(model)?;
-    let data = Data::open(options)?;
+    let mut data = Data::open(options)?;
     let model = opened.model.as_ref();
+    data.add_contexts(model)?;
     let genes = model.match_genes(&data.genes).map_err(|e| e.in_file(&options.path))?;
     let mut trial = Data::open(options)?;
+    trial.add_contexts(model)?;
     trial.keep_at_most(TRIED, options.seed);
     let n_tried = trial.cells.len();
     let (counts, tokens) = trial.tokenize(model, &genes, 0..n_tried)?;

@@ -87,8 +87,9 @@ pub fn embed(options: &EmbedOptions, progress: &dyn Progress) -> Result<EmbedRep
         }
     }
     let opened = OpenModel::open(&options.model)?;
-    let data = Data::open(&options.data)?;
+    let mut data = Data::open(&options.data)?;
     let model = opened.model.as_ref();
+    data.add_contexts(model)?;
     let known: Vec<Site> = model.sites().into_iter().map(|s| s.site).collect();
     let per_cell = [known.as_slice(), &[Site::GeneEmbedding]].concat();
     let mut sites = SitePattern::parse(&options.sites)?.select(&per_cell)?;

@@ -51,7 +51,8 @@ pub fn perturb(
     output::check_writable(out)?;
     let opened = OpenModel::open(model)?;
     let model = opened.model.as_ref();
-    let data = Data::open(options)?;
+    let mut data = Data::open(options)?;
+    data.add_contexts(model)?;
     let matched = model.match_genes(&data.genes).map_err(|e| e.in_file(&options.path))?;
     let tokens_of: Vec<u32> = genes.iter().map(|g| token_of(g, &data, &matched)).collect::<Result<_>>()?;
     let names = data.dataset.obs_names()?;

@@ -43,7 +43,8 @@ pub fn tokenize(
 ) -> Result<TokenReport> {
     output::check_writable(out)?;
     let opened = OpenModel::open(model)?;
-    let data = Data::open(options)?;
+    let mut data = Data::open(options)?;
+    data.add_contexts(opened.model.as_ref())?;
     let genes = opened.model.match_genes(&data.genes).map_err(|e| e.in_file(&options.path))?;
     let mut all = Tokens::new();
     let mut further: BTreeMap<&'static str, Vec<f32>> = BTreeMap::new();

@@ -209,7 +209,15 @@ pub(super) fn attention(a: &args::Attention, progress: &dyn Progress) -> Result<
     print::pairs(&[
         ("wrote", r.out.display().to_string()),
         ("map", r.of),
-        ("edges", format!("{} among {} genes over {} cells; query_gene looks at key_gene", print::thousands(r.n_edges as u64), r.n_genes, print::thousands(r.n_cells as u64))),
+        (
+            "edges",
+            format!(
+                "{} among {} genes over {} cells; query_gene looks at key_gene",
+                print::thousands(r.n_edges as u64),
+                r.n_genes,
+                print::thousands(r.n_cells as u64)
+            ),
+        ),
     ]);
     Ok(0)
 }

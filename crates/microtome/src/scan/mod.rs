@@ -35,7 +35,7 @@ pub fn scan(options: &ScanOptions, progress: &dyn Progress) -> Result<ScanReport
     let begun = Instant::now();
     check_tasks(options)?;
     output::check_folder(&options.out, FINISHED, options.resume, options.overwrite)?;
-    let (data, time) = open_data(options, progress)?;
+    let (mut data, time) = open_data(options, progress)?;
     let cells = describe_cells(options, &data)?;
     let root = find_root(options, &data)?;
     let label = options
@@ -45,7 +45,9 @@ pub fn scan(options: &ScanOptions, progress: &dyn Progress) -> Result<ScanReport
         .transpose()?;
     let mut subjects = Vec::new();
     for path in &options.models {
-        subjects.push(Subject::open(path, &data)?);
+        let subject = Subject::open(path, &data)?;
+        data.add_contexts(subject.opened().model.as_ref())?;
+        subjects.push(subject);
     }
     subject::distinct_names(&mut subjects);
     // Everything that can be refused has been; only now something is written.
