@@ -113,7 +113,7 @@ pub(crate) enum Pool {
     /// Mean over the cell's gene tokens
     #[default]
     Mean,
-    /// The family's published rule (mean or <cls>) applied at every site
+    /// The family's published rule (a mean or one token) applied at every site
     Published,
 }
 

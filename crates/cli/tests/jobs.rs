@@ -1,5 +1,7 @@
 //! The jobs a user runs, over simulated cells.
 
+#![allow(clippy::expect_used, reason = "a test may panic, in its helpers too")]
+
 mod common;
 
 use common::{Bench, fails, microtome, succeeds, text};

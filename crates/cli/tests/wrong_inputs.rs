@@ -1,5 +1,7 @@
 //! Every wrong input gets a message that says what, where, expected, found and what to do; exit code 2; nothing left behind.
 
+#![allow(clippy::expect_used, reason = "a test may panic, in its helpers too")]
+
 mod common;
 
 use std::fs;

@@ -14,7 +14,8 @@ use rayon::prelude::*;
 use crate::attention::Rows;
 use crate::buffer::with_buffers;
 use crate::gemm::{
-    BLOCK_ROWS, DEPTH, Epilogue, Out, PANEL, Packed, Precision, Product, STRIDE, copy_rows, gemm, row_blocks_len,
+    BLOCK_ROWS, DEPTH, Epilogue, Out, PANEL, Packed, Precision, Product, STRIDE, copy_rows, gemm,
+    row_blocks_len,
 };
 use crate::isa::Isa;
 
