@@ -60,11 +60,6 @@ fn subject_warnings(subject: &Subject) -> Vec<String> {
     if cells.n_empty > 0 {
         out.push(format!("{name}: {} cells express no gene of the vocabulary", cells.n_empty));
     }
-    if let Some(seed) = subject.opened().model.info().choices.get("untrained_seed") {
-        out.push(format!(
-            "{name} is itself an untrained model (seed {seed}): this run shows what its shape alone can do"
-        ));
-    }
     out
 }
 
