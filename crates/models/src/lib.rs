@@ -22,4 +22,4 @@ pub use model::{
 };
 pub use plan::{minibatches, pool_cells};
 pub use tap::{MapKind, SiteData, Tap};
-pub use tokens::{MASKED, POOL_MASK, Tokens};
+pub use tokens::{GENE_MASK, MASKED, POOL_MASK, Tokens};

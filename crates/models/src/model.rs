@@ -230,6 +230,11 @@ pub trait Model: Send + Sync {
         let options = TokenizeOptions::default();
         Ok(KitPlan::new(self.tokenize(case.cells.counts, case.cells.totals, case.genes, &options)?))
     }
+    /// The same checkpoint under the settings that a kit's manifest states, for families whose published files do not hold all of them
+    /// (UCE: heads, sample size); `None` when they are in force already.
+    fn for_kit(&self, _manifest: &serde_json::Value) -> Result<Option<Box<dyn Model>>> {
+        Ok(None)
+    }
     /// How parity kits number a token: as the model does, but for families whose special tokens have codes of their own.
     fn kit_token(&self, token: u32) -> i64 {
         i64::from(token)

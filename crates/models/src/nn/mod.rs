@@ -7,6 +7,7 @@ mod norm;
 mod offer;
 mod pooling;
 mod post_ln;
+mod post_stack;
 mod pre_ln;
 mod readouts;
 mod soft_bins;
@@ -21,6 +22,7 @@ pub(crate) use norm::Norm;
 pub(crate) use offer::{Wanted, offer_cells};
 pub(crate) use pooling::pool_cell;
 pub(crate) use post_ln::run_post_ln;
+pub(crate) use post_stack::run_post_stack;
 pub(crate) use pre_ln::{PreLnBlock, PreLnScratch, Residual};
 pub(crate) use readouts::{
     CellQueryReadout, LayeredReadout, QueryActivation, ReadoutActivation, sigmoid, unit_rows,

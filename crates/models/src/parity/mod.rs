@@ -100,6 +100,8 @@ pub fn run_kit_with(dir: &Path, model: &dyn Model, cells: &KitCells<'_>) -> Resu
             .expected(manifest.family.clone())
             .found(model.family().id));
     }
+    let stated = model.for_kit(&manifest.text)?;
+    let model = stated.as_deref().unwrap_or(model);
     let expected = Checkpoint::open(&dir.join("expected.safetensors"))?;
     let names: Vec<String> = expected.names().iter().map(|n| (*n).to_string()).collect();
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use microtome_core::{Error, Matrix, Result, Site};
 
 use crate::model::{CellRule, Model};
-use crate::{POOL_MASK, SiteData, Tap, Tokens};
+use crate::{GENE_MASK, POOL_MASK, SiteData, Tap, Tokens};
 
 /// How a cell's token vectors become one vector.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -150,14 +150,13 @@ impl Tap for PoolTap<'_> {
                 self.missing[cell] |= row.iter().any(|v| v.is_nan());
             } else {
                 let span = tokens.offsets[i]..tokens.offsets[i + 1];
-                let pooled = crate::nn::pool_cell(
-                    &values[span.start * width..span.end * width],
-                    width,
-                    self.rule,
-                    self.model.gene_tokens(span.len()),
-                    tokens.column(POOL_MASK, i),
-                    row,
-                );
+                let (rule, marks) = match (self.rule, tokens.column(GENE_MASK, i)) {
+                    (CellRule::Mean, Some(genes)) => (CellRule::Marked, Some(genes)),
+                    (rule, _) => (rule, tokens.column(POOL_MASK, i)),
+                };
+                let rows = &values[span.start * width..span.end * width];
+                let genes = self.model.gene_tokens(span.len());
+                let pooled = crate::nn::pool_cell(rows, width, rule, genes, marks, row);
                 self.missing[cell] |= !pooled;
             }
         }

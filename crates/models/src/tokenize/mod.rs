@@ -1,5 +1,6 @@
 //! Tokenising schemes that several families share.
 
+pub(crate) mod numpy_random;
 pub mod quantile_bins;
 pub mod rank;
 pub mod soft_bins;
