@@ -80,16 +80,21 @@ impl Draws for LegacyNumpy {
     }
 
     fn shuffle(&mut self, items: &mut [u32]) {
-        for i in (1..items.len()).rev() {
-            let mask = u32::MAX >> (i as u32).leading_zeros();
-            let j = loop {
-                let j = (self.next() & mask) as usize;
-                if j <= i {
-                    break j;
-                }
-            };
-            items.swap(i, j);
-        }
+        shuffle(items, || self.next());
+    }
+}
+
+/// numpy's shuffle in place: each item from the last on changes places with one at or before it, drawn by refusing masked bits.
+fn shuffle(items: &mut [u32], mut next: impl FnMut() -> u32) {
+    for i in (1..items.len()).rev() {
+        let mask = u32::MAX >> (i as u32).leading_zeros();
+        let other = loop {
+            let j = (next() & mask) as usize;
+            if j <= i {
+                break j;
+            }
+        };
+        items.swap(i, other);
     }
 }
 
@@ -139,19 +144,8 @@ impl Draws for Pcg64 {
         unit(self.next() >> 11)
     }
 
-    /// Bounded integers by Lemire's multiplication (2019).
     fn shuffle(&mut self, items: &mut [u32]) {
-        for i in (1..items.len()).rev() {
-            let n = i as u64 + 1;
-            let refused = ((1u64 << 32) - n) % n;
-            let j = loop {
-                let product = u64::from(self.next_half()) * n;
-                if product & 0xffff_ffff >= refused {
-                    break product >> 32;
-                }
-            };
-            items.swap(i, j as usize);
-        }
+        shuffle(items, || self.next_half());
     }
 }
 
@@ -169,7 +163,8 @@ fn seed_sequence(seed: u64) -> [u64; 4] {
         for to in 0..4 {
             if from != to {
                 let other = scramble(pool[from], &mut factor, 0x931e_8875);
-                let mixed = 0xca01_f9ddu32.wrapping_mul(pool[to]).wrapping_sub(0x4973_f715u32.wrapping_mul(other));
+                let mixed =
+                    0xca01_f9ddu32.wrapping_mul(pool[to]).wrapping_sub(0x4973_f715u32.wrapping_mul(other));
                 pool[to] = mixed ^ (mixed >> 16);
             }
         }

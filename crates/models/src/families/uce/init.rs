@@ -39,7 +39,8 @@ pub(super) fn init_preset(preset: &str, like: &Path, seed: u64, out: &Path) -> R
     let (rows, d_token) = token_table(&folder)?;
     let species = AllSpecies::read(&folder)?;
     let offset = rows.checked_sub(species.chromosomes.len()).ok_or_else(|| {
-        Error::mismatch("the token table has fewer rows than there are chromosomes").in_file(folder.join(TOKENS))
+        Error::mismatch("the token table has fewer rows than there are chromosomes")
+            .in_file(folder.join(TOKENS))
     })?;
     let shape = Shape {
         n_blocks: v.n_blocks,
@@ -69,14 +70,23 @@ pub(super) fn init_twin(of: &Path, seed: u64, out: &Path) -> Result<()> {
         decoder: widths(&n.decoder),
         expression: widths(&n.expression),
     };
-    write(&shape, &model.settings, model.chromosome_offset as usize, &folder_of(of), &model.species, seed, out)
+    write(
+        &shape,
+        &model.settings,
+        model.chromosome_offset as usize,
+        &folder_of(of),
+        &model.species,
+        seed,
+        out,
+    )
 }
 
 /// Rows and columns of `all_tokens.torch`.
 fn token_table(folder: &Path) -> Result<(usize, usize)> {
     let path = folder.join(TOKENS);
-    let table = Checkpoint::open(&path)
-        .map_err(|e| e.remedy("an untrained model keeps the published token table: put all_tokens.torch into the folder"))?;
+    let table = Checkpoint::open(&path).map_err(|e| {
+        e.remedy("an untrained model keeps the published token table: put all_tokens.torch into the folder")
+    })?;
     match table.names().first().and_then(|n| table.info(n)).map(|i| &i.shape[..]) {
         Some(&[rows, width]) => Ok((rows, width)),
         _ => Err(Error::unreadable("the token table is not one tensor of two dimensions").in_file(&path)),
@@ -100,14 +110,19 @@ fn write(
             .remedy("name another folder, or remove that one"));
     }
     token_table(from)?;
-    let failed = |what: &str, path: &Path, e: std::io::Error| Error::output(what.to_string()).in_file(path).caused_by(e);
+    let failed = |what: &str, path: &Path, e: std::io::Error| {
+        Error::output(what.to_string()).in_file(path).caused_by(e)
+    };
     let proteins = out.join("protein_embeddings");
     std::fs::create_dir_all(&proteins).map_err(|e| failed("cannot make the folder", &proteins, e))?;
     let mut copies: Vec<(PathBuf, PathBuf)> =
         [TOKENS, OFFSETS, CHROMOSOMES].map(|n| (from.join(n), out.join(n))).into();
-    copies.extend(species.species.iter().filter_map(|s| Some((s.file.clone(), proteins.join(s.file.file_name()?)))));
+    copies.extend(
+        species.species.iter().filter_map(|s| Some((s.file.clone(), proteins.join(s.file.file_name()?)))),
+    );
     for (source, target) in copies {
-        std::fs::copy(&source, &target).map_err(|e| failed("cannot copy a table of the vocabulary", &source, e))?;
+        std::fs::copy(&source, &target)
+            .map_err(|e| failed("cannot copy a table of the vocabulary", &source, e))?;
     }
     let path = out.join(SETTINGS);
     let text = format!("{:#}\n", settings.to_json(offset));

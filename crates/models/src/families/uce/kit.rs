@@ -12,15 +12,20 @@ use crate::{Model, TokenizeOptions};
 
 pub(super) fn plan(model: &Uce, case: &KitCase<'_>) -> Result<KitPlan> {
     let seed = case.manifest["seed"].as_u64().and_then(|s| u32::try_from(s).ok());
-    let seed = seed.ok_or_else(|| Error::unreadable("the manifest lacks the seed of the sampler").at_key("seed"))?;
+    let seed =
+        seed.ok_or_else(|| Error::unreadable("the manifest lacks the seed of the sampler").at_key("seed"))?;
     let counts = case.cells.counts;
-    let cells: Vec<Vec<Gene>> = (0..counts.n_cells()).map(|c| model.genes_of(counts, c, case.genes)).collect();
+    let cells: Vec<Vec<Gene>> =
+        (0..counts.n_cells()).map(|c| model.genes_of(counts, c, case.genes)).collect();
     // The kit seeds once and draws cell after cell.
     let mut numpy = LegacyNumpy::new(seed);
-    let drawn: Vec<Drawn> = cells.iter().map(|genes| draw(genes, model.settings.sample_size, &mut numpy)).collect();
+    let drawn: Vec<Drawn> =
+        cells.iter().map(|genes| draw(genes, model.settings.sample_size, &mut numpy)).collect();
     let sentences = || -> Vec<Cell> {
-        let made = cells.iter().zip(&drawn).map(|(genes, drawn)| sentence(genes, drawn, model.chromosome_offset).0);
-        made.map(|ids| Cell { values: vec![0.0; ids.len()], is_gene: vec![0.0; ids.len()], ids, n_cut: 0 }).collect()
+        let made =
+            cells.iter().zip(&drawn).map(|(genes, drawn)| sentence(genes, drawn, model.chromosome_offset).0);
+        made.map(|ids| Cell { values: vec![0.0; ids.len()], is_gene: vec![0.0; ids.len()], ids, n_cut: 0 })
+            .collect()
     };
     let mut plan = KitPlan::new(tokens(sentences(), 1));
 
@@ -78,17 +83,23 @@ fn add_sampling(plan: &mut KitPlan, model: &Uce, case: &KitCase<'_>, drawn: &[Dr
 fn add_readouts(plan: &mut KitPlan, model: &Uce, case: &KitCase<'_>) -> Result<()> {
     let (_, rows) = case.read_ints("readout.query_rows")?;
     plan.skip("readout.query_rows", "says which genes are asked for, so it is read rather than computed");
-    let beyond = || Error::unreadable("the kit asks for a row that the table does not have").at_key("readout.query_rows");
+    let beyond = || {
+        Error::unreadable("the kit asks for a row that the table does not have").at_key("readout.query_rows")
+    };
     let rows: Vec<u32> = rows
         .iter()
-        .map(|&r| u32::try_from(r).ok().filter(|r| (*r as usize) < model.network.table.rows).ok_or_else(beyond))
+        .map(|&r| {
+            u32::try_from(r).ok().filter(|r| (*r as usize) < model.network.table.rows).ok_or_else(beyond)
+        })
         .collect::<Result<_>>()?;
     let vectors = model.network.gene_vectors(&rows)?;
     let mut recorder = Recorder::new([Site::CellEmbedding]);
     model.forward(&plan.tokens, &mut recorder)?;
     if let Some(Recorded::Cells { data, width }) = recorder.take(&Site::CellEmbedding) {
-        let logits: Vec<f32> =
-            data.chunks_exact(width).flat_map(|cell| model.network.expression_logits(cell, &vectors)).collect();
+        let logits: Vec<f32> = data
+            .chunks_exact(width)
+            .flat_map(|cell| model.network.expression_logits(cell, &vectors))
+            .collect();
         plan.floats("readout.expression_logit", vec![data.len() / width, rows.len()], logits);
     }
     let width = vectors.len() / rows.len().max(1);

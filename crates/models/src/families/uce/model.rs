@@ -54,8 +54,8 @@ impl Uce {
         let species = AllSpecies::read(&folder)?;
         let tokens = folder.join(TOKENS);
         let tokens = if tokens.is_file() { Some(Checkpoint::open(&tokens)?) } else { None };
-        let (network, audit) =
-            Network::load(Checkpoint::open(&weights)?, tokens, settings.n_heads).map_err(|e| e.in_file(&weights))?;
+        let (network, audit) = Network::load(Checkpoint::open(&weights)?, tokens, settings.n_heads)
+            .map_err(|e| e.in_file(&weights))?;
         let rows = network.table.rows;
         let offset = settings.chromosome_offset.or_else(|| rows.checked_sub(species.chromosomes.len()));
         let last_gene = species.species.last().map_or(N_SPECIAL, |s| s.offset + s.len());
@@ -63,9 +63,14 @@ impl Uce {
         let chromosome_offset = offset.filter(fits).and_then(|o| u32::try_from(o).ok()).ok_or_else(|| {
             Error::mismatch("the token table does not fit the species and their chromosomes")
                 .in_file(folder.join(CHROMOSOMES))
-                .expected(format!("{last_gene} rows of genes and {} of chromosomes", species.chromosomes.len()))
+                .expected(format!(
+                    "{last_gene} rows of genes and {} of chromosomes",
+                    species.chromosomes.len()
+                ))
                 .found(format!("{rows} rows"))
-                .remedy(format!("state chromosome_offset in {SETTINGS} where the chromosomes do not come last"))
+                .remedy(format!(
+                    "state chromosome_offset in {SETTINGS} where the chromosomes do not come last"
+                ))
         })?;
         let mut files = vec![
             ("weights".into(), weights.clone()),

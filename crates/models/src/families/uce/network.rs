@@ -75,7 +75,9 @@ impl Decoder {
         let out = any_linear(loader, &format!("{name}.3"))?;
         let widths = steps.iter().map(|s| &s.linear).chain([&out]);
         if widths.clone().zip(widths.skip(1)).any(|(a, b)| a.n_out() != b.n_in()) {
-            return Err(Error::mismatch("the layers of a readout do not fit together").at_key(name.to_string()));
+            return Err(
+                Error::mismatch("the layers of a readout do not fit together").at_key(name.to_string())
+            );
         }
         Ok(Self { steps, out })
     }
@@ -116,7 +118,11 @@ pub(super) struct Network {
 
 impl Network {
     /// `tokens` is read when the file has no token table of its own.
-    pub(super) fn load(checkpoint: Checkpoint, tokens: Option<Checkpoint>, n_heads: usize) -> Result<(Self, Audit)> {
+    pub(super) fn load(
+        checkpoint: Checkpoint,
+        tokens: Option<Checkpoint>,
+        n_heads: usize,
+    ) -> Result<(Self, Audit)> {
         let loader = Loader::new(&checkpoint);
         loader.strip_prefix("module.")?;
         let encoder = Step::load(&loader, "encoder.0", "encoder.2", false)?;
@@ -126,9 +132,13 @@ impl Network {
         let prefix = "transformer_encoder.layers";
         let n_blocks = (0..).take_while(|i| loader.has(&format!("{prefix}.{i}.linear1.weight"))).count();
         if n_blocks == 0 {
-            return Err(Error::mismatch("the checkpoint has no transformer blocks").at_key(format!("{prefix}.0.*")));
+            return Err(
+                Error::mismatch("the checkpoint has no transformer blocks").at_key(format!("{prefix}.0.*"))
+            );
         }
-        let blocks = (0..n_blocks).map(|i| block(&loader, &format!("{prefix}.{i}"), d, n_heads)).collect::<Result<_>>()?;
+        let blocks = (0..n_blocks)
+            .map(|i| block(&loader, &format!("{prefix}.{i}"), d, n_heads))
+            .collect::<Result<_>>()?;
         let decoder = Decoder::load(&loader, "decoder")?;
         let expression = Decoder::load(&loader, "binary_decoder")?;
         let gene_layer = Step::load(&loader, "gene_embedding_layer.0", "gene_embedding_layer.2", false)?;
@@ -156,7 +166,8 @@ impl Network {
                     .remedy("put all_tokens.torch beside it"));
             }
         };
-        let counted: u64 = audit.used.iter().map(|t| t.shape.iter().map(|&n| n as u64).product::<u64>()).sum();
+        let counted: u64 =
+            audit.used.iter().map(|t| t.shape.iter().map(|&n| n as u64).product::<u64>()).sum();
         let in_weights = audit.used.iter().any(|t| t.name.ends_with(TABLE));
         let n_parameters = counted + if in_weights { 0 } else { (table.rows * table.width) as u64 };
         let embed_scale = (d as f64).sqrt() as f32;
@@ -202,7 +213,8 @@ impl Network {
         let width = self.gene_layer.linear.n_out();
         let mut out = Vec::with_capacity(genes.len() / width.max(1));
         for genes in genes.chunks(ROWS * width) {
-            let rows: Vec<f32> = genes.chunks_exact(width).flat_map(|g| cell.iter().chain(g)).copied().collect();
+            let rows: Vec<f32> =
+                genes.chunks_exact(width).flat_map(|g| cell.iter().chain(g)).copied().collect();
             out.extend(self.expression.apply(&rows, genes.len() / width));
         }
         out
@@ -263,7 +275,8 @@ impl Uce {
             let data = &parts.collect::<Vec<_>>().concat()[..];
             tap.offer(&site, tokens, SiteData::Tokens { data, width })?;
         }
-        let firsts: Vec<f32> = tokens.offsets.windows(2).flat_map(|w| &x[w[0] * d..(w[0] + 1) * d]).copied().collect();
+        let firsts: Vec<f32> =
+            tokens.offsets.windows(2).flat_map(|w| &x[w[0] * d..(w[0] + 1) * d]).copied().collect();
         let raw = network.decoder.apply(&firsts, tokens.n_cells());
         let unit = unit_rows(&raw, width);
         for (site, data) in [(extra(names::CELL_RAW), &raw), (Site::CellEmbedding, &unit)] {
@@ -287,7 +300,9 @@ impl Uce {
 fn table_of(tokens: Checkpoint, width: usize) -> Result<TokenTable> {
     let name = tokens.names().first().map(|n| (*n).to_string()).unwrap_or_default();
     match tokens.info(&name).map(|i| i.shape.clone()).as_deref() {
-        Some(&[rows, w]) if w == width && tokens.names().len() == 1 => Ok(TokenTable { checkpoint: tokens, name, rows, width }),
+        Some(&[rows, w]) if w == width && tokens.names().len() == 1 => {
+            Ok(TokenTable { checkpoint: tokens, name, rows, width })
+        }
         other => Err(Error::mismatch("the token table does not fit the model")
             .in_file(tokens.path())
             .expected(format!("one tensor of {width} columns"))

@@ -9,7 +9,17 @@ pub(super) const TOKEN_DIM: usize = 5120;
 const fn variant(id: &'static str, name: &'static str, n_blocks: usize) -> Variant {
     let (d, d_mlp) = (1280, 5120);
     let n_parameters = parameters(n_blocks, d, d_mlp);
-    Variant { id, name, n_blocks, d_model: d, n_heads: 20, d_mlp, max_tokens: 1536, d_vocab: ROWS, n_parameters }
+    Variant {
+        id,
+        name,
+        n_blocks,
+        d_model: d,
+        n_heads: 20,
+        d_mlp,
+        max_tokens: 1536,
+        d_vocab: ROWS,
+        n_parameters,
+    }
 }
 
 /// Parameters with the frozen token table and the positions.
@@ -30,7 +40,8 @@ pub(super) const VARIANTS: &[Variant] =
 
 /// Preset id of dimensions, `custom` when they are not published ones.
 pub(super) fn name_of(n_blocks: usize, d_model: usize, n_heads: usize, d_mlp: usize) -> &'static str {
-    let same = |v: &&Variant| (v.n_blocks, v.d_model, v.n_heads, v.d_mlp) == (n_blocks, d_model, n_heads, d_mlp);
+    let same =
+        |v: &&Variant| (v.n_blocks, v.d_model, v.n_heads, v.d_mlp) == (n_blocks, d_model, n_heads, d_mlp);
     VARIANTS.iter().find(same).map_or("custom", |v| v.id)
 }
 

@@ -69,7 +69,11 @@ pub(super) fn draw(genes: &[Gene], n: usize, draws: &mut impl Draws) -> Drawn {
 }
 
 /// The sentence, and the place among the genes of each of its gene tokens.
-pub(super) fn sentence(genes: &[Gene], drawn: &Drawn, chromosome_offset: u32) -> (Vec<u32>, Vec<Option<usize>>) {
+pub(super) fn sentence(
+    genes: &[Gene],
+    drawn: &Drawn,
+    chromosome_offset: u32,
+) -> (Vec<u32>, Vec<Option<usize>>) {
     let (mut ids, mut of) = (vec![CLS], vec![None]);
     let mut sorted = drawn.choice.clone();
     sorted.sort_by_key(|&i| (genes[i].place.start, genes[i].row));

@@ -88,7 +88,8 @@ pub(super) fn weights_file(path: &Path, folder: &Path) -> Result<PathBuf> {
     if path.is_file() && is_weights(path) {
         return Ok(path.to_path_buf());
     }
-    let unreadable = |e: std::io::Error| Error::unreadable("cannot list the folder").in_file(folder).caused_by(e);
+    let unreadable =
+        |e: std::io::Error| Error::unreadable("cannot list the folder").in_file(folder).caused_by(e);
     let mut found = vec![];
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?.path();

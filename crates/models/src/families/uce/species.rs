@@ -118,7 +118,9 @@ impl Species {
         let dictionary = Checkpoint::open(&file)?;
         let symbols: Vec<String> = dictionary.names().iter().map(|n| n.to_uppercase()).collect();
         if offset.checked_add(symbols.len()).and_then(|n| u32::try_from(n).ok()).is_none() {
-            return Err(Error::unreadable("the species lies beyond any token table").in_file(&file).found(offset.to_string()));
+            return Err(Error::unreadable("the species lies beyond any token table")
+                .in_file(&file)
+                .found(offset.to_string()));
         }
         // The last of several spellings of a name counts, as in a Python dictionary.
         let index = symbols.iter().enumerate().map(|(i, s)| (s.clone(), i as u32)).collect();
@@ -159,7 +161,8 @@ type Places = HashMap<String, HashMap<String, Place>>;
 fn chromosomes(path: &Path) -> Result<(Vec<String>, Places)> {
     let table = Csv::read(path, &["species", "gene_symbol", "chromosome", "start"])?;
     let name = |row: &[String]| format!("{}_{}", row[0], row[2]);
-    let names: Vec<String> = table.rows.iter().map(|r| name(r)).collect::<BTreeSet<_>>().into_iter().collect();
+    let names: Vec<String> =
+        table.rows.iter().map(|r| name(r)).collect::<BTreeSet<_>>().into_iter().collect();
     let mut places = Places::new();
     for row in &table.rows {
         let start = row[3].parse::<f64>().ok().filter(|s| s.is_finite()).ok_or_else(|| {
@@ -182,7 +185,8 @@ struct Csv {
 
 impl Csv {
     fn read(path: &Path, columns: &[&str]) -> Result<Self> {
-        let unreadable = |e: std::io::Error| Error::unreadable("cannot read the table").in_file(path).caused_by(e);
+        let unreadable =
+            |e: std::io::Error| Error::unreadable("cannot read the table").in_file(path).caused_by(e);
         if std::fs::metadata(path).map_err(unreadable)?.len() > MAX_BYTES {
             return Err(Error::unreadable("the table is too large to be one").in_file(path));
         }
@@ -204,9 +208,12 @@ impl Csv {
         let mut rows = vec![];
         for (i, line) in lines.enumerate().filter(|(_, l)| !l.trim().is_empty()) {
             let fields: Vec<&str> = line.split(',').map(str::trim).collect();
-            let row: Option<Vec<String>> = wanted.iter().map(|&w| fields.get(w).map(|f| (*f).to_string())).collect();
+            let row: Option<Vec<String>> =
+                wanted.iter().map(|&w| fields.get(w).map(|f| (*f).to_string())).collect();
             rows.push(row.ok_or_else(|| {
-                Error::unreadable("a row of the table is too short").in_file(path).at_key(format!("line {}", i + 2))
+                Error::unreadable("a row of the table is too short")
+                    .in_file(path)
+                    .at_key(format!("line {}", i + 2))
             })?);
         }
         Ok(Self { rows })

@@ -35,7 +35,10 @@ impl Recipe {
             Error::usage("no such recipe of uce")
                 .expected(names.join(", "))
                 .found(format!("\"{name}\""))
-                .remedy(closest(name, names).map_or("choose one of them".into(), |n| format!("did you mean {n}?")))
+                .remedy(
+                    closest(name, names)
+                        .map_or("choose one of them".into(), |n| format!("did you mean {n}?")),
+                )
         })
     }
 }
@@ -49,7 +52,12 @@ pub(super) struct Cell {
 }
 
 impl Uce {
-    pub(super) fn sentences(&self, counts: &Counts, genes: &GeneMatch, options: &TokenizeOptions) -> Result<Tokens> {
+    pub(super) fn sentences(
+        &self,
+        counts: &Counts,
+        genes: &GeneMatch,
+        options: &TokenizeOptions,
+    ) -> Result<Tokens> {
         if genes.token_of_gene.len() != counts.n_genes() {
             return Err(Error::mismatch("the gene match belongs to another matrix")
                 .expected(format!("{} genes", counts.n_genes()))

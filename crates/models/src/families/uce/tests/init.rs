@@ -36,14 +36,20 @@ fn a_twin_has_the_same_shape_and_other_weights() {
     init_twin(like.path(), 5, &again).unwrap();
     assert_eq!(of_twin, vectors(crate::open(&again).unwrap().as_ref()));
     assert!(init_twin(like.path(), 5, &out).unwrap_err().to_string().contains("already"));
-    assert!(init_preset("4", like.path(), 0, &folder.path().join("x")).unwrap_err().to_string().contains("4l"));
+    assert!(
+        init_preset("4", like.path(), 0, &folder.path().join("x")).unwrap_err().to_string().contains("4l")
+    );
 }
 
 fn copy(from: &std::path::Path, to: &std::path::Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap().map(|e| e.unwrap().path()) {
         let target = to.join(entry.file_name().unwrap());
-        if entry.is_dir() { copy(&entry, &target) } else { std::fs::write(&target, std::fs::read(&entry).unwrap()).unwrap() }
+        if entry.is_dir() {
+            copy(&entry, &target)
+        } else {
+            std::fs::write(&target, std::fs::read(&entry).unwrap()).unwrap()
+        }
     }
 }
 
@@ -52,7 +58,8 @@ fn heads_that_the_file_does_not_state_are_asked_for() {
     // The published 20 heads divide the kit's width by chance; 7 do not.
     let kit = golden().join("checkpoint");
     let stated = open(&golden()).settings;
-    let model = Uce::open_with(&kit, crate::families::uce::settings::Settings { n_heads: 7, ..stated }, None).unwrap();
+    let model = Uce::open_with(&kit, crate::families::uce::settings::Settings { n_heads: 7, ..stated }, None)
+        .unwrap();
     let tokens = Cells::read(&golden()).tokens(&model, &TokenizeOptions::default());
     let e = pool_cells(&model, &tokens, &[Site::Embed], Pooling::Published, 4096, &Silent).unwrap_err();
     assert!(e.to_string().contains(SETTINGS), "{e}");

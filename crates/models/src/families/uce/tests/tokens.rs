@@ -71,7 +71,10 @@ fn results_do_not_depend_on_minibatches_or_threads() {
     // A mean over genes leaves chromosomes and brackets out.
     let mask = tokens.column(GENE_MASK, 0).unwrap();
     assert_eq!(mask.iter().sum::<f32>() as usize, model.settings.sample_size);
-    assert_ne!(all.matrices[1], pool_cells(&model, &tokens, &sites, Pooling::Token(0), 64, &Silent).unwrap().matrices[1]);
+    assert_ne!(
+        all.matrices[1],
+        pool_cells(&model, &tokens, &sites, Pooling::Token(0), 64, &Silent).unwrap().matrices[1]
+    );
 }
 
 #[test]
@@ -79,8 +82,10 @@ fn odd_cells_have_a_defined_sentence() {
     let model = model();
     let cells = Cells::read(&golden());
     let genes = cells.genes(&model);
-    let known: Vec<u32> =
-        (0..genes.token_of_gene.len()).filter(|&i| genes.token_of_gene[i].is_some()).map(|i| i as u32).collect();
+    let known: Vec<u32> = (0..genes.token_of_gene.len())
+        .filter(|&i| genes.token_of_gene[i].is_some())
+        .map(|i| i as u32)
+        .collect();
     let n = known.len();
     // Empty; one gene; all genes.
     let indices: Vec<u32> = known[..1].iter().chain(&known).copied().collect();
@@ -92,7 +97,8 @@ fn odd_cells_have_a_defined_sentence() {
         let real = |c: usize| tokens.cell(c).0.iter().filter(|i| **i != PAD).count();
         assert_eq!((real(0), real(1)), (1, model.settings.sample_size + 3));
         assert!(tokens.n_cut[2] as usize >= n - model.settings.sample_size);
-        let out = pool_cells(&model, &tokens, &[Site::CellEmbedding], Pooling::Published, 1 << 20, &Silent).unwrap();
+        let out = pool_cells(&model, &tokens, &[Site::CellEmbedding], Pooling::Published, 1 << 20, &Silent)
+            .unwrap();
         assert!(out.matrices[0].data().iter().all(|v| v.is_finite()));
     }
     for cap in [4, 7, 20] {
