@@ -190,6 +190,8 @@ pub struct TokenizeOptions {
     /// Batch of every cell of the counts, as a rank among the sorted labels of the whole data set, for models that were
     /// fine-tuned with a batch label.
     pub batches: Option<Vec<u32>>,
+    /// Assay of every cell of the counts by name (`obs["assay"]`), for models that take one; unknown where there is none.
+    pub assays: Option<Vec<String>>,
     /// Name of the drug that every cell of the counts was treated with, for models that take one.
     pub drugs: Option<Vec<String>>,
 }

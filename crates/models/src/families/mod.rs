@@ -13,7 +13,7 @@ macro_rules! families {
     };
 }
 
-families! { aido_cell, geneformer, scgpt, uce }
+families! { aido_cell, geneformer, scgpt, transcriptformer, uce }
 
 /// Every family of this build.
 pub fn families() -> &'static [&'static Family] {
