@@ -219,7 +219,11 @@ impl TranscriptFormer {
             let targets = targets(tokens, cell);
             if mu.1 || total.1 {
                 let predicted = network.predicted_counts(rows, &targets)?;
-                let observed: Vec<f32> = targets.iter().map(|(_, _, n)| *n).collect();
+                let mut observed: Vec<f32> = targets.iter().map(|(_, _, n)| *n).collect();
+                // Where the window is full the last target is [END], of which there is one.
+                if let Some(last) = observed.last_mut().filter(|_| targets.len() == self.config.seq_len) {
+                    *last = 1.0;
+                }
                 cell_losses.push(truncated_poisson_loss(&predicted, &observed, self.config.softplus_approx));
                 targets.iter().zip(&predicted).for_each(|((i, _, _), p)| counts[first + i] = *p);
             }

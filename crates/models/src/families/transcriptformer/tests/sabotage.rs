@@ -54,6 +54,6 @@ fn wrong_arithmetic_is_noticed_where_it_first_shows() {
     spoilt("unknown assay not hidden", "blocks.0.attn.pattern", |m| m.hides_unknown = false);
     spoilt("counts not in the attention", "blocks.0.attn.pattern", |m| m.counts_in_attention = false);
     spoilt("counts not clipped", "tokens.target_counts", |m| m.config.clip = f32::INFINITY);
-    spoilt("count readout without the genes' biases", "readout.llh", |m| m.network.count_bias.fill(0.0));
+    spoilt("count readout without the genes' biases", "readout.mu", |m| m.network.count_bias.fill(0.0));
     spoilt("likelihood without a cap", "readout.gene_llh", |m| m.network.soft_cap = 0.0);
 }
