@@ -138,7 +138,7 @@ impl Config {
             specials: data.texts("special_tokens")?,
             unknown_assay: data.text("aux_pad_token")?,
         };
-        if config.d_model % config.n_heads != 0 {
+        if !config.d_model.is_multiple_of(config.n_heads) {
             return Err(model.wrong("num_heads", &format!("a divisor of embed_dim {}", config.d_model)));
         }
         // Names are joined to the folder of the vocabularies: they must stay inside it.

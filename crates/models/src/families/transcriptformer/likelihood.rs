@@ -6,6 +6,8 @@ use super::tokens::{NO_TARGET, TARGET, TARGET_COUNT};
 use crate::Tokens;
 use microtome_core::Result;
 
+/// Rows of logits over the vocabulary that exist at one time.
+const LOGIT_ROWS: usize = 64;
 /// Floor of the logarithm of predicted counts.
 const EPS: f32 = 1e-6;
 
@@ -51,16 +53,20 @@ impl Network {
     ) -> Vec<f32> {
         let d = self.d;
         let last = targets.len().saturating_sub(1);
-        let loss = |(k, (i, gene, _)): (usize, &(usize, u32, f32))| {
-            let gene = end.filter(|_| k == last).unwrap_or(*gene);
-            let logits = self.next_gene(&x[i * d..(i + 1) * d], 1);
-            let capped: Vec<f64> =
-                logits.iter().map(|&l| cap(f64::from(l), f64::from(self.soft_cap))).collect();
-            let max = capped.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let sum: f64 = capped.iter().map(|l| (l - max).exp()).sum();
-            (max + sum.ln() - capped[gene as usize]) as f32
-        };
-        targets.iter().enumerate().map(loss).collect()
+        let mut out = Vec::with_capacity(targets.len());
+        for part in targets.chunks(LOGIT_ROWS) {
+            let rows: Vec<f32> = part.iter().flat_map(|(i, _, _)| &x[i * d..(i + 1) * d]).copied().collect();
+            let logits = self.next_gene(&rows, part.len());
+            for (row, (_, gene, _)) in logits.chunks(self.count_bias.len()).zip(part) {
+                let gene = end.filter(|_| out.len() == last).unwrap_or(*gene);
+                let capped: Vec<f64> =
+                    row.iter().map(|&l| cap(f64::from(l), f64::from(self.soft_cap))).collect();
+                let max = capped.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let sum: f64 = capped.iter().map(|l| (l - max).exp()).sum();
+                out.push((max + sum.ln() - capped[gene as usize]) as f32);
+            }
+        }
+        out
     }
 
     /// `[rows, vocabulary]` logits of the next gene.

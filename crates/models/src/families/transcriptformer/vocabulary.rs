@@ -16,7 +16,6 @@ pub(super) struct Vocabulary {
     /// Assays by id.
     assays: HashMap<String, u32>,
     assay_names: Vec<String>,
-    pub(super) pad: u32,
     pub(super) start: u32,
     pub(super) end: u32,
     pub(super) unknown_assay: u32,
@@ -48,7 +47,8 @@ impl Vocabulary {
                     .found(config.specials.join(", "))
             })
         };
-        let (pad, start, end) = (special("[PAD]")?, special("[START]")?, special("[END]")?);
+        special("[PAD]")?;
+        let (start, end) = (special("[START]")?, special("[END]")?);
         let path = folder.join(ASSAYS);
         let (assays, assay_names) = assays(&path)?;
         let unknown_assay = assays.get(&config.unknown_assay).copied().ok_or_else(|| {
@@ -58,7 +58,7 @@ impl Vocabulary {
         })?;
         files.push(("assays".to_string(), path));
         let n_special = config.specials.len();
-        Ok(Self { names, index, n_special, assays, assay_names, pad, start, end, unknown_assay, files })
+        Ok(Self { names, index, n_special, assays, assay_names, start, end, unknown_assay, files })
     }
 
     /// Special tokens and genes.
