@@ -55,6 +55,8 @@ pub(crate) enum Command {
     Embed(Embed),
     /// Delete or overexpress genes in silico and report how far each cell moves
     Perturb(Perturb),
+    /// Average attention between genes over cells: which gene looks at which
+    Attention(Attention),
     /// Check this program against reference kits, site by site
     Parity(Parity),
     /// Make an untrained model of a published shape: the control every trained model must beat
@@ -92,6 +94,18 @@ pub(crate) struct DataArgs {
     /// Seed of everything random
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
+    /// Draw at random where the model's published pipeline does (with --seed), instead of the deterministic rule
+    #[arg(long, help_heading = "How cells are prepared")]
+    pub(crate) as_published: bool,
+    /// A published way of preparing cells, by name, where the family has several
+    #[arg(long, value_name = "NAME", help_heading = "How cells are prepared")]
+    pub(crate) recipe: Option<String>,
+    /// Column of obs with the batch, for models fine-tuned with a batch label
+    #[arg(long, value_name = "OBS", help_heading = "How cells are prepared")]
+    pub(crate) batch_key: Option<String>,
+    /// Column of obs with the drug, for models that take one
+    #[arg(long, value_name = "OBS", help_heading = "How cells are prepared")]
+    pub(crate) drug_key: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -261,6 +275,37 @@ pub(crate) struct Perturb {
     #[arg(long, value_enum)]
     pub(crate) kind: PerturbKind,
     /// Output table (CSV): one row per cell with the cosine similarity to the unperturbed cell
+    #[arg(long, value_name = "F.csv")]
+    pub(crate) out: PathBuf,
+    /// Print JSON for programs instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "The table has one row per pair of genes: query_gene looks at key_gene. Direction matters: scPRINT's authors
+transpose their network before they read rows as regulators; in scGPT's the column of a factor is what it influences."
+)]
+pub(crate) struct Attention {
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// Checkpoint file or folder
+    #[arg(long, value_name = "CKPT")]
+    pub(crate) model: PathBuf,
+    /// Attention map to average [default: the family's published network, else the pattern of the last block]
+    #[arg(long, value_name = "SITE", conflicts_with = "mean_cell")]
+    pub(crate) site: Option<String>,
+    /// Attention between mean queries and keys over cells that hold the same tokens (scPRINT's published network)
+    #[arg(long)]
+    pub(crate) mean_cell: bool,
+    /// Genes between which edges are kept, comma separated [default: those that most cells express]
+    #[arg(long, value_name = "GENE,..", value_delimiter = ',')]
+    pub(crate) genes: Vec<String>,
+    /// How many genes are kept when none are named
+    #[arg(long, default_value_t = 200, value_name = "N", value_parser = positive)]
+    pub(crate) n_genes: usize,
+    /// Output table (CSV)
     #[arg(long, value_name = "F.csv")]
     pub(crate) out: PathBuf,
     /// Print JSON for programs instead of text

@@ -17,8 +17,10 @@ mod embed;
 mod gemm;
 mod isa;
 mod linear;
+mod linear_attention;
 mod norm;
 mod simd;
+mod unnormalised;
 
 pub use activation::{Activation, add_assign};
 pub use attention::{
@@ -29,4 +31,8 @@ pub use embed::{Lookup, gather_sum};
 pub use gemm::Precision;
 pub use isa::{Isa, isa, with_isa};
 pub use linear::Linear;
+pub use linear_attention::{
+    FeatureMap, KeyMaximum, RandomFeatures, Side, linear_attention, linear_attention_rows,
+};
 pub use norm::{LayerNorm, RmsNorm};
+pub use unnormalised::unnormalised_attention;

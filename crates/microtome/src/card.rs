@@ -29,6 +29,7 @@ pub(crate) fn representation_hash(
         "cells": hash::of_bytes(&cells),
         "model": digests(&model.inputs),
         "choices": model.model.info().choices,
+        "prepare": data.prepared(),
         "sites": sites,
         "pooling": pooling.to_string(),
     });

@@ -1,10 +1,13 @@
 //! The data side of a run: file, matrix slot, genes, chosen cells.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use microtome_core::{Column, CountCheck, Counts, Error, GeneTable, Result, Table};
 use microtome_h5ad::{Dataset, MatrixReader, Slot};
+use microtome_models::{CellTotals, GeneMatch, Model, TokenizeOptions, Tokens};
 use microtome_numerics::resample::Rng;
+use serde::Serialize;
 
 /// What the user says about the data.
 #[derive(Clone, Debug, Default)]
@@ -19,8 +22,23 @@ pub struct DataOptions {
     pub symbol_column: Option<String>,
     /// Keep at most this many cells, drawn at random with `seed`.
     pub max_cells: Option<usize>,
-    /// Seed of that draw.
+    /// Seed of that draw, and of every random choice of preparing cells.
     pub seed: u64,
+    /// How cells are prepared for a model.
+    pub prepare: PrepareOptions,
+}
+
+/// How cells become tokens, where a family leaves a choice.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct PrepareOptions {
+    /// Draw at random where the published pipeline does, instead of the family's deterministic rule.
+    pub as_published: bool,
+    /// A published way of preparing cells, by name.
+    pub recipe: Option<String>,
+    /// Column of `obs` with the batch, for models fine-tuned with a batch label.
+    pub batch_key: Option<String>,
+    /// Column of `obs` with the drug, for models that take one.
+    pub drug_key: Option<String>,
 }
 
 /// An opened data set: which matrix, which genes, which cells.
@@ -38,15 +56,21 @@ pub struct Data {
     /// Things the user should know about what was detected.
     pub notes: Vec<String>,
     reader: MatrixReader,
+    /// `obs["n_counts"]` of every row of the file, where it can be used.
+    totals: Option<Totals>,
+    /// Rank of every row's batch among the sorted labels of the file.
+    batches: Option<Vec<u32>>,
+    drugs: Option<Vec<String>>,
+    /// Columns of `obs` that a model takes as context, one text per row of the file.
+    contexts: BTreeMap<String, Vec<String>>,
+    prepare: TokenizeOptions,
 }
 
-/// Total counts per cell as the file states them.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Totals {
-    /// One per chosen cell.
-    pub values: Vec<f64>,
+/// Total counts per row of the file, as it states them.
+struct Totals {
+    values: Vec<f64>,
     /// True when the file stores them as `f32`, which decides the precision of the published arithmetic.
-    pub single_precision: bool,
+    single_precision: bool,
 }
 
 /// Rows looked at to decide whether a matrix holds raw counts.
@@ -68,7 +92,31 @@ impl Data {
         if n == 0 {
             return Err(Error::unreadable("the data set has no cells").in_file(&options.path));
         }
-        let mut data = Self { dataset, slot, genes, cells: (0..n).collect(), check, notes, reader };
+        let totals = stated_totals(&dataset, &mut notes)?;
+        let prepare = &options.prepare;
+        let batches = prepare.batch_key.as_deref().map(|key| batch_ranks(&dataset, key)).transpose()?;
+        let drugs = prepare.drug_key.as_deref().map(|key| texts(&dataset, key)).transpose()?;
+        let prepare = TokenizeOptions {
+            as_published: prepare.as_published,
+            seed: options.seed,
+            recipe: prepare.recipe.clone(),
+            ..TokenizeOptions::default()
+        };
+        let cells = (0..n).collect();
+        let mut data = Self {
+            dataset,
+            slot,
+            genes,
+            cells,
+            check,
+            notes,
+            reader,
+            totals,
+            batches,
+            drugs,
+            contexts: BTreeMap::new(),
+            prepare,
+        };
         if let Some(max) = options.max_cells {
             data.keep_at_most(max, options.seed);
         }
@@ -120,15 +168,81 @@ impl Data {
         Ok(self.dataset.obs()?.select(&self.cells))
     }
 
-    /// `obs["n_counts"]` of the chosen cells, where the file states it: published pipelines divide by it. A column that
-    /// cannot be right (not numeric, missing, zero or negative values) is not used.
-    pub fn totals(&self) -> Result<Option<Totals>> {
-        const NAME: &str = "n_counts";
-        let Some(dtype) = self.dataset.obs_dtype(NAME)? else { return Ok(None) };
-        let values = self.obs_column(NAME)?.numbers();
-        Ok(values
-            .filter(|v| v.iter().all(|t| t.is_finite() && *t > 0.0))
-            .map(|values| Totals { values, single_precision: dtype == "float32" }))
+    /// Reads the columns of `obs` that a model takes as context (assay, species, ...), as far as the file has them. What is not there
+    /// is noted; the family's card says what stands in for it.
+    pub fn add_contexts(&mut self, model: &dyn Model) -> Result<()> {
+        let wanted = model
+            .info()
+            .choices
+            .get("context_columns")
+            .and_then(|c| c.as_array())
+            .cloned()
+            .unwrap_or_default();
+        let there = self.dataset.obs_column_names()?;
+        for name in wanted.iter().filter_map(|n| n.as_str()) {
+            if self.contexts.contains_key(name) {
+                continue;
+            }
+            if there.iter().any(|n| n == name) {
+                self.contexts.insert(name.into(), texts(&self.dataset, name)?);
+            } else {
+                self.notes.push(format!(
+                    "the model takes obs[\"{name}\"] as context, and the data has no such column"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// How cells are prepared, in one line.
+    pub fn prepared(&self) -> String {
+        let p = &self.prepare;
+        let way =
+            if p.as_published { format!("as published, seed {}", p.seed) } else { "deterministic".into() };
+        let key = |name: &str, there: bool| if there { format!(", with {name}") } else { String::new() };
+        let recipe = p.recipe.as_ref().map(|r| format!(", recipe {r}")).unwrap_or_default();
+        format!(
+            "{way}{recipe}{}{}",
+            key("batch labels", self.batches.is_some()),
+            key("drugs", self.drugs.is_some())
+        )
+    }
+
+    /// Whether the file states the cells' total counts (`obs["n_counts"]`), which published pipelines divide by.
+    pub fn has_totals(&self) -> bool {
+        self.totals.is_some()
+    }
+
+    /// Counts of the cells at these positions of [`Data::cells`], and the tokens that the model makes of them.
+    pub fn tokenize(
+        &self,
+        model: &dyn Model,
+        genes: &GeneMatch,
+        range: std::ops::Range<usize>,
+    ) -> Result<(Counts, Tokens)> {
+        let rows = &self.cells[range.clone()];
+        let counts = self.counts(range)?;
+        let values: Option<Vec<f64>> =
+            self.totals.as_ref().map(|t| rows.iter().map(|&r| t.values[r]).collect());
+        let totals = self
+            .totals
+            .as_ref()
+            .zip(values.as_ref())
+            .map(|(t, values)| CellTotals { values, single_precision: t.single_precision });
+        let options = TokenizeOptions {
+            batches: self.batches.as_ref().map(|b| rows.iter().map(|&r| b[r]).collect()),
+            drugs: self.drugs.as_ref().map(|d| rows.iter().map(|&r| d[r].clone()).collect()),
+            contexts: self
+                .contexts
+                .iter()
+                .map(|(name, all)| (name.clone(), rows.iter().map(|&r| all[r].clone()).collect()))
+                .collect(),
+            ..self.prepare.clone()
+        };
+        let tokens = model
+            .tokenize(&counts, totals, genes, &options)
+            .map_err(|e| e.in_file(self.dataset.path()).at_key(self.slot.to_string()))?;
+        Ok((counts, tokens))
     }
 
     /// A column of `obs` as numbers, or an error that says what it holds instead.
@@ -144,6 +258,42 @@ impl Data {
                 .remedy("name a numeric column")
         })
     }
+}
+
+/// `obs["n_counts"]`. A column that cannot be right (not numeric; missing, zero or negative values) is not used.
+fn stated_totals(dataset: &Dataset, notes: &mut Vec<String>) -> Result<Option<Totals>> {
+    const NAME: &str = "n_counts";
+    let Some(dtype) = dataset.obs_dtype(NAME)? else { return Ok(None) };
+    let values = dataset.obs_column(NAME)?.numbers().unwrap_or_default();
+    if values.is_empty() || values.iter().any(|t| !t.is_finite() || *t <= 0.0) {
+        notes.push(
+            "obs[\"n_counts\"] holds missing, zero or negative totals; counts are summed instead".into(),
+        );
+        return Ok(None);
+    }
+    Ok(Some(Totals { values, single_precision: dtype == "float32" }))
+}
+
+fn texts(dataset: &Dataset, key: &str) -> Result<Vec<String>> {
+    let column = dataset.obs_column(key)?;
+    (0..column.len())
+        .map(|row| {
+            column.text(row).ok_or_else(|| {
+                Error::usage("a cell has no value")
+                    .in_file(dataset.path())
+                    .at_key(format!("obs[\"{key}\"], row {row}"))
+                    .remedy("fill the column, or leave such cells out of the file")
+            })
+        })
+        .collect()
+}
+
+fn batch_ranks(dataset: &Dataset, key: &str) -> Result<Vec<u32>> {
+    let labels = texts(dataset, key)?;
+    let mut names: Vec<&String> = labels.iter().collect();
+    names.sort();
+    names.dedup();
+    Ok(labels.iter().map(|l| names.partition_point(|n| *n < l) as u32).collect())
 }
 
 fn choose_slot(

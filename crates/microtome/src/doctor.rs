@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use microtome_core::{BlockSite, CountCheck, Organism, Progress, Result, Silent, Site};
 use microtome_models::taps::Pooling;
-use microtome_models::{CellTotals, LicenceInfo, Model, Overlap, TokenizeOptions, pool_cells};
+use microtome_models::{LicenceInfo, Model, Overlap, pool_cells};
 use serde::Serialize;
 
 use crate::data::{Data, DataOptions};
@@ -54,19 +54,15 @@ const TRIED: usize = 24;
 /// Checks a data set against a model without a long run.
 pub fn doctor(options: &DataOptions, model: &Path, progress: &dyn Progress) -> Result<Diagnosis> {
     let opened = OpenModel::open(model)?;
-    let data = Data::open(options)?;
+    let mut data = Data::open(options)?;
     let model = opened.model.as_ref();
+    data.add_contexts(model)?;
     let genes = model.match_genes(&data.genes).map_err(|e| e.in_file(&options.path))?;
     let mut trial = Data::open(options)?;
+    trial.add_contexts(model)?;
     trial.keep_at_most(TRIED, options.seed);
     let n_tried = trial.cells.len();
-    let counts = trial.counts(0..n_tried)?;
-    let totals = trial.totals()?;
-    let totals =
-        totals.as_ref().map(|t| CellTotals { values: &t.values, single_precision: t.single_precision });
-    let tokens = model
-        .tokenize(&counts, totals, &genes, &TokenizeOptions::default())
-        .map_err(|e| e.in_file(&options.path).at_key(data.slot.to_string()))?;
+    let (counts, tokens) = trial.tokenize(model, &genes, 0..n_tried)?;
     let last = Site::Block(model.info().n_blocks - 1, BlockSite::ResidPost);
     progress.begin("trying a few cells", n_tried as u64, "cells");
     // Once to warm up caches and threads, once to measure.

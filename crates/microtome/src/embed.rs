@@ -87,8 +87,9 @@ pub fn embed(options: &EmbedOptions, progress: &dyn Progress) -> Result<EmbedRep
         }
     }
     let opened = OpenModel::open(&options.model)?;
-    let data = Data::open(&options.data)?;
+    let mut data = Data::open(&options.data)?;
     let model = opened.model.as_ref();
+    data.add_contexts(model)?;
     let known: Vec<Site> = model.sites().into_iter().map(|s| s.site).collect();
     let per_cell = [known.as_slice(), &[Site::GeneEmbedding]].concat();
     let mut sites = SitePattern::parse(&options.sites)?.select(&per_cell)?;
@@ -117,7 +118,7 @@ pub fn embed(options: &EmbedOptions, progress: &dyn Progress) -> Result<EmbedRep
         inputs: files.into_iter().chain(opened.inputs.iter().cloned()).collect(),
         seed: options.data.seed,
         precision: "f32".into(),
-        choices: choices(&opened, &data, options.pooling)?,
+        choices: choices(&opened, &data, options.pooling),
     };
     let vectors = if with_genes { Some(gene_vectors(&data, model, &genes, progress)?) } else { None };
     let parts = Parts {
@@ -149,16 +150,16 @@ pub(crate) fn choices(
     model: &OpenModel,
     data: &Data,
     pooling: Pooling,
-) -> Result<serde_json::Map<String, serde_json::Value>> {
+) -> serde_json::Map<String, serde_json::Value> {
     let mut choices = model.model.info().choices.clone();
     choices.insert("slot".into(), data.slot.to_string().into());
     choices.insert("pooling".into(), pooling.to_string().into());
     choices.insert("ensembl_from".into(), data.genes.ensembl_from.as_ref().map(|c| c.source.clone()).into());
     choices.insert("symbols_from".into(), data.genes.symbols_from.as_ref().map(|c| c.source.clone()).into());
-    let totals =
-        if data.totals()?.is_some() { "obs[\"n_counts\"]" } else { "summed over all genes of the file" };
+    let totals = if data.has_totals() { "obs[\"n_counts\"]" } else { "summed over all genes of the file" };
     choices.insert("cell_totals".into(), totals.into());
-    Ok(choices)
+    choices.insert("prepare".into(), data.prepared().into());
+    choices
 }
 
 fn partial_folder(out: &Path) -> PathBuf {

@@ -2,7 +2,7 @@
 
 use microtome_core::{Matrix, Progress, Result, Site};
 use microtome_models::taps::GeneMeanTap;
-use microtome_models::{CellTotals, GeneMatch, Model, TokenizeOptions, minibatches};
+use microtome_models::{GeneMatch, Model, minibatches};
 
 use crate::data::Data;
 use crate::represent::{TOKEN_BUDGET, chunk_size};
@@ -17,15 +17,11 @@ pub(crate) fn gene_vectors(
 ) -> Result<Matrix> {
     let (_, site): (_, Site) = model.cell_rule();
     let mut tap = GeneMeanTap::new(site);
-    let totals = data.totals()?;
     let (n, chunk) = (data.cells.len(), chunk_size(model));
     progress.begin("gene vectors", n as u64, "cells");
     for start in (0..n).step_by(chunk) {
         let range = start..(start + chunk).min(n);
-        let part = totals
-            .as_ref()
-            .map(|t| CellTotals { values: &t.values[range.clone()], single_precision: t.single_precision });
-        let tokens = model.tokenize(&data.counts(range)?, part, genes, &TokenizeOptions::default())?;
+        let (_, tokens) = data.tokenize(model, genes, range)?;
         for batch in minibatches(&tokens, TOKEN_BUDGET) {
             progress.check()?;
             model.forward(&tokens.select(&batch), &mut tap)?;

@@ -7,6 +7,8 @@ use microtome_models::{Family, LicenceInfo, ModelInfo, SiteInfo};
 use microtome_weights::Audit;
 use serde::Serialize;
 
+use crate::open::open_model;
+
 /// Everything known about a checkpoint without running it.
 #[derive(Debug, Serialize)]
 pub struct Inspection {
@@ -30,7 +32,7 @@ pub struct Inspection {
 
 /// Opens a checkpoint (strictly: a missing or unexpected tensor is an error) and describes it.
 pub fn inspect(path: &Path) -> Result<Inspection> {
-    let model = microtome_models::open(path)?;
+    let model = open_model(path)?;
     let family = model.family();
     Ok(Inspection {
         family_name: family.name,

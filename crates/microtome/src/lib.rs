@@ -3,6 +3,7 @@
 //! Everything a program wants goes through here; the command line and any binding use nothing else. Each job is one
 //! function that takes an options value and a [`microtome_core::Progress`] and returns a report that serialises to JSON.
 
+mod attention;
 mod card;
 mod data;
 mod demo;
@@ -23,7 +24,8 @@ mod simulate;
 mod store;
 mod tokenize;
 
-pub use data::{Data, DataOptions, Totals};
+pub use attention::{AttentionOf, AttentionOptions, AttentionReport, attention};
+pub use data::{Data, DataOptions, PrepareOptions};
 pub use demo::{DemoOptions, demo};
 pub use doctor::{Diagnosis, doctor};
 pub use embed::{EmbedOptions, EmbedReport, embed};

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use microtome_core::{InputFile, Result};
+use microtome_h5ad::Slot;
 use microtome_models::Model;
 
 use crate::hash;
@@ -22,7 +23,7 @@ pub struct OpenModel {
 impl OpenModel {
     /// Opens a checkpoint of any family.
     pub fn open(path: &Path) -> Result<Self> {
-        let model = microtome_models::open(path)?;
+        let model = open_model(path)?;
         let inputs = model
             .info()
             .files
@@ -31,6 +32,18 @@ impl OpenModel {
             .collect::<Result<_>>()?;
         Ok(Self { model, path: path.to_path_buf(), name: name_of(path), inputs })
     }
+}
+
+/// Opens a checkpoint, with our reader for vocabularies that are published as AnnData files.
+pub(crate) fn open_model(path: &Path) -> Result<Box<dyn Model>> {
+    provide_readers();
+    microtome_models::open(path)
+}
+
+/// Hands the model families what they need of HDF5, which they do not link themselves.
+pub(crate) fn provide_readers() {
+    microtome_models::provide_var_names(|path| Ok(microtome_h5ad::open(path)?.var(&Slot::X)?.index));
+    microtome_models::provide_hdf5_texts(microtome_h5ad::read_texts);
 }
 
 /// Last part of a path that names something: `models/Geneformer-V1-10M/` gives `Geneformer-V1-10M`.

@@ -7,8 +7,11 @@ use microtome_h5ad::Slot;
 use microtome_models::CellTotals;
 use microtome_models::parity::{KitCells, KitReport, run_kit};
 
+use crate::open::provide_readers;
+
 /// Runs one kit folder through our own readers, from the native files.
 pub fn parity(kit: &Path) -> Result<KitReport> {
+    provide_readers();
     let dataset = microtome_h5ad::open(&kit.join("cells.h5ad"))?;
     let reader = dataset.matrix(&Slot::X)?;
     let counts = reader.rows(0..reader.n_cells())?;

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use microtome_core::{Error, Progress, Result, closest, strip_version};
+use microtome_models::GeneMatch;
 use microtome_models::isp::{self, Edit, Truncation};
-use microtome_models::{CellTotals, GeneMatch, TokenizeOptions};
 use serde::Serialize;
 
 use crate::data::{Data, DataOptions};
@@ -51,11 +51,11 @@ pub fn perturb(
     output::check_writable(out)?;
     let opened = OpenModel::open(model)?;
     let model = opened.model.as_ref();
-    let data = Data::open(options)?;
+    let mut data = Data::open(options)?;
+    data.add_contexts(model)?;
     let matched = model.match_genes(&data.genes).map_err(|e| e.in_file(&options.path))?;
     let tokens_of: Vec<u32> = genes.iter().map(|g| token_of(g, &data, &matched)).collect::<Result<_>>()?;
     let names = data.dataset.obs_names()?;
-    let totals = data.totals()?;
     let mut table = String::from("cell,n_tokens,cosine,shift,note\n");
     let (mut sum, mut n_compared) = (0.0, 0usize);
     let n = data.cells.len();
@@ -63,11 +63,7 @@ pub fn perturb(
     for start in (0..n).step_by(CHUNK) {
         progress.check()?;
         let range = start..(start + CHUNK).min(n);
-        let part = totals
-            .as_ref()
-            .map(|t| CellTotals { values: &t.values[range.clone()], single_precision: t.single_precision });
-        let tokens =
-            model.tokenize(&data.counts(range.clone())?, part, &matched, &TokenizeOptions::default())?;
+        let (_, tokens) = data.tokenize(model, &matched, range.clone())?;
         let mut edits: Vec<Edit> = Vec::new();
         let edited: Vec<Option<usize>> = (0..tokens.n_cells())
             .map(|cell| {
@@ -116,7 +112,7 @@ pub fn perturb(
 }
 
 /// The token of a gene named by id, symbol or `var_names`.
-fn token_of(gene: &str, data: &Data, matched: &GeneMatch) -> Result<u32> {
+pub(crate) fn token_of(gene: &str, data: &Data, matched: &GeneMatch) -> Result<u32> {
     let wanted = strip_version(gene.trim());
     let columns = [data.genes.ensembl.as_ref(), data.genes.symbols.as_ref(), Some(&data.genes.names)];
     let found = columns
@@ -146,7 +142,7 @@ fn token_of(gene: &str, data: &Data, matched: &GeneMatch) -> Result<u32> {
 }
 
 /// A CSV field (RFC 4180).
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {

@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use microtome_core::{Counts, Error, Matrix, Progress, Result, Site};
 use microtome_models::taps::Pooling;
-use microtome_models::{CellTotals, GeneMatch, Model, TokenizeOptions, Tokens, pool_cells};
+use microtome_models::{GeneMatch, Model, Tokens, pool_cells};
 use serde::Serialize;
 
-use crate::data::{Data, Totals};
+use crate::data::Data;
 use crate::store::{Manifest, Store, VERSION};
 
 /// Which representations of which cells.
@@ -110,13 +110,11 @@ struct Prepared {
 }
 
 fn run_chunks(request: &Request<'_>, store: &Store, todo: &[usize], progress: &dyn Progress) -> Result<f64> {
-    let totals = request.data.totals()?;
-    let totals = totals.as_ref();
     std::thread::scope(|scope| {
         let (send, receive) = sync_channel::<Result<Prepared>>(1);
         scope.spawn(move || {
             for &chunk in todo {
-                let prepared = prepare(request, store, chunk, totals);
+                let prepared = prepare(request, store, chunk);
                 let failed = prepared.is_err();
                 // The receiver is gone when the run failed or was stopped.
                 if send.send(prepared).is_err() || failed {
@@ -141,16 +139,8 @@ fn run_chunks(request: &Request<'_>, store: &Store, todo: &[usize], progress: &d
     })
 }
 
-fn prepare(request: &Request<'_>, store: &Store, chunk: usize, totals: Option<&Totals>) -> Result<Prepared> {
-    let range = store.cells_of(chunk);
-    let counts = request.data.counts(range.clone())?;
-    let totals =
-        totals.map(|t| CellTotals { values: &t.values[range], single_precision: t.single_precision });
-    let options = TokenizeOptions::default();
-    let tokens = request
-        .model
-        .tokenize(&counts, totals, request.genes, &options)
-        .map_err(|e| e.in_file(request.data.dataset.path()).at_key(request.data.slot.to_string()))?;
+fn prepare(request: &Request<'_>, store: &Store, chunk: usize) -> Result<Prepared> {
+    let (counts, tokens) = request.data.tokenize(request.model, request.genes, store.cells_of(chunk))?;
     let facts = cell_facts(&counts, &tokens, request.genes)?;
     Ok(Prepared { chunk, tokens, facts })
 }

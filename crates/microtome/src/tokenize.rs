@@ -1,9 +1,10 @@
 //! `tokenize`: what a model would see.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use microtome_core::{Error, Progress, Result};
-use microtome_models::{CellTotals, Overlap, TokenizeOptions, Tokens};
+use microtome_models::{Overlap, Tokens};
 use microtome_weights::{TensorData, write_safetensors};
 use serde::Serialize;
 
@@ -32,7 +33,8 @@ pub struct TokenReport {
 
 const CHUNK: usize = 4096;
 
-/// Writes `tokens.ids` and `tokens.values` `[token]`, all cells one after the other, and `tokens.offsets` `[cell + 1]`.
+/// Writes `tokens.ids` and `tokens.values` `[token]`, all cells one after the other, and `tokens.offsets` `[cell + 1]`;
+/// families with more numbers per token add `tokens.{name}` `[token]`.
 pub fn tokenize(
     options: &DataOptions,
     model: &Path,
@@ -41,22 +43,19 @@ pub fn tokenize(
 ) -> Result<TokenReport> {
     output::check_writable(out)?;
     let opened = OpenModel::open(model)?;
-    let data = Data::open(options)?;
+    let mut data = Data::open(options)?;
+    data.add_contexts(opened.model.as_ref())?;
     let genes = opened.model.match_genes(&data.genes).map_err(|e| e.in_file(&options.path))?;
-    let totals = data.totals()?;
     let mut all = Tokens::new();
+    let mut further: BTreeMap<&'static str, Vec<f32>> = BTreeMap::new();
     progress.begin("tokenising", data.cells.len() as u64, "cells");
     for start in (0..data.cells.len()).step_by(CHUNK) {
         progress.check()?;
         let range = start..(start + CHUNK).min(data.cells.len());
-        let counts = data.counts(range.clone())?;
-        let part = totals
-            .as_ref()
-            .map(|t| CellTotals { values: &t.values[range.clone()], single_precision: t.single_precision });
-        let tokens = opened
-            .model
-            .tokenize(&counts, part, &genes, &TokenizeOptions::default())
-            .map_err(|e| e.in_file(&options.path).at_key(data.slot.to_string()))?;
+        let (_, tokens) = data.tokenize(opened.model.as_ref(), &genes, range.clone())?;
+        for (name, column) in &tokens.per_token {
+            further.entry(name).or_default().extend_from_slice(column);
+        }
         for cell in 0..tokens.n_cells() {
             let (ids, values) = tokens.cell(cell);
             all.push(ids, values, tokens.n_ties[cell], tokens.n_cut[cell]);
@@ -64,7 +63,7 @@ pub fn tokenize(
         progress.advance(range.len() as u64);
     }
     progress.end();
-    write(&all, out)?;
+    write(&all, &further, out)?;
     let has_genes = |&c: &usize| !opened.model.gene_tokens(all.len_of(c)).is_empty();
     Ok(TokenReport {
         out: out.to_path_buf(),
@@ -77,15 +76,18 @@ pub fn tokenize(
     })
 }
 
-fn write(tokens: &Tokens, out: &Path) -> Result<()> {
+fn write(tokens: &Tokens, further: &BTreeMap<&'static str, Vec<f32>>, out: &Path) -> Result<()> {
     let n = tokens.ids.len();
     let offsets = tokens.offsets.iter().map(|&o| i64::try_from(o)).collect::<Result<Vec<_>, _>>();
     let offsets = offsets.map_err(|e| Error::output("too many tokens for the file format").caused_by(e))?;
     let ids: Vec<i64> = tokens.ids.iter().map(|&i| i64::from(i)).collect();
-    let tensors = [
+    let mut tensors = vec![
         ("tokens.ids".to_string(), vec![n], TensorData::I64(&ids)),
         ("tokens.values".to_string(), vec![n], TensorData::F32(&tokens.values)),
         ("tokens.offsets".to_string(), vec![offsets.len()], TensorData::I64(&offsets)),
     ];
+    for (name, column) in further {
+        tensors.push((format!("tokens.{name}"), vec![column.len()], TensorData::F32(column)));
+    }
     write_safetensors(out, &tensors, &[])
 }

@@ -37,6 +37,19 @@ impl JsonConfig {
         }
     }
 
+    /// An object that was read by other means from this file.
+    pub(crate) fn of(map: Map<String, Value>, path: &Path) -> Self {
+        Self { map, path: path.to_path_buf() }
+    }
+
+    /// A nested object.
+    pub(crate) fn object(&self, key: &str) -> Result<Self> {
+        let expected = "fields of its own";
+        let value = self.field(key, expected)?;
+        let map = value.as_object().ok_or_else(|| self.wrong(key, expected, value))?;
+        Ok(Self { map: map.clone(), path: self.path.clone() })
+    }
+
     pub(crate) fn get(&self, key: &str) -> Option<&Value> {
         self.map.get(key)
     }

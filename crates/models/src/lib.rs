@@ -3,6 +3,7 @@
 //! Start with [`open`]: it finds the family of a checkpoint and returns a [`Model`].
 
 pub mod families;
+pub mod grn;
 pub mod isp;
 mod json;
 mod model;
@@ -15,6 +16,8 @@ pub mod taps;
 pub mod tokenize;
 mod tokens;
 mod untrained;
+mod var_names;
+mod yaml;
 
 pub use families::{detect, families, find_family, open};
 pub use model::{
@@ -25,3 +28,4 @@ pub use plan::{minibatches, pool_cells};
 pub use tables::{TextsReader, provide_hdf5_texts};
 pub use tap::{MapKind, SiteData, Tap};
 pub use tokens::{GENE_MASK, MASKED, POOL_MASK, Tokens};
+pub use var_names::{ReadVarNames, provide_var_names};

@@ -1,5 +1,6 @@
 //! What a family is and what an opened model can do.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use microtome_core::{Axis, Counts, Error, GeneNamespace, GeneTable, Matrix, Organism, Result, Site};
@@ -164,6 +165,24 @@ pub enum CellRule {
     Token(usize),
     /// Mean over the tokens that the tokeniser marked (column [`crate::POOL_MASK`] of [`Tokens`]).
     Marked,
+    /// Greatest number per column over the cell's gene tokens.
+    Max,
+    /// Greatest number per column over all tokens.
+    MaxOfAll,
+    /// The token at this position from the end (0 is the last).
+    FromEnd(usize),
+    /// Several of the above, one after the other.
+    Parts(&'static [CellRule]),
+}
+
+impl CellRule {
+    /// Width of the vector that is made of tokens of this width.
+    pub fn width(self, of_token: usize) -> usize {
+        match self {
+            Self::Parts(parts) => parts.iter().map(|p| p.width(of_token)).sum(),
+            _ => of_token,
+        }
+    }
 }
 
 /// Total counts of the cells as the data set states them (`obs["n_counts"]` where a family reads it).
@@ -194,6 +213,9 @@ pub struct TokenizeOptions {
     pub assays: Option<Vec<String>>,
     /// Name of the drug that every cell of the counts was treated with, for models that take one.
     pub drugs: Option<Vec<String>>,
+    /// What every cell of the counts is, by column of `obs`, for models that take it as tokens (Nicheformer: `specie`, `assay`,
+    /// `modality`).
+    pub contexts: BTreeMap<String, Vec<String>>,
 }
 
 /// An opened model.
@@ -227,23 +249,19 @@ pub trait Model: Send + Sync {
     fn gene_table(&self) -> Option<Matrix> {
         None
     }
+    /// The model as a kit's manifest declares it, for families whose checkpoints do not state everything (CellFM, UCE: the
+    /// number of heads); `None` when this model agrees with it.
+    fn declared_by(&self, _manifest: &serde_json::Value) -> Result<Option<Box<dyn Model>>> {
+        Ok(None)
+    }
     /// How the cells of a parity kit become tokens, and what the kit holds besides the sites of one run.
     fn kit_plan(&self, case: &KitCase<'_>) -> Result<KitPlan> {
         let options = TokenizeOptions::default();
         Ok(KitPlan::new(self.tokenize(case.cells.counts, case.cells.totals, case.genes, &options)?))
     }
-    /// The same checkpoint under the settings that a kit's manifest states, for families whose published files do not hold all of them
-    /// (UCE: heads, sample size); `None` when they are in force already.
-    fn for_kit(&self, _manifest: &serde_json::Value) -> Result<Option<Box<dyn Model>>> {
-        Ok(None)
-    }
     /// How parity kits number a token: as the model does, but for families whose special tokens have codes of their own.
     fn kit_token(&self, token: u32) -> i64 {
         i64::from(token)
-    }
-    /// The same cells as a published variant of the run takes them, such as scPRINT's `denoise`; `None` when there is no such variant.
-    fn variant(&self, _name: &str, _tokens: &Tokens) -> Option<Tokens> {
-        None
     }
     /// Names of the columns of a readout site, such as class labels; `None` where they have none.
     fn labels(&self, _site: &Site) -> Option<&[String]> {
@@ -254,6 +272,11 @@ pub trait Model: Send + Sync {
     fn tokenize_genes(&self, _counts: &Counts, _genes: &GeneMatch, _chosen: &[Vec<u32>]) -> Result<Tokens> {
         Err(Error::unsupported("the input of this family is not a free choice of genes")
             .at_key(self.family().id))
+    }
+    /// Rows that run for a cell of `n` tokens when these sites are wanted: more than `n` where a decoder runs over every gene.
+    /// Minibatches are made under a budget of rows.
+    fn rows(&self, n: usize, _wanted: &[Site]) -> usize {
+        n
     }
     /// Runs a minibatch, offering every wanted site. Blocks after the last wanted site are not run.
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()>;

@@ -8,12 +8,17 @@ use crate::{Model, Tokens};
 /// Splits cells into minibatches of at most `budget` tokens (a cell longer than that is alone in its minibatch).
 /// Longest first, so that memory peaks at once; ties keep input order. Every cell is in exactly one minibatch.
 pub fn minibatches(tokens: &Tokens, budget: usize) -> Vec<Vec<usize>> {
+    under_budget(tokens, budget, |n| n)
+}
+
+/// [`minibatches`] where a cell of `n` tokens takes `rows(n)` of the budget.
+fn under_budget(tokens: &Tokens, budget: usize, rows: impl Fn(usize) -> usize) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..tokens.n_cells()).collect();
     order.sort_by_key(|&c| std::cmp::Reverse(tokens.len_of(c)));
     let mut out: Vec<Vec<usize>> = vec![];
     let mut used = 0;
     for cell in order {
-        let n = tokens.len_of(cell);
+        let n = rows(tokens.len_of(cell));
         match out.last_mut() {
             Some(batch) if used + n <= budget => {
                 batch.push(cell);
@@ -29,7 +34,7 @@ pub fn minibatches(tokens: &Tokens, budget: usize) -> Vec<Vec<usize>> {
 }
 
 /// Runs cells and pools the wanted sites; rows come back in input order.
-/// `budget` is the number of tokens run together: memory is proportional to it, results do not depend on it.
+/// `budget` is the number of tokens (or rows, [`Model::rows`]) run together: memory is proportional to it, results do not depend on it.
 /// Advances `progress` by one per cell and stops when it says so.
 pub fn pool_cells(
     model: &dyn Model,
@@ -40,7 +45,7 @@ pub fn pool_cells(
     progress: &dyn Progress,
 ) -> Result<Pooled> {
     let mut tap = PoolTap::new(model, sites, pooling, tokens.n_cells())?;
-    for batch in minibatches(tokens, budget) {
+    for batch in under_budget(tokens, budget, |n| model.rows(n, sites)) {
         progress.check()?;
         tap.set_minibatch(&batch);
         model.forward(&tokens.select(&batch), &mut tap)?;

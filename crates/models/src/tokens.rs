@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 /// Name of the token column that marks what the published cell vector pools ([`crate::CellRule::Marked`]): 1 or 0 per token.
 pub const POOL_MASK: &str = "pool_mask";
 
-/// Name of the token column that marks gene tokens (1 or 0) in families whose special tokens lie among them; a mean over the gene tokens
-/// reads it where it is there, and [`crate::Model::gene_tokens`] otherwise.
+/// Name of the token column that marks the genes of a cell, for families whose padding is part of the published arithmetic: 1 or 0
+/// per token. Where it is there, [`crate::taps::Pooling::Mean`] is over the marked tokens.
 pub const GENE_MASK: &str = "gene_mask";
 
 /// Value of a masked token in families that read out masked genes: the network gets the mask in place of the number.

@@ -49,6 +49,9 @@ fn sinusoid(position: usize, column: usize, width: usize) -> f32 {
     (if column.is_multiple_of(2) { angle.sin() } else { angle.cos() }) as f32
 }
 
+/// Name, shape and values of a tensor.
+pub(crate) type Drawn = (String, Vec<usize>, Vec<f32>);
+
 /// Tensors to draw, in file order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Plan(Vec<(String, Vec<usize>, Kind)>);
@@ -59,7 +62,7 @@ impl Plan {
     }
 
     /// Names, shapes and values.
-    pub(crate) fn draw(&self, seed: u64) -> Result<Vec<(String, Vec<usize>, Vec<f32>)>> {
+    pub(crate) fn draw(&self, seed: u64) -> Result<Vec<Drawn>> {
         self.0
             .par_iter()
             .enumerate()
@@ -76,6 +79,30 @@ impl Plan {
         let tensors: Vec<(String, Vec<usize>, TensorData<'_>)> =
             drawn.iter().map(|(n, shape, v)| (n.clone(), shape.clone(), TensorData::F32(v))).collect();
         write_safetensors(path, &tensors, &[("format".into(), "pt".into())])
+    }
+}
+
+/// Makes the rows of each block of `d` orthogonal and gives them the lengths of independent normal vectors (Choromanski et al. 2021,
+/// section 2.4).
+pub(crate) fn orthogonal_features(rows: &mut [f32], lengths: &[f32], d: usize) {
+    let norm = |r: &[f32]| r.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+    for (block, lengths) in rows.chunks_mut(d * d).zip(lengths.chunks(d * d)) {
+        for i in 0..block.len() / d {
+            let (before, row) = block.split_at_mut(i * d);
+            let row = &mut row[..d];
+            // Twice, because one pass of Gram-Schmidt leaves rounding errors.
+            for earlier in before.chunks_exact(d).chain(before.chunks_exact(d)) {
+                let dot: f64 =
+                    earlier.iter().zip(row.iter()).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+                row.iter_mut().zip(earlier).for_each(|(x, e)| *x -= (dot * f64::from(*e)) as f32);
+            }
+            let n = norm(row);
+            row.iter_mut().for_each(|x| *x = (f64::from(*x) / n) as f32);
+        }
+        for (row, length) in block.chunks_exact_mut(d).zip(lengths.chunks_exact(d)) {
+            let length = norm(length);
+            row.iter_mut().for_each(|x| *x = (f64::from(*x) * length) as f32);
+        }
     }
 }
 
@@ -102,5 +129,25 @@ mod tests {
         assert!((mean - 1.0).abs() < 0.025 && (sd - 0.5).abs() < 0.02, "{mean} {sd}");
         assert!(drawn[2].2.iter().all(|v| v.abs() <= 0.25) && drawn[2].2.iter().any(|v| v.abs() > 0.1));
         assert_eq!(drawn[3].2, [2.0; 3]);
+    }
+
+    #[test]
+    fn features_are_orthogonal_within_blocks_and_as_long_as_normal_vectors() {
+        let drawn = {
+            let mut plan = Plan::default();
+            plan.add("p".into(), &[20, 4], Kind::Normal { mean: 0.0, sd: 1.0 });
+            plan.draw(3).unwrap().remove(0).2
+        };
+        let (mut rows, lengths) = (drawn[..40].to_vec(), &drawn[40..]);
+        orthogonal_features(&mut rows, lengths, 4);
+        let dot = |i: usize, j: usize| -> f32 { (0..4).map(|c| rows[i * 4 + c] * rows[j * 4 + c]).sum() };
+        for i in 0..10 {
+            let length: f32 = lengths[i * 4..i * 4 + 4].iter().map(|x| x * x).sum();
+            assert!((dot(i, i) - length).abs() < 1e-5);
+            for j in (i / 4 * 4)..i {
+                assert!(dot(i, j).abs() < 1e-5, "{i} {j}");
+            }
+        }
+        assert!(dot(0, 5).abs() > 1e-4, "blocks are independent of each other");
     }
 }

@@ -10,14 +10,20 @@ mod dense;
 mod krylov;
 
 pub mod diffusion;
+pub mod distances;
 pub mod graph;
+pub mod hierarchical;
 pub mod hvg;
+pub mod kmeans;
 pub mod knn;
+pub mod leiden;
 pub mod normalise;
 pub mod pca;
 pub mod ranks;
 pub mod resample;
 pub mod ridge;
+pub mod subgraph;
+pub mod svd;
 pub mod umap;
 
 pub use diffusion::{DiffusionMap, diffusion_map, dpt, pseudotime};

@@ -1,6 +1,6 @@
 //! `doctor`, `tokenize`, `embed`, `perturb`, `simulate`.
 
-use microtome::{EmbedOptions, Overlap, Perturbation, SimulateOptions};
+use microtome::{AttentionOf, AttentionOptions, EmbedOptions, Overlap, Perturbation, SimulateOptions};
 use microtome_core::{Progress, Result};
 
 use super::{command_line, data_options, pooling};
@@ -186,6 +186,36 @@ pub(super) fn perturb(a: &args::Perturb, progress: &dyn Progress) -> Result<u8> 
             r.mean_shift.map_or_else(
                 || "undefined: no cell holds the genes".into(),
                 |s| format!("{s:.6} (cosine - 1)"),
+            ),
+        ),
+    ]);
+    Ok(0)
+}
+
+pub(super) fn attention(a: &args::Attention, progress: &dyn Progress) -> Result<u8> {
+    let options = AttentionOptions {
+        data: data_options(&a.data),
+        model: a.model.clone(),
+        of: if a.mean_cell { AttentionOf::MeanCell } else { AttentionOf::Site(a.site.clone()) },
+        genes: a.genes.clone(),
+        n_genes: a.n_genes,
+        out: a.out.clone(),
+    };
+    let r = microtome::attention(&options, progress)?;
+    if a.json {
+        print::json(&r)?;
+        return Ok(0);
+    }
+    print::pairs(&[
+        ("wrote", r.out.display().to_string()),
+        ("map", r.of),
+        (
+            "edges",
+            format!(
+                "{} among {} genes over {} cells; query_gene looks at key_gene",
+                print::thousands(r.n_edges as u64),
+                r.n_genes,
+                print::thousands(r.n_cells as u64)
             ),
         ),
     ]);

@@ -5,7 +5,7 @@ mod data;
 mod parity;
 mod scan;
 
-use microtome::DataOptions;
+use microtome::{DataOptions, PrepareOptions};
 use microtome_core::{Progress, Result};
 
 use crate::args::{Command, DataArgs, Pool};
@@ -20,6 +20,7 @@ pub(crate) fn run(command: Command, progress: &dyn Progress) -> Result<u8> {
         Command::Tokenize(a) => data::tokenize(&a, progress),
         Command::Embed(a) => data::embed(&a, progress),
         Command::Perturb(a) => data::perturb(&a, progress),
+        Command::Attention(a) => data::attention(&a, progress),
         Command::Simulate(a) => data::simulate(&a, progress),
         Command::Parity(a) => parity::parity(&a, progress),
         Command::Scan(a) => scan::scan(&a, progress),
@@ -36,6 +37,12 @@ fn data_options(a: &DataArgs) -> DataOptions {
         symbol_column: a.symbol_column.clone(),
         max_cells: a.max_cells,
         seed: a.seed,
+        prepare: PrepareOptions {
+            as_published: a.as_published,
+            recipe: a.recipe.clone(),
+            batch_key: a.batch_key.clone(),
+            drug_key: a.drug_key.clone(),
+        },
     }
 }
 

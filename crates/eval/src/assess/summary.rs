@@ -38,7 +38,8 @@ impl Assessment<'_> {
             .reduce(|a, b| if by_score(&a, &b) == Some(std::cmp::Ordering::Less) { b } else { a });
         s.oracle_site = oracle.map(label);
 
-        let (mut chosen_count, mut baseline, mut control, mut rules) = (None, None, None, vec![]);
+        let (mut chosen_count, mut baseline, mut control) = (None, None, None);
+        let (mut rules, mut ranking) = (vec![], vec![]);
         let mut always_final = false;
         let mut missing = nested.as_ref().err().cloned();
         if oracle.is_none() {
@@ -74,6 +75,15 @@ impl Assessment<'_> {
             let fixed = |r: usize| mean_defined(n.scores.fixed(r).into_iter());
             rules =
                 slot.rules.iter().map(|&(name, r)| (name, fixed(r))).filter(|r| r.1.is_finite()).collect();
+            let baselines =
+                self.baselines().into_iter().map(|b| (self.representations[b].model.as_str(), fixed(b)));
+            let models = [
+                (slot.name.as_str(), s.nested_score),
+                ("its untrained twin", control.map(|c: (Estimate, _)| c.0)),
+            ];
+            let models = models.into_iter().filter_map(|(name, e)| e.map(|e| (name, e.value)));
+            ranking = models.chain(baselines).filter(|r| r.1.is_finite()).collect();
+            ranking.sort_by(|a: &(&str, f64), b| b.1.total_cmp(&a.1));
         }
         let final_may_be_best = evidence.best.as_ref().is_none_or(|b| b.contains(&reference));
         let margin = self.protocol.margin;
@@ -101,6 +111,7 @@ impl Assessment<'_> {
             best: evidence.best.is_some().then_some(s.confidence_set.as_slice()),
             optimism: s.optimism,
             rules: &rules,
+            ranking: &ranking,
             null: evidence.p_best.map(|p| (p, evidence.exchange.words())),
             detectable: evidence.detectable,
             missing: missing.as_deref(),

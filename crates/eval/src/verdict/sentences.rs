@@ -28,6 +28,8 @@ pub(crate) struct Findings<'a> {
     pub(crate) optimism: Option<f64>,
     /// Fixed rules with their outer scores.
     pub(crate) rules: &'a [(&'a str, f64)],
+    /// The model, its twin and every baseline with their outer scores, best first.
+    pub(crate) ranking: &'a [(&'a str, f64)],
     /// P value of the best depth and what was permuted.
     pub(crate) null: Option<(f64, &'a str)>,
     /// Difference to the final block that would be found in 80% of such experiments.
@@ -64,6 +66,11 @@ pub(crate) fn sentences(f: &Findings) -> Vec<String> {
     }
     out.extend(answer(f));
     out.extend(against_baseline(f));
+    if f.ranking.len() > 1 {
+        let places: Vec<String> =
+            f.ranking.iter().map(|(name, score)| format!("{name} {score:.2}")).collect();
+        out.push(format!("In order, on the same held-out folds: {}.", places.join(", ")));
+    }
     out.extend(against_final(f));
     out.extend(choice(f));
     if let Some((score, gain)) = &f.control {

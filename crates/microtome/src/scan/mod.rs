@@ -35,7 +35,7 @@ pub fn scan(options: &ScanOptions, progress: &dyn Progress) -> Result<ScanReport
     let begun = Instant::now();
     check_tasks(options)?;
     output::check_folder(&options.out, FINISHED, options.resume, options.overwrite)?;
-    let (data, time) = open_data(options, progress)?;
+    let (mut data, time) = open_data(options, progress)?;
     let cells = describe_cells(options, &data)?;
     let root = find_root(options, &data)?;
     let label = options
@@ -45,7 +45,9 @@ pub fn scan(options: &ScanOptions, progress: &dyn Progress) -> Result<ScanReport
         .transpose()?;
     let mut subjects = Vec::new();
     for path in &options.models {
-        subjects.push(Subject::open(path, &data)?);
+        let subject = Subject::open(path, &data)?;
+        data.add_contexts(subject.opened().model.as_ref())?;
+        subjects.push(subject);
     }
     subject::distinct_names(&mut subjects);
     // Everything that can be refused has been; only now something is written.
@@ -66,7 +68,7 @@ pub fn scan(options: &ScanOptions, progress: &dyn Progress) -> Result<ScanReport
         inputs: data_files.into_iter().chain(subjects.iter().flat_map(|s| s.inputs().to_vec())).collect(),
         seed: options.data.seed,
         precision: "f32".into(),
-        choices: run_choices(options, &subjects, &data)?,
+        choices: run_choices(options, &subjects, &data),
     };
     let mut task = TrajectoryOptions::new(time.name.clone(), time.values.clone());
     task.root = root;
@@ -194,13 +196,12 @@ fn run_choices(
     options: &ScanOptions,
     subjects: &[Subject],
     data: &Data,
-) -> Result<serde_json::Map<String, serde_json::Value>> {
+) -> serde_json::Map<String, serde_json::Value> {
     let mut choices = serde_json::Map::new();
     for subject in subjects {
-        choices
-            .insert(subject.name().into(), embed::choices(subject.opened(), data, options.pooling)?.into());
+        choices.insert(subject.name().into(), embed::choices(subject.opened(), data, options.pooling).into());
     }
     choices.insert("unit".into(), options.unit.clone().into());
     choices.insert("max_cells".into(), options.data.max_cells.into());
-    Ok(choices)
+    choices
 }

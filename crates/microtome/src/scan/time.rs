@@ -22,7 +22,7 @@ pub(super) fn read(data: &Data, name: &str) -> Result<(Vec<f64>, Option<String>)
     if let Column::Categorical { ordered: true, .. } = column {
         let note =
             format!("{name} is an ordered category; its order is taken as time: {}", names.join(" < "));
-        return Ok((at(&codes, |c| f64::from(c)), Some(note)));
+        return Ok((at(&codes, f64::from), Some(note)));
     }
     let numbers: Option<Vec<f64>> = names.iter().map(|n| only_number(n)).collect();
     match numbers {

@@ -1,6 +1,6 @@
 //! The model families. Adding one is adding a file here and a word to the list.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use microtome_core::{Error, Result, closest};
 
@@ -13,7 +13,19 @@ macro_rules! families {
     };
 }
 
-families! { aido_cell, geneformer, scgpt, transcriptformer, uce }
+families! {
+    aido_cell,
+    cellfm,
+    geneformer,
+    nicheformer,
+    scbert,
+    scfoundation,
+    scgpt,
+    scprint,
+    tahoe_x1,
+    transcriptformer,
+    uce,
+}
 
 /// Every family of this build.
 pub fn families() -> &'static [&'static Family] {
@@ -32,8 +44,22 @@ pub fn find_family(id: &str) -> Result<&'static Family> {
     })
 }
 
-/// The family of a checkpoint folder or file. Looks at file names and small configuration files, never loads.
+/// Splits `PATH#PART`, by which one of several models in a checkpoint is named. A path that exists as it is has no part.
+pub fn split_part(path: &Path) -> (PathBuf, Option<String>) {
+    let whole = || (path.to_path_buf(), None);
+    if path.exists() {
+        return whole();
+    }
+    match path.to_str().and_then(|p| p.rsplit_once('#')) {
+        Some((file, part)) if Path::new(file).exists() => (PathBuf::from(file), Some(part.to_string())),
+        _ => whole(),
+    }
+}
+
+/// The family of a checkpoint folder or file (`PATH#PART` is looked at as `PATH`). Looks at file names and small configuration files, never loads.
 pub fn detect(path: &Path) -> Result<&'static Family> {
+    let (path, _) = split_part(path);
+    let path = path.as_path();
     if !path.exists() {
         return Err(Error::unreadable("no such file or folder").in_file(path));
     }

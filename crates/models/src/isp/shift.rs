@@ -48,17 +48,16 @@ pub fn goal_shifts(
     budget: usize,
     progress: &dyn Progress,
 ) -> Result<Matrix> {
-    let d = model.info().d_model;
-    if states.cols() != d {
+    let (d, (rule, _)) = (model.info().d_model, model.cell_rule());
+    if states.cols() != rule.width(d) {
         return Err(Error::mismatch("the states are not cell vectors of this model")
-            .expected(format!("width {d}"))
+            .expected(format!("width {}", rule.width(d)))
             .found(format!("width {}", states.cols())));
     }
-    let (rule, _) = model.cell_rule();
     let mut out = Matrix::zeros(edits.len(), states.rows());
     compare(model, edits, budget, progress, |i, before, after| {
         let pool = |rows: &[f32]| {
-            let mut cell = vec![0.0; d];
+            let mut cell = vec![0.0; rule.width(d)];
             crate::nn::pool_cell(rows, d, rule, model.gene_tokens(rows.len() / d), None, &mut cell);
             cell
         };
@@ -87,7 +86,11 @@ fn effect(model: &dyn Model, rule: CellRule, edit: &Edit, before: &[f32], after:
         CellRule::Token(t) if t < edit.original.len() && t < edit.perturbed.len() => {
             cosine(&row(before, t), &row(after, t))
         }
-        CellRule::Token(_) => f64::NAN,
+        CellRule::Token(_)
+        | CellRule::FromEnd(_)
+        | CellRule::Max
+        | CellRule::MaxOfAll
+        | CellRule::Parts(_) => f64::NAN,
         CellRule::Mean | CellRule::Marked => genes.iter().map(|(_, c)| c).sum::<f64>() / genes.len() as f64,
     };
     Effect { cos, uneven: rest_before.len() != rest_after.len(), genes }
@@ -107,6 +110,13 @@ fn compare(
     progress: &dyn Progress,
     mut visit: impl FnMut(usize, &[f32], &[f32]),
 ) -> Result<()> {
+    if model.cell_rule().0 == CellRule::Marked {
+        return Err(Error::unsupported(
+            "in-silico perturbation edits lists of tokens; this family takes a value with every token",
+        )
+        .at_key(model.family().id)
+        .remedy("change the counts of the genes and embed the cells again"));
+    }
     let mut index: HashMap<&[u32], usize> = HashMap::new();
     let mut originals: Vec<&[u32]> = vec![];
     let mut edits_of: Vec<Vec<usize>> = vec![];

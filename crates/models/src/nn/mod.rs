@@ -5,6 +5,7 @@ mod masked_head;
 mod mlp;
 mod norm;
 mod offer;
+mod performer;
 mod pooling;
 mod post_ln;
 mod post_stack;
@@ -15,11 +16,12 @@ mod stack;
 pub(crate) mod stored;
 mod value_encoder;
 
-pub(crate) use attend::Attend;
+pub(crate) use attend::{Attend, block_extras};
 pub(crate) use masked_head::MaskedHead;
 pub(crate) use mlp::Mlp;
 pub(crate) use norm::Norm;
 pub(crate) use offer::{Wanted, offer_cells};
+pub(crate) use performer::{Performer, PerformerShape};
 pub(crate) use pooling::pool_cell;
 pub(crate) use post_ln::run_post_ln;
 pub(crate) use post_stack::run_post_stack;
@@ -28,5 +30,5 @@ pub(crate) use readouts::{
     CellQueryReadout, LayeredReadout, QueryActivation, ReadoutActivation, sigmoid, unit_rows,
 };
 pub(crate) use soft_bins::SoftBins;
-pub(crate) use stack::run_stack;
+pub(crate) use stack::{run_post_ln_stack, run_stack, run_stack_with};
 pub(crate) use value_encoder::ValueEncoder;

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use microtome_core::{BlockSite, Result, Site};
 
+use super::attend::block_extras;
 use crate::{CellRule, POOL_MASK, SiteData, Tap, Tokens};
 
 /// The wanted sites among those a model offers.
@@ -29,7 +30,11 @@ impl Wanted {
 
     /// The last wanted place of a block in the order of the forward pass.
     pub(crate) fn last_in(&self, block: usize) -> Option<BlockSite> {
-        BlockSite::ALL.into_iter().rev().find(|p| self.has_at(block, *p))
+        let extras = block_extras(block);
+        let at = |p: &BlockSite| {
+            self.has_at(block, *p) || extras.iter().any(|(s, before)| before == p && self.has(s))
+        };
+        BlockSite::ALL.into_iter().rev().find(at)
     }
 
     /// Whether anything but the block's input and output is wanted.
@@ -37,6 +42,7 @@ impl Wanted {
         BlockSite::ALL
             .into_iter()
             .any(|p| !matches!(p, BlockSite::ResidPre | BlockSite::ResidPost) && self.has_at(block, p))
+            || block_extras(block).iter().any(|(s, _)| self.has(s))
     }
 }
 
@@ -50,11 +56,12 @@ pub(crate) fn offer_cells(
     rule: CellRule,
     gene_tokens: impl Fn(usize) -> Range<usize>,
 ) -> Result<()> {
-    let mut data = vec![0.0; tokens.n_cells() * width];
-    for (cell, out) in data.chunks_exact_mut(width).enumerate() {
+    let pooled = rule.width(width);
+    let mut data = vec![0.0; tokens.n_cells() * pooled];
+    for (cell, out) in data.chunks_exact_mut(pooled).enumerate() {
         let rows = &rows[tokens.offsets[cell] * width..tokens.offsets[cell + 1] * width];
         let (genes, marks) = (gene_tokens(tokens.len_of(cell)), tokens.column(POOL_MASK, cell));
         super::pool_cell(rows, width, rule, genes, marks, out);
     }
-    tap.offer(site, tokens, SiteData::Cells { data: &data, width })
+    tap.offer(site, tokens, SiteData::Cells { data: &data, width: pooled })
 }

@@ -3,7 +3,7 @@
 use microtome_core::{BlockSite, Result, Site};
 use microtome_kernels::{Activation, AttentionShape, Linear, add_assign};
 
-use super::attend::{Attend, Qkv};
+use super::attend::{Attend, Qkv, norm_site};
 use super::{Mlp, Norm, Wanted};
 use crate::{SiteData, Tap, Tokens};
 
@@ -102,6 +102,14 @@ impl PreLnBlock {
             Ok::<(), microtome_core::Error>(())
         };
 
+        let offer_norm = |which: usize, tap: &mut dyn Tap, data: &[f32]| {
+            let site = norm_site(i, which);
+            if wanted.has(&site) {
+                tap.offer(&site, tokens, SiteData::Tokens { data, width: d })?;
+            }
+            Ok::<(), microtome_core::Error>(())
+        };
+
         offer(tap, BlockSite::ResidPre, x)?;
         if done(BlockSite::ResidPre) {
             return Ok(());
@@ -110,6 +118,7 @@ impl PreLnBlock {
         scratch.resize(self, rows);
         let PreLnScratch { normed, qkv, z, part, hidden } = &mut scratch;
         self.norm1.apply(x, rows, normed);
+        offer_norm(1, tap, normed)?;
         self.qkv.apply(normed, rows, Activation::None, qkv);
         let qkv = Qkv { data: qkv, shape: &self.shape };
         qkv.offer(i, tokens, wanted, tap)?;
@@ -142,6 +151,7 @@ impl PreLnBlock {
             return Ok(());
         }
         self.norm2.apply(x, rows, normed);
+        offer_norm(2, tap, normed)?;
         self.mlp.apply(normed, rows, hidden, part);
         offer(tap, BlockSite::MlpOut, part)?;
         if self.residual == Residual::Normed {

@@ -27,18 +27,22 @@ const ROWS: usize = 2048;
 impl SoftBins {
     /// `[value, d]` vectors of the values; `out` must be of that size. A value's vector depends on the value alone.
     pub(crate) fn apply(&self, values: &[f32], out: &mut [f32]) {
-        let (n, d) = (self.weight1.len(), self.table.n_out());
+        let d = self.table.n_out();
         assert!(out.len() == values.len() * d, "one row of {d} per value is needed");
-        let (mut hidden, mut bins) = (vec![], vec![]);
         for (values, out) in values.chunks(ROWS).zip(out.chunks_mut(ROWS * d.max(1))) {
-            let rows = values.len();
-            hidden.resize(rows * n, 0.0);
-            bins.resize(rows * n, 0.0);
-            hidden.par_chunks_mut(n).zip(values).for_each(|(h, &v)| self.first(v, h));
-            self.mix.apply(&hidden, rows, Activation::None, &mut bins);
-            bins.par_chunks_mut(n).zip(hidden.par_chunks(n)).for_each(|(bins, h)| self.weights(h, bins));
-            self.table.apply(&bins, rows, Activation::None, out);
+            self.table.apply(&self.bin_weights(values), values.len(), Activation::None, out);
         }
+    }
+
+    /// `[value, bin]`: how much of each bin a value takes.
+    pub(crate) fn bin_weights(&self, values: &[f32]) -> Vec<f32> {
+        let n = self.weight1.len();
+        let mut hidden = vec![0.0; values.len() * n];
+        let mut bins = vec![0.0; values.len() * n];
+        hidden.par_chunks_mut(n).zip(values).for_each(|(h, &v)| self.first(v, h));
+        self.mix.apply(&hidden, values.len(), Activation::None, &mut bins);
+        bins.par_chunks_mut(n).zip(hidden.par_chunks(n)).for_each(|(bins, h)| self.weights(h, bins));
+        bins
     }
 
     fn first(&self, value: f32, out: &mut [f32]) {

@@ -100,8 +100,8 @@ pub fn run_kit_with(dir: &Path, model: &dyn Model, cells: &KitCells<'_>) -> Resu
             .expected(manifest.family.clone())
             .found(model.family().id));
     }
-    let stated = model.for_kit(&manifest.text)?;
-    let model = stated.as_deref().unwrap_or(model);
+    let declared = model.declared_by(&manifest.text)?;
+    let model = declared.as_deref().unwrap_or(model);
     let expected = Checkpoint::open(&dir.join("expected.safetensors"))?;
     let names: Vec<String> = expected.names().iter().map(|n| (*n).to_string()).collect();
 
@@ -112,7 +112,11 @@ pub fn run_kit_with(dir: &Path, model: &dyn Model, cells: &KitCells<'_>) -> Resu
     let KitPlan { tokens, runs, arrays, not_compared } = model.kit_plan(&case)?;
 
     let kept = kept(&expected)?;
-    let mut computed = Computed::new(model, &tokens, &names, kept)?;
+    // What the family computes itself need not be a site of the plain run, whatever its name.
+    let known =
+        |n: &str| arrays.iter().any(|(name, _)| name == n) || not_compared.iter().any(|(name, _)| name == n);
+    let own: Vec<String> = names.iter().filter(|n| !known(n)).cloned().collect();
+    let mut computed = Computed::new(model, &tokens, &own, kept)?;
     for (prefix, tokens) in runs {
         computed.run(model, &prefix, tokens, &under(&prefix, &names))?;
     }
@@ -122,7 +126,7 @@ pub fn run_kit_with(dir: &Path, model: &dyn Model, cells: &KitCells<'_>) -> Resu
     for (name, reason) in not_compared {
         computed.skip(&name, &reason);
     }
-    variants::compute(model, &tokens, &expected, &names, &mut computed)?;
+    variants::compute(model, &tokens, &expected, &own, &mut computed)?;
     for (name, why) in [("rows", "token rows"), ("pattern.cells", "cells with attention maps")] {
         computed.skip(name, &format!("says which {why} the kit holds, so it is read rather than computed"));
     }
@@ -143,7 +147,9 @@ pub fn run_kit_with(dir: &Path, model: &dyn Model, cells: &KitCells<'_>) -> Resu
                 (Some(tolerance), _) => compare(name, &wanted, &found, tolerance),
                 // Whole numbers are exact with or without one.
                 (None, Values::Int(_)) => compare(name, &wanted, &found, Tolerance { abs: 0.0, rel: 0.0 }),
-                (None, Values::Float(_) | Values::Double(_)) => problem(name, "the manifest states no tolerance for it"),
+                (None, Values::Float(_) | Values::Double(_)) => {
+                    problem(name, "the manifest states no tolerance for it")
+                }
             },
             None => problem(name, "nothing of this name is computed"),
         });

@@ -1,4 +1,4 @@
-//! Further runs that a kit may hold besides the plain one: tensors named `PREFIX.site`.
+//! The run with masked genes that a kit may hold besides the plain one: tensors named `masked.SITE`.
 
 use microtome_core::{Error, Result};
 use microtome_weights::Checkpoint;
@@ -7,12 +7,10 @@ use super::actual::{Array, Computed, Values};
 use crate::model::Model;
 use crate::{MASKED, Tokens};
 
-/// Prefix of the run with masked genes; it is made here, all others by the family ([`Model::variant`]).
+/// Prefix of the run.
 const MASKED_RUN: &str = "masked";
-/// Prefixes of all such runs.
-pub(super) const RUNS: [&str; 3] = [MASKED_RUN, "metacell1", "denoise"];
 
-/// Adds every further run that the kit holds tensors of.
+/// Adds the run with masked genes, if the kit holds tensors of it.
 pub(super) fn compute<'a>(
     model: &'a dyn Model,
     tokens: &Tokens,
@@ -20,23 +18,12 @@ pub(super) fn compute<'a>(
     names: &[String],
     out: &mut Computed<'a>,
 ) -> Result<()> {
-    for prefix in RUNS {
-        let of_run: Vec<String> = names
-            .iter()
-            .filter_map(|n| n.strip_prefix(prefix).and_then(|n| n.strip_prefix('.')).map(str::to_string))
-            .collect();
-        if of_run.is_empty() || out.has_run(prefix) {
-            continue;
-        }
-        let changed = match prefix {
-            MASKED_RUN => Some(masked(model, tokens, expected, out)?),
-            _ => model.variant(prefix, tokens),
-        };
-        if let Some(changed) = changed {
-            out.run(model, prefix, changed, &of_run)?;
-        }
+    let of_run = super::under(MASKED_RUN, names);
+    if of_run.is_empty() || out.has_run(MASKED_RUN) {
+        return Ok(());
     }
-    Ok(())
+    let changed = masked(model, tokens, expected, out)?;
+    out.run(model, MASKED_RUN, changed, &of_run)
 }
 
 /// The first cell with the kit's choice of genes masked: given by the values themselves, or by a mask over the gene tokens.

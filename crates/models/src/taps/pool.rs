@@ -72,6 +72,8 @@ pub struct Pooled {
 pub struct PoolTap<'a> {
     model: &'a dyn Model,
     rule: CellRule,
+    /// Leave out padding that is part of the tokens.
+    genes_only: bool,
     sites: Vec<Site>,
     out: Vec<Option<Matrix>>,
     missing: Vec<bool>,
@@ -91,6 +93,7 @@ impl<'a> PoolTap<'a> {
         Ok(Self {
             model,
             rule: pooling.rule(model),
+            genes_only: pooling == Pooling::Mean,
             sites: sites.to_vec(),
             out: vec![None; sites.len()],
             missing: vec![false; n_cells],
@@ -142,7 +145,8 @@ impl Tap for PoolTap<'_> {
                 .found(format!("{} cells", self.minibatch.len())));
         }
         let n_cells = self.missing.len();
-        let out = self.out[index].get_or_insert_with(|| Matrix::zeros(n_cells, width));
+        let columns = if per_cell { width } else { self.rule.width(width) };
+        let out = self.out[index].get_or_insert_with(|| Matrix::zeros(n_cells, columns));
         for (i, &cell) in self.minibatch.iter().enumerate() {
             let row = out.row_mut(cell);
             if per_cell {
@@ -150,13 +154,18 @@ impl Tap for PoolTap<'_> {
                 self.missing[cell] |= row.iter().any(|v| v.is_nan());
             } else {
                 let span = tokens.offsets[i]..tokens.offsets[i + 1];
-                let (rule, marks) = match (self.rule, tokens.column(GENE_MASK, i)) {
-                    (CellRule::Mean, Some(genes)) => (CellRule::Marked, Some(genes)),
-                    (rule, _) => (rule, tokens.column(POOL_MASK, i)),
+                let (rule, marks) = match tokens.column(GENE_MASK, i).filter(|_| self.genes_only) {
+                    Some(genes) => (CellRule::Marked, Some(genes)),
+                    None => (self.rule, tokens.column(POOL_MASK, i)),
                 };
-                let rows = &values[span.start * width..span.end * width];
-                let genes = self.model.gene_tokens(span.len());
-                let pooled = crate::nn::pool_cell(rows, width, rule, genes, marks, row);
+                let pooled = crate::nn::pool_cell(
+                    &values[span.start * width..span.end * width],
+                    width,
+                    rule,
+                    self.model.gene_tokens(span.len()),
+                    marks,
+                    row,
+                );
                 self.missing[cell] |= !pooled;
             }
         }

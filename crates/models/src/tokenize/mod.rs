@@ -1,7 +1,10 @@
 //! Tokenising schemes that several families share.
 
+pub(crate) mod gene_list;
+pub mod numba_argsort;
 pub(crate) mod numpy_random;
 pub mod quantile_bins;
 pub mod rank;
 pub mod soft_bins;
 pub(crate) mod subset;
+pub(crate) mod symbols;

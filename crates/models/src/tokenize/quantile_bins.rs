@@ -4,9 +4,9 @@
 //! - numpy: `numpy.quantile` (method `linear`, numpy 1.22 to 2.4) and `numpy.digitize`, as in bowang-lab/scGPT@cebd6fa `data_collator`.
 //! - torch: `torch.quantile` and `torch.bucketize`, as in tahoebio/tahoe-x1@7dfe74f `collator`.
 
-/// `numpy.quantile(x, numpy.linspace(0, 1, n_edges))` of values in ascending order.
-/// Empty when there are no values or fewer than two edges.
-pub fn numpy_edges(sorted: &[f64], n_edges: usize) -> Vec<f64> {
+/// `numpy.quantile(x, numpy.linspace(0, 1, n_edges))` of single-precision values in ascending order: differences of neighbours are
+/// taken in `f32`, everything else is `f64`. Empty when there are no values or fewer than two edges.
+pub fn numpy_edges(sorted: &[f32], n_edges: usize) -> Vec<f64> {
     if sorted.is_empty() || n_edges < 2 {
         return vec![];
     }
@@ -16,11 +16,12 @@ pub fn numpy_edges(sorted: &[f64], n_edges: usize) -> Vec<f64> {
         let q = if i + 1 == n_edges { 1.0 } else { i as f64 * step };
         let at = last as f64 * q;
         if at >= last as f64 {
-            return sorted[last];
+            return f64::from(sorted[last]);
         }
         let below = at.floor();
         let (a, b, t) = (sorted[below as usize], sorted[below as usize + 1], at - below);
-        if t < 0.5 { a + (b - a) * t } else { b - (b - a) * (1.0 - t) }
+        let difference = f64::from(b - a);
+        if t < 0.5 { f64::from(a) + difference * t } else { f64::from(b) - difference * (1.0 - t) }
     };
     (0..n_edges).map(edge).collect()
 }
@@ -107,16 +108,18 @@ pub fn torch_edges(sorted: &[f32], n_edges: usize, ranks: TorchRanks) -> Vec<f32
 
 /// Bins of the published Tahoe-x1 collator, 1 to `n_bins - 1`: one more than the number of edges strictly below a value, or with
 /// `right` the number of edges at or below it. When the smallest value is not positive, the edges are those of the values other
-/// than zero.
+/// than zero, and zeros count as below all edges.
 pub fn torch_bins(values: &[f32], n_bins: usize, right: bool, ranks: TorchRanks) -> Vec<usize> {
     let smallest = values.iter().copied().fold(f32::INFINITY, f32::min);
     let mut sorted: Vec<f32> = values.iter().copied().filter(|v| smallest > 0.0 || *v != 0.0).collect();
     sorted.sort_unstable_by(f32::total_cmp);
     let edges = torch_edges(&sorted, n_bins.saturating_sub(1), ranks);
-    values
-        .iter()
-        .map(|v| if right { edges.partition_point(|e| e <= v) } else { edges.partition_point(|e| e < v) + 1 })
-        .collect()
+    let below = |v: &f32| match (smallest > 0.0 || *v != 0.0, right) {
+        (false, _) => 0,
+        (true, true) => edges.partition_point(|e| e <= v),
+        (true, false) => edges.partition_point(|e| e < v),
+    };
+    values.iter().map(|v| below(v) + usize::from(!right)).collect()
 }
 
 #[cfg(test)]
@@ -127,8 +130,11 @@ mod tests {
     fn numpy_edges_interpolate_from_the_nearer_side() {
         // numpy.quantile([1, 2, 4, 8], [0, 1/3, 2/3, 1]) and ([0.1, 0.7], [0, .25, .5, .75, 1]) of numpy 2.4.
         assert_eq!(numpy_edges(&[1.0, 2.0, 4.0, 8.0], 4), [1.0, 2.0, 4.0, 8.0]);
-        let b = 0.7f64 - 0.1;
-        assert_eq!(numpy_edges(&[0.1, 0.7], 5), [0.1, 0.1 + b * 0.25, 0.7 - b * 0.5, 0.7 - b * 0.25, 0.7]);
+        let (low, high) = (f64::from(0.1f32), f64::from(0.7f32));
+        let b = f64::from(0.7f32 - 0.1f32);
+        assert_ne!(b, high - low, "single precision shows");
+        let edges = [low, low + b * 0.25, high - b * 0.5, high - b * 0.25, high];
+        assert_eq!(numpy_edges(&[0.1, 0.7], 5), edges);
         assert_eq!(numpy_edges(&[3.0], 50), [3.0; 50]);
         assert!(numpy_edges(&[], 50).is_empty());
     }
@@ -155,6 +161,7 @@ mod tests {
         assert_eq!(torch_bins(&[5.0], 51, true, TorchRanks::Single), [50]);
         // Zeros define no edge and get the first bin.
         assert_eq!(torch_bins(&[0.0, 5.0, 0.0], 51, false, TorchRanks::Double), [1, 1, 1]);
+        assert_eq!(torch_bins(&[0.0, -5.0], 51, true, TorchRanks::Double), [0, 50]);
         assert!(torch_bins(&[], 51, false, TorchRanks::Double).is_empty());
     }
 }

@@ -32,14 +32,16 @@ pub fn log1p_cp10k(counts: &mut [f32], empty_is_zero: bool) -> f32 {
         return total;
     }
     for c in counts.iter_mut() {
-        *c = (*c / total * TARGET_SUM).ln_1p().min(LARGEST);
+        let value = (*c / total * TARGET_SUM).ln_1p();
+        // Not `min`, which would turn NaN into a number.
+        *c = if value > LARGEST { LARGEST } else { value };
     }
     total
 }
 
 /// The number in both depth tokens: `log10` of the total, at least 5.
 pub fn depth_value(total: f32) -> f32 {
-    total.log10().max(5.0).min(LARGEST)
+    total.log10().clamp(5.0, LARGEST)
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use microtome_core::{GeneNamespace, Organism, Result};
 
-use super::{config, gene_list, init, model, presets};
+use super::{config, init, model, presets};
+use crate::tokenize::gene_list;
 use crate::{Family, LicenceInfo, Model};
 
 /// AIDO.Cell.

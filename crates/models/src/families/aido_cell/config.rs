@@ -67,7 +67,7 @@ impl Config {
             norm_eps: c.epsilon("layer_norm_eps")?,
             linear_bias: c.boolean("add_linear_bias")?,
         };
-        if config.d_model % config.n_heads != 0 {
+        if !config.d_model.is_multiple_of(config.n_heads) {
             return Err(Error::unreadable("the width does not divide into the heads")
                 .in_file(path)
                 .at_key("num_attention_heads")

@@ -6,8 +6,8 @@ use std::path::Path;
 use microtome_core::{Error, Result, closest};
 
 use super::config::{Config, NormKind};
-use super::gene_list;
 use super::presets::VARIANTS;
+use crate::tokenize::gene_list;
 use crate::untrained::{Kind, Plan};
 
 /// Writes an untrained model of a published size over the gene list of `like`.
@@ -91,7 +91,8 @@ fn tensors(c: &Config) -> Plan {
     norm(&mut plan, "bert.encoder.ln");
     let p = "cls.predictions";
     linear(&mut plan, &format!("{p}.transform.dense"), d, d, true);
-    norm(&mut plan, &format!("{p}.transform.LayerNorm"));
+    plan.add(format!("{p}.transform.LayerNorm.weight"), &[d], Kind::Constant(1.0));
+    plan.add(format!("{p}.transform.LayerNorm.bias"), &[d], Kind::Constant(0.0));
     plan.add(format!("{p}.decoder.weight"), &[1, d], normal);
     plan.add(format!("{p}.bias"), &[1], Kind::Constant(0.0));
     plan

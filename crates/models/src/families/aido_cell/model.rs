@@ -3,18 +3,20 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use microtome_core::{Axis, BlockSite, Counts, Error, GeneTable, Result, Site};
+use microtome_core::{Axis, BlockSite, Counts, Error, GeneTable, Matrix, Result, Site};
 use microtome_weights::{Audit, Checkpoint};
 use rayon::prelude::*;
 use serde_json::json;
 
 use super::config::Config;
 use super::network::Network;
-use super::{card, gene_list, genes, presets};
+use super::{card, presets};
 use crate::model::{CellTotals, Model, ModelInfo, SiteInfo, TokenizeOptions};
 use crate::nn::Wanted;
+use crate::tokenize::gene_list;
 use crate::tokenize::rank::require_raw;
 use crate::tokenize::soft_bins::{align, depth_value, log1p_cp10k};
+use crate::tokenize::symbols::{Duplicates, match_symbols};
 use crate::{CellRule, Family, GeneMatch, POOL_MASK, Tap, Tokens};
 
 pub(super) const VALUE_EMBEDDING: &str = "value_embedding";
@@ -118,7 +120,7 @@ impl Model for AidoCell {
     }
 
     fn match_genes(&self, genes: &GeneTable) -> Result<GeneMatch> {
-        genes::match_genes(&self.genes, genes)
+        match_symbols(&self.genes, genes, Duplicates::First)
     }
 
     fn tokenize(
@@ -161,6 +163,10 @@ impl Model for AidoCell {
         }
         tokens.per_token.insert(POOL_MASK, marks.repeat(n_cells));
         Ok(tokens)
+    }
+
+    fn gene_table(&self) -> Option<Matrix> {
+        Matrix::new(self.info.max_tokens, self.info.d_model, self.network.positions.clone()).ok()
     }
 
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()> {

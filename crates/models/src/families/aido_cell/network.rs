@@ -193,7 +193,13 @@ fn head(loader: &Loader<'_>, c: &Config) -> Result<Option<Head>> {
     Ok(Some(Head {
         dense: Linear::pack(&dense, d, d, Some(&dense_bias)),
         activation: Activation::GeluErf,
-        norm: norm(loader, &format!("{p}.transform.LayerNorm"), c)?,
+        norm: head_norm(loader, &format!("{p}.transform.LayerNorm"), c)?,
         decoder: Linear::pack(&weight, 1, d, Some(&loader.f32(&bias, &[1])?)),
     }))
+}
+
+/// The norm of the head keeps BERT's name, and is a LayerNorm wherever the file has its bias.
+fn head_norm(loader: &Loader<'_>, name: &str, c: &Config) -> Result<Norm> {
+    let kind = if loader.has(&format!("{name}.bias")) { NormKind::Layer } else { c.norm };
+    norm(loader, name, &Config { norm: kind, ..c.clone() })
 }

@@ -43,7 +43,7 @@ impl Config {
             mask_value: file.number("mask_value")?,
             stated_bins: file.get("n_bins").and_then(Value::as_u64),
         };
-        if config.d_model % config.n_heads != 0 {
+        if !config.d_model.is_multiple_of(config.n_heads) {
             return Err(Error::unreadable("the width does not divide into the heads")
                 .in_file(path)
                 .at_key("nheads")

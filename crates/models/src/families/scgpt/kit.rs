@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use microtome_core::{Error, Result};
 
-use super::model::ScGpt;
+use super::grn::rank_intervals;
+use super::model::{ScGpt, extra, names};
 use super::tokens::{Cell, Draws, N_BINS};
 use crate::parity::{KitCase, KitPlan, padded_per_token};
 use crate::tokenize::quantile_bins::{Admissible, numpy_edges};
-use crate::{GeneMatch, TokenizeOptions, Tokens};
+use crate::taps::{Recorded, Recorder};
+use crate::{GeneMatch, Model, TokenizeOptions, Tokens};
 
 /// Genes with fewer counts over all cells are left out by the fine-tuning recipes.
 const MIN_COUNTS: f64 = 3.0;
@@ -49,6 +51,9 @@ pub(super) fn plan(model: &ScGpt, case: &KitCase<'_>) -> Result<KitPlan> {
         plan.runs.push(("cls0".into(), other.tokens(&other.cells(case.cells.counts, &genes)?)?));
     }
     add_function_rows(&mut plan, case)?;
+    if case.has(names::GRN_RANKS) {
+        add_ranks(&mut plan, model, &tokens, case)?;
+    }
     Ok(plan)
 }
 
@@ -126,8 +131,8 @@ fn add_function_rows(plan: &mut KitPlan, case: &KitCase<'_>) -> Result<()> {
         .collect();
     for j in rows {
         let (_, values) = case.read_floats(&format!("binning.{j}.values"))?;
-        let mut sorted = values.clone();
-        sorted.sort_unstable_by(f64::total_cmp);
+        let mut sorted: Vec<f32> = values.iter().map(|&v| v as f32).collect();
+        sorted.sort_unstable_by(f32::total_cmp);
         let edges = numpy_edges(&sorted, N_BINS - 1);
         let ends = |end: fn(Admissible) -> usize| -> Vec<i64> {
             values.iter().map(|&v| end(Admissible::of(&edges, v)) as i64).collect()
@@ -137,5 +142,32 @@ fn add_function_rows(plan: &mut KitPlan, case: &KitCase<'_>) -> Result<()> {
         plan.doubles(&format!("binning.{j}.edges"), vec![edges.len()], edges);
         plan.skip(&format!("binning.{j}.values"), "input of the binning function, read rather than computed");
     }
+    Ok(())
+}
+
+/// Where scores tie, the authors' unstable sort decides the rank: any rank of the tie is right, and the one nearest to the kit's is
+/// compared.
+fn add_ranks(plan: &mut KitPlan, model: &ScGpt, tokens: &Tokens, case: &KitCase<'_>) -> Result<()> {
+    let site = extra(names::GRN_SCORES);
+    let mut recorder = Recorder::new([site.clone()]);
+    model.forward(tokens, &mut recorder)?;
+    let Some(Recorded::Maps { cells, n_heads, .. }) = recorder.take(&site) else { return Ok(()) };
+    let (shape, expected) = case.read_floats(names::GRN_RANKS)?;
+    let &[n_cells, pad, _] = &shape[..] else {
+        return Err(Error::unreadable("the ranks are not per cell, query and key").at_key(names::GRN_RANKS));
+    };
+    let mut found = vec![0.0f32; expected.len()];
+    for (cell, scores) in cells.iter().enumerate().take(n_cells) {
+        let n = tokens.len_of(cell);
+        if n > pad {
+            return Err(Error::mismatch("the kit's ranks are of shorter cells").at_key(names::GRN_RANKS));
+        }
+        let (lower, upper) = rank_intervals(scores, n_heads, n);
+        for (i, (&low, &high)) in lower.iter().zip(&upper).enumerate() {
+            let at = (cell * pad + i / n) * pad + i % n;
+            found[at] = (expected[at] as f32).clamp(low, high);
+        }
+    }
+    plan.floats(names::GRN_RANKS, shape, found);
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! - Reference: bowang-lab/scGPT@cebd6fa (0.2.5), modules `model.model`, `tasks.cell_emb`, `data_collator`, `preprocess`,
 //!   `tokenizer.gene_tokenizer`; `model.model` of 40d69ac for checkpoints with `bn.*`; `Tutorial_Attention_GRN` for regulation scores.
 //! - Licence: MIT (code); no separate terms are published for the weights.
-//! - Variants: see [`presets`].
+//! - Variants: those of the card, [`FAMILY`].
 //! - Norm placement: post-LN (after each residual sum), norms on the gene and value vectors, none after the last block.
 //! - The published cell vector is the last block's output at `<cls>`, divided by its length.
 

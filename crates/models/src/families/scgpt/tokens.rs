@@ -127,8 +127,8 @@ impl<'a> Tokenizer<'a> {
         if self.recipe.with_zeros() {
             normalise(&mut input, self.recipe == Recipe::FineTuning);
         }
-        let mut sorted: Vec<f64> = input.iter().filter(|v| **v > 0.0).map(|&v| f64::from(v)).collect();
-        sorted.sort_unstable_by(f64::total_cmp);
+        let mut sorted: Vec<f32> = input.iter().filter(|v| **v > 0.0).copied().collect();
+        sorted.sort_unstable_by(f32::total_cmp);
         let edges = numpy_edges(&sorted, N_BINS - 1);
         let draws = self.draws(cell, &ids, &input);
         let mut n_ties = 0;
@@ -197,7 +197,7 @@ fn normalise(values: &mut [f32], log: bool) {
     for v in values {
         *v /= scale;
         if log {
-            *v = v.ln_1p();
+            *v = f64::from(*v).ln_1p() as f32;
         }
     }
 }

@@ -85,10 +85,6 @@ impl Vocabulary {
         self.names.get(token as usize)?.as_deref()
     }
 
-    pub(super) fn padding(&self) -> u32 {
-        self.id_of["<pad>"]
-    }
-
     /// How many genes of the vocabulary are bare Ensembl ids.
     pub(super) fn n_ensembl(&self) -> usize {
         self.names.iter().flatten().filter(|n| n.starts_with("ENSG")).count()
@@ -109,7 +105,7 @@ mod tests {
     #[test]
     fn specials_may_be_anywhere_and_missing_ones_come_last() {
         let v = vocabulary(r#"{"A": 3, "<cls>": 1, "B": 0, "<pad>": 2}"#).unwrap();
-        assert_eq!((v.cls, v.padding(), v.len(), v.n_genes()), (1, 2, 5, 2));
+        assert_eq!((v.cls, v.name(2), v.len(), v.n_genes()), (1, Some("<pad>"), 5, 2));
         assert_eq!((v.name(4), v.gene("A"), v.gene("<cls>")), (Some("<eoc>"), Some(3), None));
         assert_eq!(v.appended, ["<eoc>"]);
         let bare = vocabulary(r#"{"A": 0}"#).unwrap();

@@ -243,7 +243,7 @@ impl Model for Uce {
         kit::plan(self, case)
     }
 
-    fn for_kit(&self, manifest: &Value) -> Result<Option<Box<dyn Model>>> {
+    fn declared_by(&self, manifest: &Value) -> Result<Option<Box<dyn Model>>> {
         let stated = Settings::of_kit(manifest)?;
         if stated == self.settings {
             return Ok(None);

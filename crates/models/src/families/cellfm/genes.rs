@@ -9,7 +9,8 @@ use crate::{GeneMatch, Overlap};
 /// Below this share of the data's genes in the list nothing useful is left of a cell.
 const FLOOR: f64 = 0.10;
 
-/// Exact, case-sensitive match of symbols, as published. Of several columns with one symbol the first counts.
+/// Exact, case-sensitive match of symbols; token `i + 1` is row `i`. Of several columns with one symbol the first counts, as in
+/// `np.intersect1d`.
 pub(super) fn match_genes(list: &[String], genes: &GeneTable) -> Result<GeneMatch> {
     if !matches!(genes.organism, Organism::HomoSapiens | Organism::Unknown) {
         return Err(Error::mismatch("the data is of another species than the model")
@@ -21,7 +22,7 @@ pub(super) fn match_genes(list: &[String], genes: &GeneTable) -> Result<GeneMatc
         (Some(symbols), Some(from)) => (symbols, from.source.as_str()),
         _ => (&genes.names, "var_names"),
     };
-    let index: HashMap<&str, u32> = list.iter().map(String::as_str).zip(0..).collect();
+    let index: HashMap<&str, u32> = list.iter().map(String::as_str).zip(1..).collect();
     let mut taken = HashSet::new();
     let mut n_duplicates = 0;
     let token_of_gene: Vec<Option<u32>> = names
@@ -33,11 +34,10 @@ pub(super) fn match_genes(list: &[String], genes: &GeneTable) -> Result<GeneMatc
             first.then_some(token)
         })
         .collect();
-    let n_matched = token_of_gene.iter().flatten().count();
     let missing = names.iter().filter(|n| !n.is_empty() && !index.contains_key(n.as_str()));
     let overlap = Overlap {
         n_genes: genes.len(),
-        n_matched,
+        n_matched: token_of_gene.iter().flatten().count(),
         n_vocabulary: list.len(),
         n_duplicates,
         duplicate_rule: if n_duplicates == 0 {
@@ -46,32 +46,28 @@ pub(super) fn match_genes(list: &[String], genes: &GeneTable) -> Result<GeneMatc
             "of several columns with one symbol the first is kept".into()
         },
         n_renamed: 0,
-        source: format!("symbols of {source}, matched exactly; genes of the list that the data lacks enter as zeros"),
+        source: format!(
+            "symbols of {source}, matched exactly; earlier symbols and aliases are not looked up"
+        ),
         examples_missing: missing.take(10).cloned().collect(),
     };
-    check_overlap(&overlap, genes)?;
-    Ok(GeneMatch { token_of_gene, sum_duplicates: false, counted: None, overlap })
-}
-
-fn check_overlap(overlap: &Overlap, genes: &GeneTable) -> Result<()> {
     let share = overlap.n_matched as f64 / overlap.n_genes.max(1) as f64;
-    if overlap.n_matched > 0 && share >= FLOOR {
-        return Ok(());
+    if overlap.n_matched == 0 || share < FLOOR {
+        let remedy = if genes.symbols.is_none() && genes.ensembl.is_some() {
+            "the model names genes by symbol: add a column gene_symbol to var"
+        } else {
+            "check that the right column of var is read and that the genes are human"
+        };
+        return Err(Error::mismatch("too few genes of the data are in the model's gene list")
+            .expected(format!("at least {:.0} % of the genes", 100.0 * FLOOR))
+            .found(format!(
+                "{} of {} ({:.1} %); not found for example: {}",
+                overlap.n_matched,
+                overlap.n_genes,
+                100.0 * share,
+                overlap.examples_missing.join(", ")
+            ))
+            .remedy(remedy));
     }
-    let remedy = if genes.symbols.is_none() && genes.ensembl.is_some() {
-        "the model names genes by symbol: add a column gene_symbol to var"
-    } else {
-        "check that the right column of var is read and that the genes are human"
-    };
-    Err(Error::mismatch("too few genes of the data are in the model's gene list")
-        .expected(format!("at least {:.0} % of the genes", 100.0 * FLOOR))
-        .found(format!(
-            "{} of {} ({:.1} %), {}; not found for example: {}",
-            overlap.n_matched,
-            overlap.n_genes,
-            100.0 * share,
-            overlap.source,
-            overlap.examples_missing.join(", ")
-        ))
-        .remedy(remedy))
+    Ok(GeneMatch { token_of_gene, sum_duplicates: false, counted: None, overlap })
 }

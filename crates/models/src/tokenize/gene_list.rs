@@ -1,4 +1,5 @@
-//! The gene list. It is not part of the published model folders: the code package holds it as a two-column table.
+//! The list of 19,264 human symbols of scFoundation and AIDO.Cell. It is not part of the published model folders: the code packages
+//! hold it as a two-column table.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,7 @@ const REMEDY: &str = "copy OS_scRNA_gene_index.19264.tsv into the model folder, 
                       package (github genbio-ai/ModelGenerator) or from github biomap-research/scFoundation; both are the same file";
 
 /// The folder a checkpoint path means: itself, or the parent of a weights file.
-pub(super) fn folder_of(path: &Path) -> PathBuf {
+pub(crate) fn folder_of(path: &Path) -> PathBuf {
     if path.is_dir() {
         return path.to_path_buf();
     }
@@ -24,7 +25,7 @@ pub(super) fn folder_of(path: &Path) -> PathBuf {
 
 /// The list of a model of `n_genes` genes: in the model's folder, beside it, or in `aux/` beside it. The nearest folder that holds
 /// any list decides.
-pub(super) fn find(folder: &Path, n_genes: Option<usize>) -> Result<(PathBuf, Vec<String>)> {
+pub(crate) fn find(folder: &Path, n_genes: Option<usize>) -> Result<(PathBuf, Vec<String>)> {
     let mut places = vec![folder.to_path_buf()];
     if let Some(parent) = folder.canonicalize().ok().as_deref().and_then(Path::parent) {
         places.extend([parent.join("aux"), parent.to_path_buf()]);
@@ -45,7 +46,7 @@ pub(super) fn find(folder: &Path, n_genes: Option<usize>) -> Result<(PathBuf, Ve
     }
     Err(Error::mismatch("model and gene list do not belong together")
         .in_file(folder)
-        .expected(format!("{} genes, the model's max_position_embeddings", n_genes.unwrap_or_default()))
+        .expected(format!("{} genes, one per position of the model", n_genes.unwrap_or_default()))
         .found(sizes.join("; "))
         .remedy(REMEDY))
 }
@@ -86,9 +87,12 @@ fn parse(text: &str) -> Result<Vec<String>> {
     let mut seen = std::collections::HashSet::new();
     for (i, line) in lines.enumerate().filter(|(_, l)| !l.is_empty()) {
         let wrong = |what: &str| {
-            Error::unreadable(what).at_key(format!("line {}", i + 2)).found(line.chars().take(60).collect::<String>())
+            Error::unreadable(what)
+                .at_key(format!("line {}", i + 2))
+                .found(line.chars().take(60).collect::<String>())
         };
-        let (name, index) = line.split_once('\t').ok_or_else(|| wrong("a line of the gene list is not two columns"))?;
+        let (name, index) =
+            line.split_once('\t').ok_or_else(|| wrong("a line of the gene list is not two columns"))?;
         if index.trim().parse() != Ok(genes.len()) {
             return Err(wrong("the gene list is not in the order of its index")
                 .expected(format!("index {}", genes.len())));
@@ -128,9 +132,8 @@ mod tests {
         std::fs::create_dir(&model).unwrap();
         let e = find(&model, Some(2)).unwrap_err().to_string();
         assert!(e.contains("biomap-research/scFoundation"), "{e}");
-        let list = |n: usize| {
-            (0..n).fold("gene_name\tindex\n".to_string(), |s, i| s + &format!("G{i}\t{i}\n"))
-        };
+        let list =
+            |n: usize| (0..n).fold("gene_name\tindex\n".to_string(), |s, i| s + &format!("G{i}\t{i}\n"));
         std::fs::create_dir(root.path().join("aux")).unwrap();
         std::fs::write(root.path().join("aux/OS_scRNA_gene_index.2.tsv"), list(2)).unwrap();
         assert_eq!(find(&model, Some(2)).unwrap().1.len(), 2);

@@ -1,0 +1,6 @@
+mod checkpoints;
+mod forward;
+mod kit;
+mod parity;
+mod sabotage;
+mod tokens;

@@ -1,0 +1,8 @@
+//! Tests against the kits.
+
+mod checkpoints;
+mod forward;
+mod kit;
+mod parity;
+mod sabotage;
+mod tokens;
