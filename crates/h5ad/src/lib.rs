@@ -19,6 +19,7 @@ mod open;
 mod slot;
 mod sparse;
 mod tenx;
+mod texts;
 mod uns;
 mod write;
 
@@ -26,5 +27,6 @@ pub use dataset::{Dataset, Format};
 pub use matrix::{MatrixReader, Storage};
 pub use open::open;
 pub use slot::Slot;
+pub use texts::read_texts;
 pub use uns::UNS_LIST_LIMIT;
 pub use write::Writer;

@@ -43,6 +43,7 @@ pub(crate) fn open_model(path: &Path) -> Result<Box<dyn Model>> {
 /// Hands the model families what they need of HDF5, which they do not link themselves.
 pub(crate) fn provide_readers() {
     microtome_models::provide_var_names(|path| Ok(microtome_h5ad::open(path)?.var(&Slot::X)?.index));
+    microtome_models::provide_hdf5_texts(microtome_h5ad::read_texts);
 }
 
 /// Last part of a path that names something: `models/Geneformer-V1-10M/` gives `Geneformer-V1-10M`.

@@ -54,6 +54,11 @@ impl JsonConfig {
         self.map.get(key)
     }
 
+    /// All fields.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.map.iter()
+    }
+
     fn field(&self, key: &str, expected: &str) -> Result<&Value> {
         self.map.get(key).ok_or_else(|| {
             Error::unreadable("the configuration lacks a field that decides the arithmetic")

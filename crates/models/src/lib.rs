@@ -10,6 +10,7 @@ mod model;
 mod nn;
 pub mod parity;
 mod plan;
+mod tables;
 mod tap;
 pub mod taps;
 pub mod tokenize;
@@ -24,6 +25,7 @@ pub use model::{
     TokenizeOptions, Variant,
 };
 pub use plan::{minibatches, pool_cells};
+pub use tables::{TextsReader, provide_hdf5_texts};
 pub use tap::{MapKind, SiteData, Tap};
 pub use tokens::{GENE_MASK, MASKED, POOL_MASK, Tokens};
 pub use var_names::{ReadVarNames, provide_var_names};

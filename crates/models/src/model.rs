@@ -209,6 +209,8 @@ pub struct TokenizeOptions {
     /// Batch of every cell of the counts, as a rank among the sorted labels of the whole data set, for models that were
     /// fine-tuned with a batch label.
     pub batches: Option<Vec<u32>>,
+    /// Assay of every cell of the counts by name (`obs["assay"]`), for models that take one; unknown where there is none.
+    pub assays: Option<Vec<String>>,
     /// Name of the drug that every cell of the counts was treated with, for models that take one.
     pub drugs: Option<Vec<String>>,
     /// What every cell of the counts is, by column of `obs`, for models that take it as tokens (Nicheformer: `specie`, `assay`,
@@ -247,8 +249,8 @@ pub trait Model: Send + Sync {
     fn gene_table(&self) -> Option<Matrix> {
         None
     }
-    /// The model as a kit's manifest declares it, for families whose checkpoints do not state everything (CellFM: the number of
-    /// heads); `None` when this model agrees with it.
+    /// The model as a kit's manifest declares it, for families whose checkpoints do not state everything (CellFM, UCE: the
+    /// number of heads); `None` when this model agrees with it.
     fn declared_by(&self, _manifest: &serde_json::Value) -> Result<Option<Box<dyn Model>>> {
         Ok(None)
     }

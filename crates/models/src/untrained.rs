@@ -19,6 +19,8 @@ pub(crate) enum Kind {
     Uniform(f32),
     /// One number everywhere.
     Constant(f32),
+    /// Sine in even and cosine in odd columns of rows of this width (Vaswani et al. 2017).
+    Sinusoids(usize),
 }
 
 impl Kind {
@@ -27,6 +29,7 @@ impl Kind {
         rng.set_stream(stream);
         Ok(match self {
             Self::Constant(x) => vec![x; n],
+            Self::Sinusoids(width) => (0..n).map(|i| sinusoid(i / width, i % width, width)).collect(),
             Self::Normal { mean, sd } => Normal::new(mean, sd)
                 .map_err(|e| Error::usage("cannot draw weights").caused_by(e))?
                 .sample_iter(&mut rng)
@@ -39,6 +42,11 @@ impl Kind {
                 .collect(),
         })
     }
+}
+
+fn sinusoid(position: usize, column: usize, width: usize) -> f32 {
+    let angle = position as f64 * 10_000f64.powf(-((column / 2 * 2) as f64) / width as f64);
+    (if column.is_multiple_of(2) { angle.sin() } else { angle.cos() }) as f32
 }
 
 /// Name, shape and values of a tensor.
@@ -109,7 +117,9 @@ mod tests {
         plan.add("b".into(), &[100, 100], Kind::Normal { mean: 1.0, sd: 0.5 });
         plan.add("c".into(), &[50], Kind::Uniform(0.25));
         plan.add("d".into(), &[3], Kind::Constant(2.0));
+        plan.add("e".into(), &[2, 4], Kind::Sinusoids(4));
         let drawn = plan.draw(7).unwrap();
+        assert_eq!(drawn[4].2, [0.0, 1.0, 0.0, 1.0, 1f32.sin(), 1f32.cos(), 0.01f32.sin(), 0.01f32.cos()]);
         assert_eq!(drawn, plan.draw(7).unwrap());
         assert_ne!(drawn[0].2, plan.draw(8).unwrap()[0].2);
         assert_ne!(drawn[0].2, drawn[1].2);

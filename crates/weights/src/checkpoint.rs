@@ -167,6 +167,14 @@ impl Checkpoint {
         self.at(name, self.tensor(name)?.to_f32(&self.files))
     }
 
+    /// Rows of a tensor of two dimensions as f32, in the order asked for, so that a table larger than the memory can be looked up.
+    ///
+    /// # Errors
+    /// When there is no such tensor or row, or its type or data cannot be read.
+    pub fn read_rows_f32(&self, name: &str, rows: &[usize]) -> Result<Vec<f32>> {
+        self.at(name, self.tensor(name)?.rows_f32(rows, &self.files))
+    }
+
     /// Elements of a tensor in row-major order as f64.
     ///
     /// # Errors

@@ -155,6 +155,14 @@ impl<'a> Loader<'a> {
         self.checkpoint.read_f32(&full)
     }
 
+    /// The full name of a tensor of exactly this shape, whose rows are read later by [`Checkpoint::read_rows_f32`]; it counts as used.
+    ///
+    /// # Errors
+    /// When it is absent or of another shape.
+    pub fn table(&self, name: &str, shape: &[usize]) -> Result<String> {
+        self.claim(name, shape)
+    }
+
     /// A tensor of exactly this shape, as f64 in row-major order.
     ///
     /// # Errors

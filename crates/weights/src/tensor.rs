@@ -170,6 +170,33 @@ impl Tensor {
         self.info.dtype.to_f32(&self.bytes(files)?, self.big_endian)
     }
 
+    /// Rows of a tensor of two dimensions. Nothing else is read unless the tensor is compressed, strided or in pieces.
+    pub(crate) fn rows_f32(&self, rows: &[usize], files: &[FileBytes]) -> Result<Vec<f32>> {
+        let &[n, width] = &self.info.shape[..] else {
+            return Err(Error::mismatch("rows were asked of a tensor that has none")
+                .expected("two dimensions")
+                .found(format!("shape {:?}", self.info.shape)));
+        };
+        if let Some(row) = rows.iter().find(|r| **r >= n) {
+            return Err(Error::mismatch("the tensor has no such row").expected(format!("below {n}")).found(row.to_string()));
+        }
+        let lies_open = self.strides.is_none() && matches!(*self.place, Place::Range { .. });
+        let bytes = self.bytes(files)?;
+        if !lies_open {
+            let all = self.info.dtype.to_f32(&bytes, self.big_endian)?;
+            return Ok(rows.iter().flat_map(|r| &all[r * width..(r + 1) * width]).copied().collect());
+        }
+        let size = width * self.info.dtype.size();
+        let mut out = Vec::with_capacity(rows.len() * width);
+        for row in rows {
+            let row = bytes
+                .get(row * size..(row + 1) * size)
+                .ok_or_else(|| Error::unreadable("the tensor lies outside of its file"))?;
+            out.extend(self.info.dtype.to_f32(row, self.big_endian)?);
+        }
+        Ok(out)
+    }
+
     pub(crate) fn to_f64(&self, files: &[FileBytes]) -> Result<Vec<f64>> {
         self.info.dtype.to_f64(&self.bytes(files)?, self.big_endian)
     }
@@ -239,6 +266,12 @@ mod tests {
         assert_eq!(view(&[3], 5, &[0]).unwrap().to_f32(&files).unwrap(), [5., 5., 5.]);
         assert_eq!(view(&[], 4, &[]).unwrap().to_f32(&files).unwrap(), [4.]);
         assert!(view(&[0, 5], 6, &[5, 1]).unwrap().to_f32(&files).unwrap().is_empty());
+        let rows = |shape: &[usize], strides: &[usize], rows: &[usize]| {
+            view(shape, 0, strides).unwrap().rows_f32(rows, &files)
+        };
+        assert_eq!(rows(&[3, 2], &[2, 1], &[2, 0, 2]).unwrap(), [4., 5., 0., 1., 4., 5.]);
+        assert_eq!(rows(&[3, 2], &[1, 3], &[1]).unwrap(), [1., 4.]);
+        assert!(rows(&[3, 2], &[2, 1], &[3]).is_err() && rows(&[6], &[1], &[0]).is_err());
         assert!(view(&[2, 3], 1, &[3, 1]).is_err());
         assert!(view(&[3], 0, &[3]).is_err());
         assert!(view(&[2], 0, &[usize::MAX]).is_err());

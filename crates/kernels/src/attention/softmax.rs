@@ -96,6 +96,12 @@ pub(crate) fn score_row<S: Simd>(
     }
     if let Some(cap) = scoring.soft_cap {
         soft_cap(s, row, cap);
+        // A hidden key stays hidden: the cap would make a finite number of it.
+        for (x, b) in row.iter_mut().zip(scoring.key_bias.map_or(&[][..], |b| &b[first_key..])) {
+            if *b == f32::NEG_INFINITY {
+                *x = f32::NEG_INFINITY;
+            }
+        }
     }
     if let Some(visible) = scoring.visible {
         for (j, x) in row.iter_mut().enumerate() {

@@ -23,6 +23,8 @@ families! {
     scgpt,
     scprint,
     tahoe_x1,
+    transcriptformer,
+    uce,
 }
 
 /// Every family of this build.

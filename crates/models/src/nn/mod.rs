@@ -8,6 +8,7 @@ mod offer;
 mod performer;
 mod pooling;
 mod post_ln;
+mod post_stack;
 mod pre_ln;
 mod readouts;
 mod soft_bins;
@@ -23,6 +24,7 @@ pub(crate) use offer::{Wanted, offer_cells};
 pub(crate) use performer::{Performer, PerformerShape};
 pub(crate) use pooling::pool_cell;
 pub(crate) use post_ln::run_post_ln;
+pub(crate) use post_stack::run_post_stack;
 pub(crate) use pre_ln::{PreLnBlock, PreLnScratch, Residual};
 pub(crate) use readouts::{
     CellQueryReadout, LayeredReadout, QueryActivation, ReadoutActivation, sigmoid, unit_rows,

@@ -177,9 +177,12 @@ impl<'a> Run<'a> {
     fn maps(&self, cells: &[Vec<f32>], n_heads: usize, like: &Array) -> Array {
         let longest = self.map_lengths.iter().copied().max().unwrap_or(0);
         let pad = like.shape.last().copied().unwrap_or(longest).max(longest);
+        // A kit may hold the first heads only.
+        let shown = like.shape.get(1).copied().filter(|&n| like.shape.len() == 4 && (1..n_heads).contains(&n));
+        let n_heads = shown.unwrap_or(n_heads);
         let mut out = vec![0.0; cells.len() * n_heads * pad * pad];
         for (cell, (map, &n)) in cells.iter().zip(&self.map_lengths).enumerate() {
-            for (row, values) in map.chunks_exact(n.max(1)).enumerate() {
+            for (row, values) in map.chunks_exact(n.max(1)).enumerate().take(n_heads * n) {
                 let (head, query) = (row / n.max(1), row % n.max(1));
                 let at = ((cell * n_heads + head) * pad + query) * pad;
                 out[at..at + n].copy_from_slice(values);

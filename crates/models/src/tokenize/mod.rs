@@ -2,6 +2,7 @@
 
 pub(crate) mod gene_list;
 pub mod numba_argsort;
+pub(crate) mod numpy_random;
 pub mod quantile_bins;
 pub mod rank;
 pub mod soft_bins;

@@ -1,0 +1,6 @@
+//! Tests over the parity kits, and over shared data where it is present.
+
+mod kit;
+mod parity;
+mod sabotage;
+mod tokens;
