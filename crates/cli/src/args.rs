@@ -106,6 +106,9 @@ pub(crate) struct DataArgs {
     /// Column of obs with the drug, for models that take one
     #[arg(long, value_name = "OBS", help_heading = "How cells are prepared")]
     pub(crate) drug_key: Option<String>,
+    /// Column of obs with the assay, for models that take one [default: assay, where the data has it]
+    #[arg(long, value_name = "OBS", help_heading = "How cells are prepared")]
+    pub(crate) assay_key: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

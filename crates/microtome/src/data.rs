@@ -39,6 +39,8 @@ pub struct PrepareOptions {
     pub batch_key: Option<String>,
     /// Column of `obs` with the drug, for models that take one.
     pub drug_key: Option<String>,
+    /// Column of `obs` with the assay, for models that take one; `assay` when absent and there.
+    pub assay_key: Option<String>,
 }
 
 /// An opened data set: which matrix, which genes, which cells.
@@ -61,6 +63,7 @@ pub struct Data {
     /// Rank of every row's batch among the sorted labels of the file.
     batches: Option<Vec<u32>>,
     drugs: Option<Vec<String>>,
+    assays: Option<Vec<String>>,
     /// Columns of `obs` that a model takes as context, one text per row of the file.
     contexts: BTreeMap<String, Vec<String>>,
     prepare: TokenizeOptions,
@@ -95,6 +98,10 @@ impl Data {
         let totals = stated_totals(&dataset, &mut notes)?;
         let prepare = &options.prepare;
         let batches = prepare.batch_key.as_deref().map(|key| batch_ranks(&dataset, key)).transpose()?;
+        let assays = match prepare.assay_key.as_deref() {
+            Some(key) => Some(texts(&dataset, key)?),
+            None => texts(&dataset, "assay").ok(),
+        };
         let drugs = prepare.drug_key.as_deref().map(|key| texts(&dataset, key)).transpose()?;
         let prepare = TokenizeOptions {
             as_published: prepare.as_published,
@@ -114,6 +121,7 @@ impl Data {
             totals,
             batches,
             drugs,
+            assays,
             contexts: BTreeMap::new(),
             prepare,
         };
@@ -232,6 +240,7 @@ impl Data {
         let options = TokenizeOptions {
             batches: self.batches.as_ref().map(|b| rows.iter().map(|&r| b[r]).collect()),
             drugs: self.drugs.as_ref().map(|d| rows.iter().map(|&r| d[r].clone()).collect()),
+            assays: self.assays.as_ref().map(|a| rows.iter().map(|&r| a[r].clone()).collect()),
             contexts: self
                 .contexts
                 .iter()

@@ -65,7 +65,8 @@ pub(crate) fn chunk_size(model: &dyn Model) -> usize {
     let info = model.info();
     let per_token =
         2.0 * info.n_parameters as f64 + 4.0 * (info.n_blocks * info.d_model * info.max_tokens) as f64;
-    ((CHUNK_WORK / (per_token * info.max_tokens as f64)) as usize).clamp(16, 1024)
+    // Whole batches of 25: UCE's published run pads within them.
+    ((CHUNK_WORK / (per_token * info.max_tokens as f64)) as usize).clamp(25, 1000) / 25 * 25
 }
 
 /// Runs all cells of the request, keeping finished chunks in `dir`. Chunks that are there already are reused.

@@ -178,7 +178,9 @@ impl Tensor {
                 .found(format!("shape {:?}", self.info.shape)));
         };
         if let Some(row) = rows.iter().find(|r| **r >= n) {
-            return Err(Error::mismatch("the tensor has no such row").expected(format!("below {n}")).found(row.to_string()));
+            return Err(Error::mismatch("the tensor has no such row")
+                .expected(format!("below {n}"))
+                .found(row.to_string()));
         }
         let lies_open = self.strides.is_none() && matches!(*self.place, Place::Range { .. });
         let bytes = self.bytes(files)?;

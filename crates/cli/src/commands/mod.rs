@@ -42,6 +42,7 @@ fn data_options(a: &DataArgs) -> DataOptions {
             recipe: a.recipe.clone(),
             batch_key: a.batch_key.clone(),
             drug_key: a.drug_key.clone(),
+            assay_key: a.assay_key.clone(),
         },
     }
 }

@@ -178,7 +178,8 @@ impl<'a> Run<'a> {
         let longest = self.map_lengths.iter().copied().max().unwrap_or(0);
         let pad = like.shape.last().copied().unwrap_or(longest).max(longest);
         // A kit may hold the first heads only.
-        let shown = like.shape.get(1).copied().filter(|&n| like.shape.len() == 4 && (1..n_heads).contains(&n));
+        let shown =
+            like.shape.get(1).copied().filter(|&n| like.shape.len() == 4 && (1..n_heads).contains(&n));
         let n_heads = shown.unwrap_or(n_heads);
         let mut out = vec![0.0; cells.len() * n_heads * pad * pad];
         for (cell, (map, &n)) in cells.iter().zip(&self.map_lengths).enumerate() {
