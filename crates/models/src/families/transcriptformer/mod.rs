@@ -4,7 +4,7 @@
 //! - Reference: PyPI transcriptformer 0.6.1 (czi-ai/transcriptformer), `model/model.py`, `layers.py`, `masks.py`, `losses.py`,
 //!   `data/dataloader.py`, `tokenizer/vocab.py`.
 //! - Licence: MIT (code); the weights are distributed by the same project without separate terms.
-//! - Variants: see [`presets`].
+//! - Variants: see [`FAMILY`].
 //! - Norm placement: sub-layers are added to their normed input, not to the stream; no final norm.
 //! - The published cell vector is the sum of the last block's output over `[START]` and the genes, divided by the window of the model.
 //! - Attention is causal, so the order of genes matters. The published order is that of the data's columns; here it is that of the

@@ -4,7 +4,7 @@
 //! - Reference: snap-stanford/UCE@8ead6e0, `model.py`, `eval_data.py`, `evaluate.py`, `data_proc/data_utils.py`,
 //!   `data_proc/gene_embeddings.py`.
 //! - Licence: MIT (code); the weights are a figshare record without separate terms.
-//! - Variants: see [`presets`].
+//! - Variants: see [`FAMILY`].
 //! - Norm placement: post-LN (after each residual sum), none after the last block.
 //! - The published cell vector is the decoder's output at `[CLS]`, divided by its length.
 //! - The published code draws genes with an unseeded generator and adds one to the scores of padding instead of hiding it, so that a cell
