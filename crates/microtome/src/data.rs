@@ -96,11 +96,22 @@ impl Data {
             return Err(Error::unreadable("the data set has no cells").in_file(&options.path));
         }
         let totals = stated_totals(&dataset, &mut notes)?;
+        notes.extend(dataset.notes());
+        notes.extend(reader.rounding_note());
         let prepare = &options.prepare;
         let batches = prepare.batch_key.as_deref().map(|key| batch_ranks(&dataset, key)).transpose()?;
         let assays = match prepare.assay_key.as_deref() {
             Some(key) => Some(texts(&dataset, key)?),
-            None => texts(&dataset, "assay").ok(),
+            None if dataset.obs_column_names()?.iter().any(|n| n == "assay") => {
+                match texts(&dataset, "assay") {
+                    Ok(assays) => Some(assays),
+                    Err(e) => {
+                        notes.push(format!("obs[\"assay\"] is not used: {}", e.what()));
+                        None
+                    }
+                }
+            }
+            None => None,
         };
         let drugs = prepare.drug_key.as_deref().map(|key| texts(&dataset, key)).transpose()?;
         let prepare = TokenizeOptions {
