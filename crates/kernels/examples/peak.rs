@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use microtome_kernels::{
-    Activation, AttentionShape, LayerNorm, Linear, Mask, PostLnBlock, Precision, Scratch, isa,
+    Activation, AttentionShape, LayerNorm, Linear, Mask, PostLnBlock, Precision, Scratch, isa, with_precision,
 };
 
 const BLOCKS: usize = 12;
@@ -63,7 +63,7 @@ fn gemm(threads: usize, precision: Precision) -> f64 {
 fn stack(d: usize, n_tokens: usize, threads: usize, precision: Precision) -> f64 {
     let norm = || LayerNorm::new(vec![1.0; d], vec![0.0; d], 1e-12);
     let block = || PostLnBlock {
-        shape: AttentionShape::new(d / 64, 64),
+        shape: with_precision(precision, || AttentionShape::new(d / 64, 64)),
         qkv: linear(3 * d, d, precision),
         out: linear(d, d, precision),
         norm1: norm(),

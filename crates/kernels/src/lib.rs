@@ -19,6 +19,7 @@ mod isa;
 mod linear;
 mod linear_attention;
 mod norm;
+mod precision;
 mod simd;
 mod unnormalised;
 
@@ -35,4 +36,5 @@ pub use linear_attention::{
     FeatureMap, KeyMaximum, RandomFeatures, Side, linear_attention, linear_attention_rows,
 };
 pub use norm::{LayerNorm, RmsNorm};
+pub use precision::with_precision;
 pub use unnormalised::unnormalised_attention;

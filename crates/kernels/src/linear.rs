@@ -21,12 +21,12 @@ pub struct Linear {
 const GROUP: usize = 16;
 
 impl Linear {
-    /// Packs a row-major weight `[n_out, n_in]`.
+    /// Packs a row-major weight `[n_out, n_in]`, in the precision of [`crate::with_precision`].
     ///
     /// # Panics
     /// When the weight is not `n_out x n_in` or the bias not `n_out` long.
     pub fn pack(weight: &[f32], n_out: usize, n_in: usize, bias: Option<&[f32]>) -> Self {
-        Self::pack_as(weight, n_out, n_in, bias, Precision::F32)
+        Self::pack_as(weight, n_out, n_in, bias, Precision::current_over(n_in))
     }
 
     /// Packs a row-major weight `[n_out, n_in]` for a precision: in bf16 the weight and what it is applied to are rounded to bf16,

@@ -7,6 +7,7 @@ use microtome_models::families::geneformer::{GeneformerGene, GeneformerShape, Ge
 use microtome_models::taps::Pooling;
 use microtome_train::SimulateOptions;
 
+use crate::budget::RunOptions;
 use crate::data::{Data, DataOptions};
 use crate::output;
 use crate::scan::{FINISHED, ScanOptions, ScanReport, scan};
@@ -70,6 +71,7 @@ pub fn demo(options: &DemoOptions, progress: &dyn Progress) -> Result<ScanReport
         neighbors: 15,
         n_bootstrap: 1000,
         pooling: Pooling::Mean,
+        run: RunOptions::default(),
         out: out.clone(),
         resume: false,
         overwrite: options.overwrite,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use microtome_core::Result;
-use microtome_models::{Family, LicenceInfo, ModelInfo, SiteInfo};
+use microtome_models::{Family, LicenceInfo, ModelInfo, Precision, SiteInfo};
 use microtome_weights::Audit;
 use serde::Serialize;
 
@@ -32,7 +32,7 @@ pub struct Inspection {
 
 /// Opens a checkpoint (strictly: a missing or unexpected tensor is an error) and describes it.
 pub fn inspect(path: &Path) -> Result<Inspection> {
-    let model = open_model(path)?;
+    let model = open_model(path, Precision::F32)?;
     let family = model.family();
     Ok(Inspection {
         family_name: family.name,

@@ -4,10 +4,13 @@
 //! function that takes an options value and a [`microtome_core::Progress`] and returns a report that serialises to JSON.
 
 mod attention;
+mod budget;
 mod card;
+mod count_slot;
 mod data;
 mod demo;
 mod doctor;
+mod drift;
 mod embed;
 mod gene_vectors;
 mod hash;
@@ -17,6 +20,7 @@ mod open;
 mod output;
 mod parity;
 mod perturb;
+mod preview;
 mod render;
 mod represent;
 mod scan;
@@ -25,15 +29,17 @@ mod store;
 mod tokenize;
 
 pub use attention::{AttentionOf, AttentionOptions, AttentionReport, attention};
+pub use budget::RunOptions;
 pub use data::{Data, DataOptions, PrepareOptions};
 pub use demo::{DemoOptions, demo};
 pub use doctor::{Diagnosis, doctor};
+pub use drift::SiteDrift;
 pub use embed::{EmbedOptions, EmbedReport, embed};
 pub use init::init;
 pub use inspect::{Inspection, inspect, models};
-pub use microtome_models::Overlap;
 pub use microtome_models::parity::{KitReport, TensorReport};
 pub use microtome_models::taps::Pooling;
+pub use microtome_models::{Overlap, Precision};
 pub use microtome_train::SimulateOptions;
 pub use open::OpenModel;
 pub use parity::parity;

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use microtome_core::{Error, Result};
+use microtome_core::{Error, ErrorKind, Result};
 
 /// Writes `text` beside `path` and renames it into place.
 pub(crate) fn write_atomic(path: &Path, text: &[u8]) -> Result<()> {
@@ -25,6 +25,16 @@ pub(crate) fn write_atomic(path: &Path, text: &[u8]) -> Result<()> {
         let _ = fs::remove_file(&temporary);
         bad(e)
     })
+}
+
+/// What to do about output that cannot be written in the middle of a run that can be resumed.
+pub(crate) fn or_make_room(e: Error) -> Error {
+    match e.kind() {
+        ErrorKind::Output => e.remedy(
+            "make sure that the disk has space and the folder is writable, then repeat the command with --resume: finished chunks are kept",
+        ),
+        _ => e,
+    }
 }
 
 /// Makes sure the folder of an output file can be written to before any long work starts.

@@ -19,12 +19,13 @@ mod untrained;
 mod var_names;
 mod yaml;
 
-pub use families::{detect, families, find_family, open};
+pub use families::{detect, families, find_family, open, open_in};
+pub use microtome_kernels::Precision;
 pub use model::{
     CellRule, CellTotals, Family, GeneMatch, LicenceInfo, Model, ModelInfo, Overlap, SiteInfo,
     TokenizeOptions, Variant,
 };
-pub use plan::{minibatches, pool_cells};
+pub use plan::{minibatches, pool_cells, work};
 pub use tables::{TextsReader, provide_hdf5_texts};
 pub use tap::{MapKind, SiteData, Tap};
 pub use tokens::{GENE_MASK, MASKED, POOL_MASK, Tokens};

@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod data;
+mod run;
 mod scan;
 mod train;
 
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use checkpoint::{Init, Inspect, Parity};
 pub(crate) use data::{Attention, Doctor, Embed, Perturb, PerturbKind, Tokenize};
+pub(crate) use run::{Precision, RunArgs};
 pub(crate) use scan::{Demo, Report, Scan};
 pub(crate) use train::Simulate;
 

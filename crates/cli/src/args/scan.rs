@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{DataArgs, Pool};
+use super::{DataArgs, Pool, RunArgs};
 
 #[derive(Args, Debug)]
 pub(crate) struct Demo {
@@ -59,6 +59,8 @@ pub(crate) struct Scan {
     /// How a cell's tokens become one vector
     #[arg(long, value_enum, default_value_t)]
     pub(crate) pool: Pool,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
     /// Folder for the result
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,

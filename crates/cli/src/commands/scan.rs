@@ -3,7 +3,7 @@
 use microtome::{DemoOptions, ScanOptions, ScanReport};
 use microtome_core::{Progress, Result};
 
-use super::{command_line, data_options, pooling};
+use super::{command_line, data_options, pooling, run_options};
 use crate::args;
 use crate::print;
 
@@ -20,6 +20,7 @@ pub(super) fn scan(a: &args::Scan, progress: &dyn Progress) -> Result<u8> {
             neighbors: a.neighbors as usize,
             n_bootstrap: a.bootstrap as usize,
             pooling: pooling(a.pool),
+            run: run_options(a.run),
             out: a.out.clone(),
             resume: a.resume,
             overwrite: a.overwrite,

@@ -19,8 +19,8 @@ pub use statistics::{AttentionStatistics, attention_statistics};
 
 use crate::buffer::with_buffers;
 use crate::gemm::{
-    BLOCK_ROWS, Epilogue, Out, PANEL, Packed, Precision, Product, STRIDE, Shared, copy_rows, gemm,
-    row_blocks_len,
+    BLOCK_ROWS, Epilogue, Out, PANEL, Packed, Product, STRIDE, Shared, copy_rows, gemm, row_blocks_len,
+    to_words,
 };
 use crate::isa::Isa;
 use input::{Scoring, check_input};
@@ -87,8 +87,9 @@ pub fn attention(
         let scoring = Scoring::of_cell(&mask, shape.soft_cap, start..end);
         let n_keys = if mask.causal { task.last } else { end - start };
         PACK.with_borrow_mut(|pack| {
-            pack.keys.pack_transposed(k.at(start, task.kv_head * d), k.stride(), n_keys, d, Precision::F32);
-            pack.values.pack(v.at(start, task.kv_head * d), v.stride(), n_keys, d);
+            let (keys, values) = (k.at(start, task.kv_head * d), v.at(start, task.kv_head * d));
+            pack.keys.pack_transposed(keys, k.stride(), n_keys, d, shape.precision);
+            pack.values.pack(values, v.stride(), n_keys, d, shape.precision);
             let group = shape.n_heads / shape.n_kv_heads;
             for head in task.kv_head * group..(task.kv_head + 1) * group {
                 for first in (task.first..task.last).step_by(BLOCK_ROWS) {
@@ -150,6 +151,7 @@ impl QueryBlock {
                 gemm(isa, &product, a, &mut Out::new(scores, STRIDE));
                 let rescale = if block == 0 { None } else { Some(&mut *acc) };
                 softmax_step(isa, scores, range, scoring, self.first, state, rescale);
+                to_words(isa, values, block, rows, scores);
                 let epilogue = if block == 0 { Epilogue::STORE } else { Epilogue::ADD };
                 let product = Product { blocks: block..block + 1, ..Product::whole(rows, values, epilogue) };
                 gemm(isa, &product, scores, &mut Out::new(acc, d));

@@ -77,20 +77,32 @@ impl Packed {
         }
     }
 
-    /// Packs `[k, n]` rows that are `stride` apart (the values of a head), in f32.
-    pub(crate) fn pack(&mut self, rows: &[f32], stride: usize, k: usize, n: usize) {
-        self.reset(k, n, Precision::F32);
-        let (block, n_panels) = (self.block, self.n_panels());
-        let data = self.data.as_mut_slice();
-        for start in (0..k).step_by(block.max(1)) {
-            let steps = block.min(k - start);
-            let dst = &mut data[start * n_panels * PANEL..][..steps * n_panels * PANEL];
-            for step in 0..steps {
-                let row = &rows[(start + step) * stride..][..n];
-                for (panel, part) in row.chunks(PANEL).enumerate() {
-                    let dst = &mut dst[(panel * steps + step) * PANEL..][..PANEL];
-                    dst[..part.len()].copy_from_slice(part);
-                    dst[part.len()..].fill(0.0);
+    /// Packs `[k, n]` rows that are `stride` apart (the values of a head).
+    pub(crate) fn pack(&mut self, rows: &[f32], stride: usize, k: usize, n: usize, precision: Precision) {
+        self.reset(k, n, precision);
+        for block in 0..self.n_blocks() {
+            let depth = self.depth(block);
+            let words = self.words(block);
+            let row = |step: usize| &rows[(depth.start + step) * stride..][..n];
+            for panel in 0..self.n_panels() {
+                let cols = panel * PANEL..n.min((panel + 1) * PANEL);
+                let panel = self.panel_mut(block, panel);
+                for (word, dst) in panel.chunks_exact_mut(PANEL).enumerate() {
+                    let (dst, padding) = dst.split_at_mut(cols.len());
+                    padding.fill(0.0);
+                    let low = &row(word)[cols.clone()];
+                    match precision {
+                        Precision::F32 => dst.copy_from_slice(low),
+                        Precision::Bf16 if word + words < depth.len() => {
+                            let high = &row(word + words)[cols.clone()];
+                            for ((dst, &low), &high) in dst.iter_mut().zip(low).zip(high) {
+                                *dst = bf16_pair(low, high);
+                            }
+                        }
+                        Precision::Bf16 => {
+                            dst.iter_mut().zip(low).for_each(|(dst, &low)| *dst = bf16_pair(low, 0.0));
+                        }
+                    }
                 }
             }
         }

@@ -142,7 +142,7 @@ fn span_sum(
         for first in tokens.clone().step_by(CHUNK) {
             let n = CHUNK.min(tokens.end - first);
             features.rows(isa, k, first..first + n, head, Side::Key { maximum }, &mut phi[..n * m]);
-            packed.pack(phi, m, n, m);
+            packed.pack(phi, m, n, m, Precision::F32);
             for i in 0..n {
                 let row = &v.at(first + i, head * d)[..d];
                 for (c, &x) in row.iter().enumerate() {

@@ -45,7 +45,7 @@ pub fn scan(options: &ScanOptions, progress: &dyn Progress) -> Result<ScanReport
         .transpose()?;
     let mut subjects = Vec::new();
     for path in &options.models {
-        let subject = Subject::open(path, &data)?;
+        let subject = Subject::open(path, &data, options.run.precision)?;
         data.add_contexts(subject.opened().model.as_ref())?;
         subjects.push(subject);
     }
@@ -67,7 +67,7 @@ pub fn scan(options: &ScanOptions, progress: &dyn Progress) -> Result<ScanReport
         command: options.command.clone(),
         inputs: data_files.into_iter().chain(subjects.iter().flat_map(|s| s.inputs().to_vec())).collect(),
         seed: options.data.seed,
-        precision: "f32".into(),
+        precision: options.run.precision.name().into(),
         choices: run_choices(options, &subjects, &data),
     };
     let mut task = TrajectoryOptions::new(time.name.clone(), time.values.clone());
@@ -199,7 +199,9 @@ fn run_choices(
 ) -> serde_json::Map<String, serde_json::Value> {
     let mut choices = serde_json::Map::new();
     for subject in subjects {
-        choices.insert(subject.name().into(), embed::choices(subject.opened(), data, options.pooling).into());
+        let drift = &subject.cells().drift;
+        let choices_of = embed::choices(subject.opened(), data, options.pooling, drift);
+        choices.insert(subject.name().into(), choices_of.into());
     }
     choices.insert("unit".into(), options.unit.clone().into());
     choices.insert("max_cells".into(), options.data.max_cells.into());

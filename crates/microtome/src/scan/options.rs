@@ -6,6 +6,7 @@ use microtome_core::Summary;
 use microtome_models::taps::Pooling;
 use serde::Serialize;
 
+use crate::budget::RunOptions;
 use crate::data::DataOptions;
 
 /// The main job.
@@ -31,6 +32,8 @@ pub struct ScanOptions {
     pub n_bootstrap: usize,
     /// How tokens become one vector per cell.
     pub pooling: Pooling,
+    /// Precision and memory.
+    pub run: RunOptions,
     /// Folder for the result.
     pub out: PathBuf,
     /// Go on with an unfinished run.

@@ -9,6 +9,7 @@ use super::subject::Subject;
 use super::{ScanOptions, Time};
 use crate::card;
 use crate::data::Data;
+use crate::drift;
 
 /// Everything that goes on the page.
 pub(super) struct Parts<'a> {
@@ -57,6 +58,7 @@ fn subject_warnings(subject: &Subject) -> Vec<String> {
             licence.code, licence.weights
         ));
     }
+    out.extend(drift::sentence(&cells.drift).map(|s| format!("{name}: {s}")));
     if cells.n_empty > 0 {
         out.push(format!("{name}: {} cells express no gene of the vocabulary", cells.n_empty));
     }

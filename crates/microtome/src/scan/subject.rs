@@ -4,7 +4,7 @@ use std::path::Path;
 
 use microtome_core::{BlockSite, Error, InputFile, Progress, Result, Role, Site};
 use microtome_eval::Representation;
-use microtome_models::{GeneMatch, Overlap};
+use microtome_models::{GeneMatch, Overlap, Precision};
 
 use super::ScanOptions;
 use crate::card;
@@ -33,8 +33,8 @@ pub(crate) struct Subject {
 
 impl Subject {
     /// Opens a checkpoint and matches its genes; nothing is run yet.
-    pub(super) fn open(path: &Path, data: &Data) -> Result<Self> {
-        let opened = OpenModel::open(path)?;
+    pub(super) fn open(path: &Path, data: &Data, precision: Precision) -> Result<Self> {
+        let opened = OpenModel::open_in(path, precision)?;
         let genes = opened.model.match_genes(&data.genes).map_err(|e| e.in_file(data.dataset.path()))?;
         let on_stream = |s: &Site| {
             matches!(
@@ -54,7 +54,7 @@ impl Subject {
         if !folder.exists() {
             self.write_twin(context, &folder)?;
         }
-        let twin = OpenModel::open(&folder)?;
+        let twin = OpenModel::open_in(&folder, self.opened.precision)?;
         out.extend(self.represent(&twin, Role::Control, &self.twin_name(), context)?.0);
         Ok(out)
     }
@@ -81,12 +81,17 @@ impl Subject {
     ) -> Result<(Vec<Representation>, CellStats)> {
         let model = opened.model.as_ref();
         let pooling = context.options.pooling;
+        // The tasks look at all of it at once: of this model, and of the twin that comes after it.
+        let n_runs = if role == Role::Model { 2 } else { 1 };
+        let size = 4 * context.data.cells.len() * self.sites.len() * model.info().d_model;
         let request = Request {
             data: context.data,
-            model,
+            opened,
             genes: &self.genes,
             sites: &self.sites,
             pooling,
+            run: context.options.run,
+            kept: n_runs * size as u64,
             inputs: card::representation_hash(context.data_files, context.data, opened, &self.sites, pooling),
             stage: format!("running {name}"),
         };

@@ -38,6 +38,7 @@ pub(super) fn compare(name: &str, expected: &Array, found: &Array, tolerance: To
         passed: worst.as_ref().is_none_or(|(used, _)| *used <= 1.0),
         n_elements,
         max_abs_error,
+        times_allowed: worst.as_ref().map_or(0.0, |(used, _)| *used),
         worst: worst.map(|(_, w)| w),
         problem: None,
     }
