@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::activation::Activation;
 use crate::attention::{AttentionShape, Mask, Rows, attention};
-use crate::buffer::with_buffers;
+use crate::buffer::{Activations, with_buffers};
 use crate::gemm::{Out, PANEL, Product, STRIDE, copy_rows, gemm, row_blocks_len, to_words};
 use crate::isa::Isa;
 use crate::linear::{Linear, block_rows};
@@ -32,10 +32,10 @@ pub struct PostLnBlock {
 }
 
 /// Buffers of a forward pass, kept from block to block: `[token, q | k | v]` and `[token, heads * d_head]`.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Scratch {
-    qkv: Vec<f32>,
-    z: Vec<f32>,
+    qkv: Activations,
+    z: Activations,
 }
 
 impl PostLnBlock {
@@ -55,8 +55,8 @@ impl PostLnBlock {
         );
         let (q_width, width) = (self.shape.n_heads * self.shape.d_head, self.qkv.n_out());
         let kv_width = self.shape.n_kv_heads * self.shape.d_head;
-        scratch.qkv.resize(n_tokens * width, 0.0);
-        scratch.z.resize(n_tokens * q_width, 0.0);
+        scratch.qkv.resize(n_tokens * width);
+        scratch.z.resize(n_tokens * q_width);
         self.qkv.apply(x, n_tokens, Activation::None, &mut scratch.qkv);
         let q = Rows::columns(&scratch.qkv, width, 0);
         let k = Rows::columns(&scratch.qkv, width, q_width);

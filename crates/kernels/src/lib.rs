@@ -28,6 +28,7 @@ pub use attention::{
     AttentionShape, AttentionStatistics, Mask, Rows, attention, attention_map, attention_statistics,
 };
 pub use block::{PostLnBlock, Scratch};
+pub use buffer::Activations;
 pub use embed::{Lookup, gather_sum};
 pub use gemm::Precision;
 pub use isa::{Isa, isa, with_isa};

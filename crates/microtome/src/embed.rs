@@ -63,6 +63,9 @@ pub struct EmbedReport {
     pub notes: Vec<String>,
 }
 
+/// File in the work folder that says that the output may be replaced: it was asked for, or the run was killed while it put it there.
+const MAY_REPLACE: &str = "may-replace";
+
 /// `obsm` key of a site.
 pub(crate) fn obsm_key(family: &str, site: &str) -> String {
     format!("X_{family}.{site}")
@@ -73,12 +76,13 @@ pub fn embed(options: &EmbedOptions, progress: &dyn Progress) -> Result<EmbedRep
     let begun = Instant::now();
     let out = &options.out;
     output::check_writable(out)?;
-    if out.exists() && !options.overwrite {
+    let partial = partial_folder(out);
+    let replace = partial.join(MAY_REPLACE);
+    if out.exists() && !(options.overwrite || options.resume && replace.exists()) {
         return Err(Error::output("the output file exists already")
             .in_file(out)
             .remedy("name another file, or pass --overwrite"));
     }
-    let partial = partial_folder(out);
     if partial.exists() {
         if options.overwrite {
             std::fs::remove_dir_all(&partial).map_err(|e| {
@@ -117,6 +121,10 @@ pub fn embed(options: &EmbedOptions, progress: &dyn Progress) -> Result<EmbedRep
         inputs,
         stage: format!("running {}", opened.name),
     };
+    if options.overwrite {
+        output::make_folder(&partial, MAY_REPLACE, false)?;
+        output::write_atomic(&replace, b"")?;
+    }
     let (store, cells) = represent(&request, &partial, progress).inspect_err(|e| forget(e, &partial))?;
     let card = RunCard {
         microtome: VERSION.into(),
@@ -218,6 +226,8 @@ fn write(parts: &Parts<'_>, work: &Path, out: &Path) -> Result<(Keys, Keys)> {
         obs.columns.retain(|(n, _)| n != name);
         obs.columns.push((name.into(), column));
     }
+    // From here on a file of this name is ours.
+    output::write_atomic(&work.join(MAY_REPLACE), b"")?;
     // Inside the work folder until it is whole, so that a killed run leaves nothing else behind.
     let whole = work.join("whole.h5ad");
     let mut writer = Writer::create(&whole, &obs, &var)?;

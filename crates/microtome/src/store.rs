@@ -37,9 +37,6 @@ pub struct Store {
 /// Layout version written now.
 pub(crate) const VERSION: u32 = 2;
 
-/// Files of a writer that was killed begin with this; no chunk does.
-const UNFINISHED: &str = ".";
-
 impl Store {
     /// Makes a store, or opens the one that is there when it holds the same; that one keeps its chunk size. A store of other inputs is
     /// an error: its chunks belong to another run.
@@ -56,7 +53,7 @@ impl Store {
                 .in_file(dir)
                 .remedy("repeat the command with the options it was begun with, or pass --overwrite"));
             }
-            old.sweep()?;
+            output::sweep(dir)?;
             return Ok(old);
         }
         let text = serde_json::to_vec_pretty(&manifest)
@@ -99,18 +96,6 @@ impl Store {
 
     fn path_of(&self, chunk: usize) -> PathBuf {
         self.dir.join(format!("chunk-{chunk:06}.safetensors"))
-    }
-
-    /// Removes what a killed writer left.
-    fn sweep(&self) -> Result<()> {
-        let bad = |e| Error::output("cannot tidy the unfinished run").in_file(&self.dir).caused_by(e);
-        for entry in std::fs::read_dir(&self.dir).map_err(bad)? {
-            let entry = entry.map_err(bad)?;
-            if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
-                std::fs::remove_file(entry.path()).map_err(bad)?;
-            }
-        }
-        Ok(())
     }
 
     /// Whether the chunk is there, whole and unharmed; reads it.
