@@ -227,7 +227,7 @@ fn fill(disk: &Path, but: usize) -> PathBuf {
     use std::io::Write;
     let ballast = disk.join("ballast");
     let mut file = fs::File::create(&ballast).expect("created");
-    let mut n = 0;
+    let mut n = 0usize;
     while file.write_all(&[1; 4096]).is_ok() {
         n += 4096;
     }
