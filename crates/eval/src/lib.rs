@@ -21,6 +21,6 @@ pub mod tasks;
 pub mod verdict;
 
 pub use cells::{Cells, Groups};
-pub use outcome::{Pseudotime, TaskOutcome, UnitScore};
+pub use outcome::{CellColumn, OutcomeTable, TaskOutcome, UnitScore};
 pub use protocol::Protocol;
 pub use representation::Representation;

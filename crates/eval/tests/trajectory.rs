@@ -168,7 +168,7 @@ fn every_representation_has_a_complete_row_per_metric() {
     assert!(mean.value.is_some() && mean.depth.is_none());
     let s = &out.summaries[0];
     assert!(s.sentences.iter().any(|s| s.contains("same network without training")), "{:#?}", s.sentences);
-    assert_eq!(out.pseudotimes.len(), 8);
+    assert_eq!(out.columns.len(), 8);
     assert!(out.choices["root_cells"].as_array().unwrap().len() == 20);
 }
 
@@ -182,7 +182,7 @@ fn missing_times_and_units_are_dropped_and_reported() {
     let options = TrajectoryOptions::new("stage", time);
     let out = run(&cells, &all, &options, &protocol(), &Silent).unwrap();
     assert_eq!(out.summaries[0].n_cells, 209);
-    assert_eq!(out.pseudotimes[0].values.len(), 212);
+    assert_eq!(out.columns[0].values.len(), 212);
     let notes = out.notes.join("\n");
     assert!(
         notes.contains("2 of 212 cells have no stage") && notes.contains("1 cells have a time but no donor")
@@ -205,7 +205,7 @@ fn cells_apart_from_the_root_are_ranked_last_and_counted() {
     let out = run(&cells(240, Some(6)), &all, &options, &protocol(), &Silent).unwrap();
     let r = row(&out, "toy", Some(0), "dpt_spearman", "all");
     assert!(r.value.is_some() && r.reason.as_ref().unwrap().starts_with("30 of 240 cells are not connected"));
-    assert_eq!(out.pseudotimes[0].values.iter().filter(|v| v.is_infinite()).count(), 30);
+    assert_eq!(out.columns[0].values.numbers().unwrap().iter().filter(|v| v.is_infinite()).count(), 30);
 }
 
 #[test]

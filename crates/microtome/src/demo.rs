@@ -10,7 +10,7 @@ use microtome_train::SimulateOptions;
 use crate::budget::RunOptions;
 use crate::data::{Data, DataOptions};
 use crate::output;
-use crate::scan::{FINISHED, ScanOptions, ScanReport, scan};
+use crate::scan::{FINISHED, ScanOptions, ScanReport, TaskOptions, scan};
 use crate::simulate::simulate;
 
 /// What the demo is asked to do.
@@ -64,11 +64,12 @@ pub fn demo(options: &DemoOptions, progress: &dyn Progress) -> Result<ScanReport
         data,
         models: vec![model],
         tasks: vec!["trajectory".into()],
-        time: Some("pseudotime".into()),
-        root: None,
-        label: Some("cell_type".into()),
+        task: TaskOptions {
+            time: Some("pseudotime".into()),
+            label: Some("cell_type".into()),
+            ..TaskOptions::default()
+        },
         unit: Some("donor_id".into()),
-        neighbors: 15,
         n_bootstrap: 1000,
         pooling: Pooling::Mean,
         run: RunOptions::default(),

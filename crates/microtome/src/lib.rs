@@ -46,7 +46,7 @@ pub use parity::parity;
 pub use perturb::{PerturbReport, Perturbation, perturb};
 pub use render::report;
 pub use represent::CellStats;
-pub use scan::{ScanOptions, ScanReport, scan};
+pub use scan::{ScanOptions, ScanReport, TaskOptions, scan};
 pub use simulate::{SimulateReport, simulate};
 pub use store::{Manifest, Store};
 pub use tokenize::{TokenReport, tokenize};

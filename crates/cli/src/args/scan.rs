@@ -35,8 +35,8 @@ pub(crate) struct Scan {
     /// Checkpoint file or folder; repeat for several models
     #[arg(long = "model", required = true, value_name = "CKPT")]
     pub(crate) models: Vec<PathBuf>,
-    /// What to score
-    #[arg(long = "task", required = true, value_name = "TASK")]
+    /// What to score; repeat for several tasks over the same representations
+    #[arg(long = "task", required = true, value_name = "TASK", value_delimiter = ',')]
     pub(crate) tasks: Vec<String>,
     /// trajectory: column of obs with the true time, stage or order
     #[arg(long, value_name = "OBS")]
@@ -50,6 +50,9 @@ pub(crate) struct Scan {
     /// Column of obs with the independent unit (donor, clone, ...) that intervals resample
     #[arg(long, value_name = "OBS")]
     pub(crate) unit: Option<String>,
+    /// Metric that decides, instead of a task's own headline
+    #[arg(long, value_name = "METRIC")]
+    pub(crate) headline: Option<String>,
     /// Neighbours in the kNN graph, counted as scanpy's n_neighbors (the cell itself included)
     #[arg(long, default_value_t = 15, value_name = "K", value_parser = clap::value_parser!(u32).range(3..=1000))]
     pub(crate) neighbors: u32,

@@ -1,6 +1,6 @@
 //! `scan`, `demo`, `report`.
 
-use microtome::{DemoOptions, ScanOptions, ScanReport};
+use microtome::{DemoOptions, ScanOptions, ScanReport, TaskOptions};
 use microtome_core::{Progress, Result};
 
 use super::{command_line, data_options, pooling, run_options};
@@ -13,11 +13,14 @@ pub(super) fn scan(a: &args::Scan, progress: &dyn Progress) -> Result<u8> {
             data: data_options(&a.data),
             models: a.models.clone(),
             tasks: a.tasks.clone(),
-            time: a.time.clone(),
-            root: a.root.clone(),
-            label: a.label.clone(),
+            task: TaskOptions {
+                time: a.time.clone(),
+                root: a.root.clone(),
+                label: a.label.clone(),
+                neighbors: Some(a.neighbors as usize),
+                headline: a.headline.clone(),
+            },
             unit: a.unit.clone(),
-            neighbors: a.neighbors as usize,
             n_bootstrap: a.bootstrap as usize,
             pooling: pooling(a.pool),
             run: run_options(a.run),
@@ -50,7 +53,13 @@ pub(super) fn report(a: &args::Report) -> Result<u8> {
 
 fn show(report: &ScanReport) {
     for s in &report.summaries {
-        print::line(format!("{}: {}; {}", s.model, s.depth_verdict.words(), s.model_verdict.words()));
+        print::line(format!(
+            "{} ({}): {}; {}",
+            s.model,
+            s.task,
+            s.depth_verdict.words(),
+            s.model_verdict.words()
+        ));
         for sentence in &s.sentences {
             print::line(format!("  {sentence}"));
         }

@@ -43,10 +43,10 @@ impl Assessment<'_> {
         if n < MIN_UNITS {
             Some(format!("no interval: {n} independent units ({unit}), at least {MIN_UNITS} are needed"))
         } else if self.units.are_cells() {
-            Some(
-                "cells stand in for independent units, which they are not within a donor: intervals are too narrow"
-                    .into(),
-            )
+            Some(match self.cells.noun {
+                "cell" => "cells stand in for independent units, which they are not within a donor: intervals are too narrow".into(),
+                noun => format!("{noun}s stand in for independent units, which they are not within a family: intervals are too narrow"),
+            })
         } else if n < MIN_UNITS_BCA {
             Some(format!("few independent units ({n}, {unit}): read the interval with care"))
         } else {

@@ -62,9 +62,11 @@ controls! {
     DETECTED_GENES "detected_genes" = 1, Baseline, Expression(expression::detected_genes),
         "the number of detected genes alone";
     RANDOM_EMBEDDING "random_embedding" = 1, Control, Truth(validation::random_embedding),
-        "Gaussian noise that knows nothing of the cells: must score near zero";
+        "Gaussian noise that knows nothing of the truth: must score at chance";
     NOISY_TRUTH "noisy_truth" = 1, Control, Truth(validation::noisy_truth),
         "the truth itself with a little noise: must score near one";
+    NOISY_CLASSES "noisy_classes" = 1, Control, Truth(validation::noisy_classes),
+        "the true class itself with a little noise: must score near one";
 }
 
 impl Control {

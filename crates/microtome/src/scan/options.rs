@@ -16,18 +16,12 @@ pub struct ScanOptions {
     pub data: DataOptions,
     /// Checkpoints.
     pub models: Vec<PathBuf>,
-    /// Task ids.
+    /// Task ids; each is run on the same representations.
     pub tasks: Vec<String>,
-    /// Column of `obs` with the time.
-    pub time: Option<String>,
-    /// Name of the root cell.
-    pub root: Option<String>,
-    /// Column of `obs` to colour the map with.
-    pub label: Option<String>,
+    /// What the tasks need to know.
+    pub task: TaskOptions,
     /// Column of `obs` with the independent unit.
     pub unit: Option<String>,
-    /// Neighbours in the graph.
-    pub neighbors: usize,
     /// Bootstrap replicates.
     pub n_bootstrap: usize,
     /// How tokens become one vector per cell.
@@ -44,6 +38,24 @@ pub struct ScanOptions {
     pub command: Vec<String>,
 }
 
+/// What single tasks need to know; a task that is not asked for does not look at its part.
+#[derive(Clone, Debug, Default)]
+pub struct TaskOptions {
+    /// trajectory: column of `obs` with the time.
+    pub time: Option<String>,
+    /// trajectory: name of the root cell.
+    pub root: Option<String>,
+    /// annotation, integration: column of `obs` with the labels. Colours the map in every task.
+    pub label: Option<String>,
+    /// Neighbours in the graph, the cell itself included; [`DEFAULT_NEIGHBORS`] when absent.
+    pub neighbors: Option<usize>,
+    /// Headline metric by id, of the task that has it.
+    pub headline: Option<String>,
+}
+
+/// Neighbours in the graph unless the user says otherwise, scanpy's default.
+pub(super) const DEFAULT_NEIGHBORS: usize = 15;
+
 /// What came out.
 #[derive(Clone, Debug, Serialize)]
 pub struct ScanReport {
@@ -51,7 +63,7 @@ pub struct ScanReport {
     pub out: PathBuf,
     /// The page to look at.
     pub report: PathBuf,
-    /// The answers.
+    /// The answers of all tasks.
     pub summaries: Vec<Summary>,
     /// Wall seconds in all.
     pub seconds: f64,

@@ -21,11 +21,9 @@ mod options;
 mod readings;
 mod root;
 mod run;
-mod supervised;
 
 pub use options::{GraphWeights, Root, TrajectoryOptions};
 pub use run::run;
-
 
 use crate::controls;
 use crate::metrics;

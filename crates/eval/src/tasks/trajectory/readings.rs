@@ -8,6 +8,7 @@ use microtome_numerics::{
 };
 
 use super::{GraphWeights, TrajectoryOptions};
+use crate::assess::Learner;
 use crate::protocol::Units;
 
 /// Folds inside the training cells on which the ridge penalty is chosen.
@@ -61,7 +62,8 @@ pub(super) enum Supervised {
 }
 
 /// Representation, times and units of the scored cells.
-pub(super) struct Learner<'a> {
+pub(super) struct TimeLearner<'a> {
+    pub(super) reading: Supervised,
     pub(super) x: &'a Matrix,
     pub(super) time: &'a [f64],
     pub(super) units: &'a Units,
@@ -69,14 +71,12 @@ pub(super) struct Learner<'a> {
     pub(super) seed: u64,
 }
 
-impl Learner<'_> {
-    /// Predicted time of the cells of `test` units, learnt from the cells of `train` units, in the order of
-    /// `units.cells_of(test)`.
-    pub(super) fn predict(&self, reading: Supervised, train: &[usize], test: &[usize]) -> Result<Vec<f64>> {
+impl Learner for TimeLearner<'_> {
+    fn predict(&self, train: &[usize], test: &[usize]) -> Result<Vec<f64>> {
         let (from, to) = (self.units.cells_of(train), self.units.cells_of(test));
         let times: Vec<f64> = from.iter().map(|&c| self.time[c]).collect();
         let (x, query) = (self.x.select_rows(&from), self.x.select_rows(&to));
-        match reading {
+        match self.reading {
             Supervised::KnnTime => {
                 let knn = knn_between(&query, &x, self.k, Metric::Euclidean)?;
                 let mean = |i: usize| {
@@ -104,16 +104,5 @@ impl Learner<'_> {
                 ridge.predict(&query, alpha)
             }
         }
-    }
-
-    /// Held-out predictions of all scored cells: every fold of units is predicted from the others.
-    pub(super) fn out_of_fold(&self, reading: Supervised, folds: &[Vec<usize>]) -> Result<Vec<f64>> {
-        let mut out = vec![f64::NAN; self.time.len()];
-        for test in folds {
-            let train: Vec<usize> = folds.iter().filter(|f| *f != test).flatten().copied().collect();
-            let predicted = self.predict(reading, &train, test)?;
-            self.units.cells_of(test).iter().zip(predicted).for_each(|(&c, p)| out[c] = p);
-        }
-        Ok(out)
     }
 }
