@@ -23,6 +23,11 @@ impl Avx512 {
             && is_x86_feature_detected!("fma");
         all.then(|| Self { bf16: is_x86_feature_detected!("avx512bf16") })
     }
+
+    /// Whether there are instructions for bf16.
+    pub(crate) fn has_bf16(self) -> bool {
+        self.bf16
+    }
 }
 
 /// Pairs of bf16 by the dot-product instruction.
