@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::gemm::Precision;
+
 /// Heads and score function of an attention layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AttentionShape {
@@ -15,13 +17,15 @@ pub struct AttentionShape {
     pub scale: f32,
     /// `cap tanh(score / cap)` when given.
     pub soft_cap: Option<f32>,
+    /// Precision of queries, keys, values and exponentials where they are multiplied; scores, softmax and sums are always f32.
+    pub precision: Precision,
 }
 
 impl AttentionShape {
-    /// Multi-head attention with the usual scale `1 / sqrt(d_head)` and no cap.
+    /// Multi-head attention with the usual scale `1 / sqrt(d_head)`, no cap, in f32.
     pub fn new(n_heads: usize, d_head: usize) -> Self {
         let scale = (1.0 / (d_head as f64).sqrt()) as f32;
-        Self { n_heads, n_kv_heads: n_heads, d_head, scale, soft_cap: None }
+        Self { n_heads, n_kv_heads: n_heads, d_head, scale, soft_cap: None, precision: Precision::F32 }
     }
 }
 

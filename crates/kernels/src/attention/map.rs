@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::input::{AttentionShape, Mask, Rows, Scoring, check_input};
 use super::softmax::{score, softmax_row};
 use crate::buffer::with_buffers;
-use crate::gemm::{BLOCK_ROWS, Epilogue, Format, Out, Packed, Precision, Product, copy_rows, gemm, left_len};
+use crate::gemm::{BLOCK_ROWS, Epilogue, Format, Out, Packed, Product, copy_rows, gemm, left_len};
 use crate::isa::Isa;
 
 /// Writes scores and softmax pattern of one cell, `[head, query, key]`.
@@ -52,7 +52,7 @@ pub fn attention_map(
             k.stride(),
             len,
             shape.d_head,
-            Format::best(isa, Precision::F32),
+            Format::best(isa, shape.precision),
         );
         pattern.par_chunks_mut(BLOCK_ROWS * len).enumerate().for_each(|(block, pattern)| {
             let (first, rows) = (block * BLOCK_ROWS, pattern.len() / len);

@@ -19,8 +19,8 @@ pub use statistics::{AttentionStatistics, attention_statistics};
 
 use crate::buffer::with_buffers;
 use crate::gemm::{
-    BLOCK_ROWS, Epilogue, Format, Out, PANEL, Packed, Precision, Product, STRIDE, Shared, copy_rows, gemm,
-    left_len, spare_len, strided_len, to_left,
+    BLOCK_ROWS, Epilogue, Format, Out, PANEL, Packed, Product, STRIDE, Shared, copy_rows, gemm, left_len,
+    spare_len, strided_len, to_left,
 };
 use crate::isa::Isa;
 use input::{Scoring, check_input};
@@ -81,7 +81,7 @@ pub fn attention(
         return;
     }
     let isa = Isa::current();
-    let format = Format::best(isa, Precision::F32);
+    let format = Format::best(isa, shape.precision);
     let shared = Shared::new(out);
     tasks(offsets, shape.n_kv_heads).into_par_iter().for_each(|task| {
         let (start, end) = (offsets[task.cell], offsets[task.cell + 1]);

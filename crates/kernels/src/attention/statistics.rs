@@ -9,8 +9,8 @@ use super::softmax::{RowState, score_row, softmax_step};
 use crate::buffer::with_buffers;
 use crate::elementary::exp;
 use crate::gemm::{
-    BLOCK_ROWS, DEPTH, Epilogue, Format, Out, PANEL, Packed, Precision, Product, STRIDE, copy_rows, gemm,
-    left_len, strided_len,
+    BLOCK_ROWS, DEPTH, Epilogue, Format, Out, PANEL, Packed, Product, STRIDE, copy_rows, gemm, left_len,
+    strided_len,
 };
 use crate::isa::{Isa, dispatch};
 use crate::simd::Simd;
@@ -60,7 +60,7 @@ pub fn attention_statistics(
                     k.stride(),
                     end - start,
                     d,
-                    Format::best(isa, Precision::F32),
+                    Format::best(isa, shape.precision),
                 );
             }
             let scoring = Scoring::of_cell(&mask, shape.soft_cap, start..end);

@@ -16,8 +16,10 @@ pub(super) struct Step {
     pub(super) b: *const f32,
     /// Groups of steps to sum over; not 0.
     pub(super) groups: usize,
-    /// Output, rows 32 words apart.
+    /// Output.
     pub(super) c: *mut f32,
+    /// Distance of output rows in words.
+    pub(super) stride: usize,
     /// Add to the output instead of overwriting it.
     pub(super) accumulate: bool,
     /// What to fetch into the second-level cache meanwhile; need not be valid.
@@ -73,10 +75,10 @@ macro_rules! begin {
         concat!(
             "test {acc:e}, {acc:e}\n",
             "jz 3f\n",
-            "tileloadd tmm0, [{c} + {s128}]\n",
-            "tileloadd tmm1, [{c} + {s128} + 64]\n",
-            "tileloadd tmm2, [{c} + {s128} + 2048]\n",
-            "tileloadd tmm3, [{c} + {s128} + 2112]\n",
+            "tileloadd tmm0, [{c} + {sc}]\n",
+            "tileloadd tmm1, [{c} + {sc} + 64]\n",
+            "tileloadd tmm2, [{d} + {sc}]\n",
+            "tileloadd tmm3, [{d} + {sc} + 64]\n",
             "jmp 2f\n",
             "3:\n",
             "tilezero tmm0\n",
@@ -88,10 +90,11 @@ macro_rules! begin {
     };
     (half) => {
         concat!(
+            "/* one tile of rows: {d} is not used */\n",
             "test {acc:e}, {acc:e}\n",
             "jz 3f\n",
-            "tileloadd tmm0, [{c} + {s128}]\n",
-            "tileloadd tmm1, [{c} + {s128} + 64]\n",
+            "tileloadd tmm0, [{c} + {sc}]\n",
+            "tileloadd tmm1, [{c} + {sc} + 64]\n",
             "jmp 2f\n",
             "3:\n",
             "tilezero tmm0\n",
@@ -115,10 +118,10 @@ macro_rules! end {
             "\n",
             "dec {n}\n",
             "jnz 2b\n",
-            "tilestored [{c} + {s128}], tmm0\n",
-            "tilestored [{c} + {s128} + 64], tmm1\n",
-            "tilestored [{c} + {s128} + 2048], tmm2\n",
-            "tilestored [{c} + {s128} + 2112], tmm3\n",
+            "tilestored [{c} + {sc}], tmm0\n",
+            "tilestored [{c} + {sc} + 64], tmm1\n",
+            "tilestored [{d} + {sc}], tmm2\n",
+            "tilestored [{d} + {sc} + 64], tmm3\n",
         )
     };
     ($step:literal, half) => {
@@ -134,8 +137,8 @@ macro_rules! end {
             "\n",
             "dec {n}\n",
             "jnz 2b\n",
-            "tilestored [{c} + {s128}], tmm0\n",
-            "tilestored [{c} + {s128} + 64], tmm1\n",
+            "tilestored [{c} + {sc}], tmm0\n",
+            "tilestored [{c} + {sc} + 64], tmm1\n",
         )
     };
 }
@@ -146,7 +149,8 @@ macro_rules! run {
         asm!(
             $($code),*,
             a = inout(reg) $t.a => _, b = inout(reg) $t.b => _, n = inout(reg) $t.groups => _, p = inout(reg) $t.next => _,
-            c = in(reg) $t.c, acc = in(reg) u32::from($t.accumulate), s64 = in(reg) 64usize, s128 = in(reg) 128usize,
+            c = in(reg) $t.c, d = in(reg) $t.c.wrapping_add(16 * $t.stride), sc = in(reg) 4 * $t.stride,
+            acc = in(reg) u32::from($t.accumulate), s64 = in(reg) 64usize, s128 = in(reg) 128usize,
             out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
             out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
             options(nostack),

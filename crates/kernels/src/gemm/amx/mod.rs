@@ -7,6 +7,8 @@
 
 mod convert;
 mod kernel;
+#[cfg(test)]
+mod tests;
 
 use crate::buffer::with_buffers;
 use crate::isa::{Isa, Level, dispatch};
@@ -49,39 +51,58 @@ pub(super) fn gemm(amx: Amx, product: &Product<'_>, a: &[f32], out: &mut Out<'_>
     if rows == 0 {
         return;
     }
-    let format = b.format();
-    let block_len = left_block_len(rows, format);
     let isa = Isa(Level::Avx512(amx.vectors));
-    with_buffers([rows.next_multiple_of(ROWS) * PANEL], |[c]| {
+    let last = blocks.end == b.n_blocks();
+    let activation = if last { epilogue.activation } else { Activation::None };
+    with_buffers([rows.next_multiple_of(ROWS) * PANEL], |[sums]| {
         let tiles = Tiles::configure(amx);
         for panel in panels.clone() {
             let from = (panel - panels.start) * PANEL;
             let cols = (b.n() - panel * PANEL).min(PANEL);
-            let mut accumulate = epilogue.accumulate;
-            if accumulate {
-                for (row, c) in c.chunks_exact_mut(PANEL).take(rows).enumerate() {
-                    c[..cols].copy_from_slice(&out.row(row, from + cols)[from..]);
+            let bias = epilogue.bias.filter(|_| last).map(|bias| &bias[panel * PANEL..][..PANEL]);
+            // Whole tiles that need nothing else go straight to the output.
+            let plain = bias.is_none() && activation == Activation::None && b.k() > 0;
+            let direct = plain && cols == PANEL && rows.is_multiple_of(ROWS / 2);
+            if !direct && epilogue.accumulate {
+                for (row, sums) in sums.chunks_exact_mut(PANEL).take(rows).enumerate() {
+                    sums[..cols].copy_from_slice(&out.row(row, from + cols)[from..]);
                 }
             } else if b.k() == 0 {
-                c.fill(0.0);
+                sums.fill(0.0);
             }
-            for block in blocks.clone() {
-                let a = &a[(block - blocks.start) * block_len..][..block_len];
-                block_product(&tiles, a, b, block, panel, rows, accumulate, c);
-                accumulate = true;
-                if format == Format::Split {
-                    add_flagged_rows(isa, a, b.panel(block, panel), rows, c);
-                }
+            if direct {
+                panel_product(isa, &tiles, &product, panel, a, out, from);
+                continue;
             }
-            let last = blocks.end == b.n_blocks();
-            let bias = epilogue.bias.filter(|_| last).map(|bias| &bias[panel * PANEL..][..PANEL]);
-            let activation = if last { epilogue.activation } else { Activation::None };
-            finish(isa, &mut c[..rows * PANEL], bias, activation, from, cols, out);
+            panel_product(isa, &tiles, &product, panel, a, &mut Out::new(sums, PANEL), 0);
+            finish(isa, &mut sums[..rows * PANEL], bias, activation, from, cols, out);
         }
     });
 }
 
-/// Adds (or stores) the tiles of one depth block and panel.
+/// Adds (or stores) one panel to the columns of `c` from `from` on.
+fn panel_product(
+    isa: Isa,
+    tiles: &Tiles,
+    product: &Product<'_>,
+    panel: usize,
+    a: &[f32],
+    c: &mut Out<'_>,
+    from: usize,
+) {
+    let Product { rows, b, blocks, epilogue, .. } = product.clone();
+    let block_len = left_block_len(rows, b.format());
+    for block in blocks.clone() {
+        let a = &a[(block - blocks.start) * block_len..][..block_len];
+        let accumulate = epilogue.accumulate || block > blocks.start;
+        block_product(tiles, a, b, block, panel, rows, accumulate, c, from);
+        if b.format() == Format::Split {
+            add_flagged_rows(isa, a, b.panel(block, panel), rows, c, from);
+        }
+    }
+}
+
+/// Adds (or stores) the tiles of one depth block and panel, to the columns of `c` from `from` on.
 #[allow(clippy::too_many_arguments, reason = "both sides of a product, and which part of them is meant")]
 fn block_product(
     tiles: &Tiles,
@@ -91,7 +112,8 @@ fn block_product(
     panel: usize,
     rows: usize,
     accumulate: bool,
-    c: &mut [f32],
+    c: &mut Out<'_>,
+    from: usize,
 ) {
     let format = b.format();
     let n_groups = b.depth(block).len().div_ceil(GROUP);
@@ -99,7 +121,8 @@ fn block_product(
     let panel = b.panel(block, panel);
     let row_tiles = rows.div_ceil(ROWS);
     assert!(a.len() >= row_tiles * n_groups * group_len && panel.len() == n_groups * group_len);
-    assert!(c.len() >= row_tiles * ROWS * PANEL);
+    // Half a tile is left out where it has no row.
+    c.row(rows.next_multiple_of(ROWS / 2) - 1, from + PANEL);
     let mut first = 0;
     while first < n_groups {
         let groups = groups_at_once(format).min(n_groups - first);
@@ -111,12 +134,14 @@ fn block_product(
                 a: a[row_tile * n_groups * group_len + at..].as_ptr(),
                 b: panel[at..].as_ptr(),
                 groups,
-                c: c[row_tile * ROWS * PANEL..].as_mut_ptr(),
+                c: c.ptr.wrapping_add(row_tile * ROWS * c.stride + from),
+                stride: c.stride,
                 accumulate: accumulate || first > 0,
                 next: panel.as_ptr().wrapping_add(panel.len() + at + share),
             };
             let half = rows - row_tile * ROWS <= ROWS / 2;
-            // SAFETY: the lengths were checked above: `groups` groups from `first` on exist on both sides, and 32 output rows.
+            // SAFETY: the lengths were checked above: `groups` groups from `first` on exist on both sides, and 32 (or, the half, 16)
+            // output rows of 32 columns from `from` on.
             unsafe {
                 match (format, half) {
                     (Format::Split, false) => kernel::split_whole(tiles, step),
@@ -131,13 +156,12 @@ fn block_product(
 }
 
 /// Sums of the rows that could not be split.
-fn add_flagged_rows(isa: Isa, a: &[f32], panel: &[f32], rows: usize, c: &mut [f32]) {
+fn add_flagged_rows(isa: Isa, a: &[f32], panel: &[f32], rows: usize, c: &mut Out<'_>, from: usize) {
     let behind = &a[tiles_len(rows, Format::Split)..];
     let (flags, originals) = behind.split_at(rows.next_multiple_of(16));
-    for (row, c) in c.chunks_exact_mut(PANEL).take(rows).enumerate() {
-        if flags[row] != 0.0 {
-            add_flagged_row(isa, &originals[row * STRIDE..][..STRIDE], panel, c);
-        }
+    for (row, _) in flags[..rows].iter().enumerate().filter(|(_, flag)| **flag != 0.0) {
+        let original = &originals[row * STRIDE..][..STRIDE];
+        add_flagged_row(isa, original, panel, &mut c.row(row, from + PANEL)[from..]);
     }
 }
 
