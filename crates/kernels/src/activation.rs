@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::elementary::{gelu_erf, gelu_tanh, logistic};
+use crate::elementary::{gelu_tanh, logistic};
 use crate::isa::{Isa, dispatch};
 use crate::simd::Simd;
 
@@ -110,7 +110,7 @@ macro_rules! functions {
 
 functions! {
     Relu = |s, x| s.max(s.splat(0.0), x);
-    GeluErf = |s, x| gelu_erf(s, x);
+    GeluErf = |s, x| s.gelu_erf(x);
     GeluTanh = |s, x| gelu_tanh(s, x);
     Silu = |s, x| s.mul(x, logistic(s, x));
 }

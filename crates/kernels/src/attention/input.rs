@@ -17,7 +17,7 @@ pub struct AttentionShape {
     pub scale: f32,
     /// `cap tanh(score / cap)` when given.
     pub soft_cap: Option<f32>,
-    /// Precision of the factors of both products; scores, softmax and sums are f32.
+    /// Precision of queries, keys, values and exponentials where they are multiplied; scores, softmax and sums are always f32.
     pub precision: Precision,
 }
 
