@@ -16,6 +16,11 @@ impl Wanted {
         Self(sites.into_iter().filter(|s| tap.wants(s)).collect())
     }
 
+    /// Of a pass whose places nobody listens to.
+    pub(crate) fn nothing() -> Self {
+        Self(HashSet::new())
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -30,8 +30,8 @@ pub static FAMILY: Family = Family {
         "vocabs/SPECIES_gene.h5 (every file of esm2_mappings; all from the model's tar.gz)",
     ],
     variants: presets::VARIANTS,
-    verified: "tokens, every site, the cell and contextual gene vectors and the readouts of the embedding pass against the authors' code \
-               on small checkpoints with random weights; the likelihood pass (bias for earlier keys only) is not offered",
+    verified: "tokens, every site, the cell and contextual gene vectors, and the readouts of the embedding and of the likelihood pass \
+               against the authors' code on small checkpoints with random weights",
     detect,
     open,
     init: init::init_preset,
