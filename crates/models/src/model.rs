@@ -7,7 +7,7 @@ use microtome_core::{Axis, Counts, Error, GeneNamespace, GeneTable, Matrix, Orga
 use serde::Serialize;
 
 use crate::parity::{KitCase, KitPlan};
-use crate::{Tap, Tokens};
+use crate::{Evidence, Tap, Tokens};
 
 /// Licences of a family, shown wherever the family is.
 #[derive(Clone, Debug, Serialize)]
@@ -68,7 +68,9 @@ pub struct Family {
     pub files: &'static [&'static str],
     /// Published sizes.
     pub variants: &'static [Variant],
-    /// How far the implementation is verified against the authors' own code.
+    /// What the implementation was held against.
+    pub evidence: Evidence,
+    /// What was compared with it, and what was not.
     pub verified: &'static str,
     /// Looks at a folder or file, never loads. True when it is of this family.
     #[serde(skip)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use microtome_core::{GeneNamespace, Organism, Result};
 
 use super::{config, dictionaries, init, model, presets};
-use crate::{Family, LicenceInfo, Model};
+use crate::{Evidence, Family, LicenceInfo, Model};
 
 /// Geneformer.
 pub static FAMILY: Family = Family {
@@ -27,6 +27,7 @@ pub static FAMILY: Family = Family {
         "gene_name_id_dict*.pkl (optional)",
     ],
     variants: presets::VARIANTS,
+    evidence: Evidence::AuthorsCode,
     verified: "every site, tokens, cell and gene vectors and in-silico perturbation against the authors' code on small \
                V1 and V2 checkpoints with random weights; head count of 20l-95m unverified",
     detect,

@@ -5,7 +5,7 @@ use std::path::Path;
 use microtome_core::{GeneNamespace, Organism, Result};
 
 use super::{config, init, model, presets};
-use crate::{Family, LicenceInfo, Model};
+use crate::{Evidence, Family, LicenceInfo, Model};
 
 /// TranscriptFormer.
 pub static FAMILY: Family = Family {
@@ -30,6 +30,7 @@ pub static FAMILY: Family = Family {
         "vocabs/SPECIES_gene.h5 (every file of esm2_mappings; all from the model's tar.gz)",
     ],
     variants: presets::VARIANTS,
+    evidence: Evidence::AuthorsCode,
     verified: "tokens, every site, the cell and contextual gene vectors, and the readouts of the embedding and of the likelihood pass \
                against the authors' code on small checkpoints with random weights",
     detect,
