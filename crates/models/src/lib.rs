@@ -5,6 +5,7 @@
 mod evidence;
 pub mod families;
 pub mod grn;
+mod hugging_face;
 pub mod isp;
 mod json;
 mod model;
@@ -14,6 +15,8 @@ mod plan;
 mod tables;
 mod tap;
 pub mod taps;
+#[cfg(test)]
+mod test_kit;
 pub mod tokenize;
 mod tokens;
 mod untrained;

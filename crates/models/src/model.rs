@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use microtome_core::{Axis, Counts, Error, GeneNamespace, GeneTable, Matrix, Organism, Result, Site};
+use microtome_core::{
+    Axis, BlockSite, Counts, Error, GeneNamespace, GeneTable, Matrix, Organism, Result, Site,
+};
 use serde::Serialize;
 
 use crate::parity::{KitCase, KitPlan};
@@ -93,6 +95,14 @@ pub struct SiteInfo {
     pub site: Site,
     /// Its axes.
     pub axes: Vec<Axis>,
+}
+
+/// The embedding and every place of `n_blocks` blocks, in the order of the forward pass.
+pub(crate) fn stream_sites(n_blocks: usize) -> Vec<SiteInfo> {
+    let embed = SiteInfo { site: Site::Embed, axes: vec![Axis::Cell, Axis::Token, Axis::DModel] };
+    let place = |block, p: BlockSite| SiteInfo { site: Site::Block(block, p), axes: p.axes().to_vec() };
+    let blocks = (0..n_blocks).flat_map(|block| BlockSite::ALL.into_iter().map(move |p| place(block, p)));
+    std::iter::once(embed).chain(blocks).collect()
 }
 
 /// Dimensions and identity of an opened model.

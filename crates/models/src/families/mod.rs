@@ -17,6 +17,7 @@ families! {
     aido_cell,
     cellfm,
     geneformer,
+    langcell,
     nicheformer,
     scbert,
     scfoundation,
