@@ -174,7 +174,8 @@ impl Cells {
     }
 
     pub(crate) fn genes(&self) -> GeneTable {
-        GeneTable::detect(&self.var, Some("ensembl_id"), None).unwrap()
+        let column = self.var.columns.iter().find(|(n, _)| n == "ensembl_id").map(|(n, _)| n.as_str());
+        GeneTable::detect(&self.var, column, None).unwrap()
     }
 
     pub(crate) fn tokens(&self, model: &dyn Model) -> Tokens {

@@ -2,6 +2,7 @@
 
 mod attend;
 pub(crate) mod bert;
+pub(crate) mod gpt;
 mod masked_head;
 mod mlp;
 mod norm;

@@ -1,5 +1,6 @@
 //! Tokenising schemes that several families share.
 
+pub(crate) mod falling;
 pub(crate) mod gene_list;
 pub mod numba_argsort;
 pub(crate) mod numpy_random;
