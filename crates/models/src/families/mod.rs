@@ -20,6 +20,7 @@ families! {
     langcell,
     nicheformer,
     scbert,
+    sccello,
     scfoundation,
     scgpt,
     scprint,
