@@ -1,8 +1,8 @@
 """Independent forward passes of BERT-shaped single-cell models, for kits of families whose authors' code was not run.
 
 The encoder blocks are Hugging Face's own `BertEncoder` (eager attention) on CPU; everything around them (the embedding, prepended
-tokens, readouts) is written in NumPy from the published description. Nothing here comes from the authors' repositories, so a
-mistake of the description would be in the kit and in the reader alike: MANIFEST.json says so.
+tokens, readouts) is written in NumPy from the specification, which was made by reading the published source. The authors' code was
+never run, so a mistake of the reading would be in the kit and in the reader alike: MANIFEST.json says so.
 
 Used by the generators beside the kits. Pinned: torch 2.15.0, transformers 5.24.0, numpy 2.4.6, h5py 3.16.0, safetensors 0.8.0.
 """
@@ -239,7 +239,7 @@ def save_kit(out, manifest, expected):
 REFERENCE = {
     "kind": "independent forward made from the specification, not the authors' code",
     "blocks": "PyPI transformers 5.24.0 BertEncoder, eager attention, torch 2.15.0 on CPU, one cell at a time without padding",
-    "around": "NumPy from the published description: embedding, special tokens, readouts, tokenisation",
+    "around": "NumPy from the specification (a reading of the published source): embedding, special tokens, readouts, tokenisation",
     "therefore": "agreement shows that two implementations read the description alike; whether the description is right, it cannot show",
 }
 

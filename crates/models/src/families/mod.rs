@@ -21,6 +21,7 @@ families! {
     langcell,
     nicheformer,
     scbert,
+    sccello,
     scfoundation,
     scgpt,
     scmulan,

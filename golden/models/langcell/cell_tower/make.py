@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 HERE = Path(__file__).resolve().parent
+sys.dont_write_bytecode = True
 sys.path.insert(0, str(HERE.parents[1]))
 import independent_bert as bert  # noqa: E402
 

@@ -153,7 +153,7 @@ fn write_model(config: &Config, seed: u64, out: &Path) -> Result<()> {
 /// Every tensor of `BertForMaskedLM` with a tied decoder, by its published name.
 fn tensors(c: &Config) -> Plan {
     let mut plan = Plan::default();
-    bert::add_embedding(&mut plan, "bert.", &c.bert, &[("token_type_embeddings", c.type_vocab_size)]);
+    bert::add_embedding(&mut plan, "bert.", &c.bert, &[("token_type_embeddings", c.type_vocab_size)], &[]);
     bert::add_blocks(&mut plan, "bert.", &c.bert);
     bert::add_masked_head(&mut plan, "cls.predictions", &c.bert);
     plan

@@ -41,7 +41,7 @@ fn write(config: &Config, projected: usize, dictionaries: &DictionaryFiles, seed
     create(&tower)?;
     copy_into(dictionaries.all(), out)?;
     let mut plan = Plan::default();
-    bert::add_embedding(&mut plan, "", &config.bert, &[("token_type_embeddings", config.type_vocab_size)]);
+    bert::add_embedding(&mut plan, "", &config.bert, &[("token_type_embeddings", config.type_vocab_size)], &[]);
     bert::add_blocks(&mut plan, "", &config.bert);
     plan.write_safetensors(seed, &tower.join("model.safetensors"))?;
     let bound = Kind::Uniform(1.0 / (config.bert.d_model as f32).sqrt());

@@ -18,14 +18,21 @@ pub(crate) fn add_norm(plan: &mut Plan, name: &str, d: usize) {
     plan.add(format!("{name}.bias"), &[d], Kind::Constant(0.0));
 }
 
-/// `PREFIXembeddings.*`; `others` are names and numbers of rows.
-pub(crate) fn add_embedding(plan: &mut Plan, prefix: &str, c: &BertConfig, others: &[(&str, usize)]) {
+/// `PREFIXembeddings.*`; `others` are names and numbers of rows. Under `padded`, the first row of those is the padding's: zero.
+pub(crate) fn add_embedding(
+    plan: &mut Plan,
+    prefix: &str,
+    c: &BertConfig,
+    others: &[(&str, usize)],
+    padded: &[&str],
+) {
     let d = c.d_model;
     let name = |part: &str| format!("{prefix}embeddings.{part}.weight");
     plan.add(name("word_embeddings"), &[c.vocab_size, d], Kind::Table { sd: 0.02, width: d });
     plan.add(name("position_embeddings"), &[c.max_positions, d], NORMAL);
     for (other, rows) in others {
-        plan.add(name(other), &[*rows, d], NORMAL);
+        let kind = if padded.contains(other) { Kind::Table { sd: 0.02, width: d } } else { NORMAL };
+        plan.add(name(other), &[*rows, d], kind);
     }
     add_norm(plan, &format!("{prefix}embeddings.LayerNorm"), d);
 }
