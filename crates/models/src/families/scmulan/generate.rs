@@ -45,7 +45,7 @@ impl ScMulan {
                 let (next, level) = self.next(ids, &rows[rows.len() - d..]);
                 out[cell].tokens[step] = Some(next);
                 if next == END || step + 1 == STEPS {
-                    if let Some(at) = ids.len().checked_sub(2) {
+                    if let Some(at) = ids.len().checked_sub(self.vector_from_end) {
                         out[cell].vector = rows[at * d..(at + 1) * d].to_vec();
                     }
                 } else {

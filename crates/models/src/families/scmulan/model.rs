@@ -22,6 +22,8 @@ pub(super) struct ScMulan {
     pub(super) network: Network,
     /// Whether tokens of the input may be generated again; never, unless a test says so.
     pub(super) repeats: bool,
+    /// Position of the published vector in the last pass, counted from 1 at its end; 2, unless a test says otherwise.
+    pub(super) vector_from_end: usize,
     info: ModelInfo,
     audit: Audit,
 }
@@ -42,7 +44,7 @@ impl ScMulan {
         }
         let (network, audit) = Network::load(&checkpoint, &config).map_err(|e| e.in_file(&weights))?;
         let info = info(&config, &meta, &network, vec![("weights".into(), weights), ("vocabulary".into(), meta_path)]);
-        Ok(Self { config, meta, network, repeats: false, info, audit })
+        Ok(Self { config, meta, network, repeats: false, vector_from_end: 2, info, audit })
     }
 
     fn check_tokens(&self, tokens: &Tokens) -> Result<()> {

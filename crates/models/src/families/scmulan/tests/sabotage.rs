@@ -65,5 +65,7 @@ fn other_tokens_and_another_generation_are_caught() {
         let n = m.meta.genes.len();
         m.meta.place.values_mut().for_each(|p| *p = n - *p);
     });
-    with_model("tokens of the input generated again", "cell_embedding", |m| m.repeats = true);
+    with_model("tokens of the input generated again", "readout.generated", |m| m.repeats = true);
+    with_model("the last position of the last pass", "cell_embedding", |m| m.vector_from_end = 1);
+    with_model("one position earlier", "cell_embedding", |m| m.vector_from_end = 3);
 }
