@@ -61,7 +61,9 @@ impl Case {
             Mask::CAUSAL,
             Mask::FULL.with_key_bias(&self.bias),
             Mask { visible: Some(&self.visible), ..Mask::FULL },
-            Mask { causal: true, visible: Some(&self.visible), key_bias: Some(&self.bias) },
+            Mask { causal: true, visible: Some(&self.visible), ..Mask::FULL.with_key_bias(&self.bias) },
+            Mask { bias_earlier_only: true, ..Mask::FULL.with_key_bias(&self.bias) },
+            Mask { bias_earlier_only: true, ..Mask::CAUSAL.with_key_bias(&self.bias) },
         ]
     }
 }

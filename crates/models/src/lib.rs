@@ -2,8 +2,10 @@
 //!
 //! Start with [`open`]: it finds the family of a checkpoint and returns a [`Model`].
 
+mod evidence;
 pub mod families;
 pub mod grn;
+mod hugging_face;
 pub mod isp;
 mod json;
 mod model;
@@ -13,12 +15,15 @@ mod plan;
 mod tables;
 mod tap;
 pub mod taps;
+#[cfg(test)]
+mod test_kit;
 pub mod tokenize;
 mod tokens;
 mod untrained;
 mod var_names;
 mod yaml;
 
+pub use evidence::Evidence;
 pub use families::{detect, families, find_family, open, open_in};
 pub use microtome_kernels::Precision;
 pub use model::{

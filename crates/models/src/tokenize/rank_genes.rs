@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use microtome_core::{Error, GeneTable, Organism, Result};
 
-use super::vocabulary::Vocabulary;
+use super::rank_vocabulary::RankVocabulary;
 use crate::{GeneMatch, Overlap};
 
 /// Below this share of the data's genes in the vocabulary nothing useful is left of a cell.
@@ -17,7 +17,7 @@ const FOREIGN: f64 = 0.5;
 /// targets outside the vocabulary do not count. Genes that share a target are added up when the number of distinct
 /// targets differs from the number of distinct ids that the mapping knows as they are spelled. (The same id in two
 /// columns does not change these numbers, so such columns alone stay apart and give the token twice.)
-pub(super) fn match_genes(vocabulary: &Vocabulary, genes: &GeneTable) -> Result<GeneMatch> {
+pub(crate) fn match_genes(vocabulary: &RankVocabulary, genes: &GeneTable) -> Result<GeneMatch> {
     check_organism(genes)?;
     let Names { ids, source, n_respelled } = names(vocabulary, genes)?;
     let token_of_gene: Vec<Option<u32>> =
@@ -73,7 +73,7 @@ struct Names {
     n_respelled: usize,
 }
 
-fn names(vocabulary: &Vocabulary, genes: &GeneTable) -> Result<Names> {
+fn names(vocabulary: &RankVocabulary, genes: &GeneTable) -> Result<Names> {
     let from = |c: &Option<microtome_core::GeneColumn>| {
         c.as_ref().map_or_else(|| "var".to_string(), |c| c.source.clone())
     };
@@ -84,7 +84,11 @@ fn names(vocabulary: &Vocabulary, genes: &GeneTable) -> Result<Names> {
     };
     if let Some(ids) = &genes.ensembl {
         let mut source = format!("Ensembl ids of {}, {mapped}", from(&genes.ensembl_from));
-        if ids.iter().zip(&genes.names).any(|(id, name)| id != name && microtome_core::strip_version(name) == id) {
+        if ids
+            .iter()
+            .zip(&genes.names)
+            .any(|(id, name)| id != name && microtome_core::strip_version(name) == id)
+        {
             source.push_str("; version suffixes removed");
         }
         return Ok(Names { ids: ids.clone(), source, n_respelled: 0 });
@@ -114,8 +118,10 @@ fn names(vocabulary: &Vocabulary, genes: &GeneTable) -> Result<Names> {
             }
         })
         .collect();
-    let source =
-        format!("symbols of {}, translated by the model's gene_name_id_dict, then {mapped}", from(&genes.symbols_from));
+    let source = format!(
+        "symbols of {}, translated by the model's gene_name_id_dict, then {mapped}",
+        from(&genes.symbols_from)
+    );
     Ok(Names { ids, source, n_respelled })
 }
 
@@ -131,14 +137,16 @@ fn check_organism(genes: &GeneTable) -> Result<()> {
 
 fn check_overlap(overlap: &Overlap, n_respelled: usize, genes: &GeneTable) -> Result<()> {
     if n_respelled as f64 > FOREIGN * overlap.n_matched as f64 && n_respelled >= 20 {
-        return Err(Error::mismatch("the gene symbols are not spelled as human ones; is this another species?")
-            .expected("human symbols such as ACTB")
-            .found(format!(
-                "{n_respelled} of {} known symbols match only when put in capitals, for example \"{}\"",
-                overlap.n_matched,
-                genes.symbols.iter().flatten().find(|s| s.to_uppercase() != **s).map_or("", String::as_str)
-            ))
-            .remedy("map the genes to human one-to-one orthologs first, or add human Ensembl ids to var"));
+        return Err(Error::mismatch(
+            "the gene symbols are not spelled as human ones; is this another species?",
+        )
+        .expected("human symbols such as ACTB")
+        .found(format!(
+            "{n_respelled} of {} known symbols match only when put in capitals, for example \"{}\"",
+            overlap.n_matched,
+            genes.symbols.iter().flatten().find(|s| s.to_uppercase() != **s).map_or("", String::as_str)
+        ))
+        .remedy("map the genes to human one-to-one orthologs first, or add human Ensembl ids to var"));
     }
     let share = overlap.n_matched as f64 / overlap.n_genes.max(1) as f64;
     if overlap.n_matched == 0 || share < FLOOR {
