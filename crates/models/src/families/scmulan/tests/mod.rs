@@ -121,6 +121,20 @@ fn genes_come_backwards_in_the_order_of_the_list() {
 }
 
 #[test]
+fn a_short_list_of_genes_is_enough_for_data_with_many() {
+    let model = open();
+    let table = |n_known: usize| {
+        let others = (0..2000).map(|i| format!("OTHER{i}"));
+        let index = model.meta.genes.iter().take(n_known).cloned().chain(others).collect();
+        GeneTable::detect(&Table { index, columns: vec![] }, None, None).unwrap()
+    };
+    let found = model.match_genes(&table(model.meta.genes.len())).unwrap();
+    assert_eq!(found.overlap.n_matched, model.meta.genes.len());
+    let e = model.match_genes(&table(2)).unwrap_err().to_string();
+    assert!(e.contains("2 of 30 (6.7 %)"), "{e}");
+}
+
+#[test]
 fn generation_names_tokens_and_needs_none() {
     let model = open();
     let site = Site::Extra(GENERATED.into());
