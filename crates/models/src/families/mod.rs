@@ -16,6 +16,7 @@ macro_rules! families {
 families! {
     aido_cell,
     cellfm,
+    genecompass,
     geneformer,
     langcell,
     nicheformer,
