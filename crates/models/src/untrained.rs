@@ -96,9 +96,17 @@ impl Plan {
 
     /// Draws and writes a safetensors file in the way Hugging Face does.
     pub(crate) fn write_safetensors(&self, seed: u64, path: &Path) -> Result<()> {
+        self.write_safetensors_with(seed, &[], path)
+    }
+
+    /// [`Plan::write_safetensors`] with further tensors that are not drawn.
+    pub(crate) fn write_safetensors_with(&self, seed: u64, others: &[Drawn], path: &Path) -> Result<()> {
         let drawn = self.draw(seed)?;
-        let tensors: Vec<(String, Vec<usize>, TensorData<'_>)> =
-            drawn.iter().map(|(n, shape, v)| (n.clone(), shape.clone(), TensorData::F32(v))).collect();
+        let tensors: Vec<(String, Vec<usize>, TensorData<'_>)> = drawn
+            .iter()
+            .chain(others)
+            .map(|(n, shape, v)| (n.clone(), shape.clone(), TensorData::F32(v)))
+            .collect();
         write_safetensors(path, &tensors, &[("format".into(), "pt".into())])
     }
 }

@@ -17,6 +17,7 @@ macro_rules! families {
 families! {
     aido_cell,
     cellfm,
+    genecompass,
     geneformer,
     generain,
     langcell,

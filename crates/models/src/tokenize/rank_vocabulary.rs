@@ -62,6 +62,12 @@ impl RankVocabulary {
         self
     }
 
+    /// With fewer genes: the others keep their tokens, but no data is matched to them.
+    pub(crate) fn only_genes(mut self, keep: impl Fn(&str) -> bool) -> Self {
+        self.genes.retain(|name, _| keep(name));
+        self
+    }
+
     /// Entries, special tokens included.
     pub(crate) fn len(&self) -> usize {
         self.names.len()
