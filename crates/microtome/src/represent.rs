@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use microtome_core::{Counts, Error, Matrix, Progress, Result, Site};
 use microtome_models::taps::Pooling;
-use microtome_models::{GeneMatch, Precision, Tokens, pool_cells};
+use microtome_models::{GeneMatch, Precision, Tokens, pool_cells, release_activations};
 use serde::Serialize;
 
 use crate::budget::{Budget, RunOptions};
@@ -99,6 +99,7 @@ pub(crate) fn represent(
     progress.begin(&request.stage, cells.len() as u64, "cells");
     let forward_seconds = run_chunks(request, &budget, &store, &todo, progress)?;
     progress.end();
+    release_activations();
     let mut stats = facts(&store)?;
     stats.n_reused_chunks = n_reused;
     stats.forward_seconds = forward_seconds;
