@@ -76,8 +76,8 @@ pub(crate) fn represent(
     let n_cells = data.cells.len();
     let budget = Budget::plan(model, sites, data, request.run.memory, request.kept)?;
     let inputs = request.inputs.clone();
-    let store =
-        Store::create(dir, Manifest { version: VERSION, inputs, n_cells, chunk: budget.chunk, arrays })?;
+    let manifest = Manifest { version: VERSION, inputs, n_cells, chunk: budget.chunk, arrays };
+    let store = Store::create(dir, manifest).map_err(output::or_make_room)?;
     // An unfinished run keeps the cuts it was begun with.
     let budget = budget.with_chunk(store.manifest().chunk);
     let todo = unfinished(&store, progress)?;
