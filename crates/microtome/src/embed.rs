@@ -125,6 +125,8 @@ pub fn embed(options: &EmbedOptions, progress: &dyn Progress) -> Result<EmbedRep
         output::make_folder(&partial, MAY_REPLACE, false)?;
         output::write_atomic(&replace, b"")?;
     }
+    // Refused now rather than after the long run.
+    let budget = Budget::plan(model, &sites, &data, options.run.memory, 0)?;
     let (store, cells) = represent(&request, &partial, progress).inspect_err(|e| forget(e, &partial))?;
     let card = RunCard {
         microtome: VERSION.into(),
@@ -134,7 +136,6 @@ pub fn embed(options: &EmbedOptions, progress: &dyn Progress) -> Result<EmbedRep
         precision: opened.precision.name().into(),
         choices: choices(&opened, &data, options.pooling, &cells.drift),
     };
-    let budget = Budget::plan(model, &sites, &data, options.run.memory, 0)?;
     let vectors =
         if with_genes { Some(gene_vectors(&data, model, &genes, &budget, progress)?) } else { None };
     let parts = Parts {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use microtome_core::{Counts, Error, Progress, Result};
+use microtome_core::{Counts, Progress, Result};
 use microtome_eval::{Cells, Groups, Protocol, Representation, TaskOutcome, controls};
 
 use super::ScanOptions;
