@@ -121,12 +121,12 @@ pub fn embed(options: &EmbedOptions, progress: &dyn Progress) -> Result<EmbedRep
         inputs,
         stage: format!("running {}", opened.name),
     };
+    // Refused before anything is written.
+    let budget = Budget::plan(model, &sites, &data, options.run.memory, 0)?;
     if options.overwrite {
         output::make_folder(&partial, MAY_REPLACE, false)?;
         output::write_atomic(&replace, b"")?;
     }
-    // Refused now rather than after the long run.
-    let budget = Budget::plan(model, &sites, &data, options.run.memory, 0)?;
     let (store, cells) = represent(&request, &partial, progress).inspect_err(|e| forget(e, &partial))?;
     let card = RunCard {
         microtome: VERSION.into(),
