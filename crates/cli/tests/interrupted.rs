@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
-use common::{Bench, fails, microtome, succeeds, text};
+use common::{Bench, fails, little_memory, microtome, succeeds, text};
 
 /// splitmix64, seeded by `MICROTOME_TEST_SEED` or the clock; says its seed, so that a failure can be repeated.
 struct Random(u64);
@@ -145,16 +145,9 @@ fn killed_at_random_moments_embed_and_scan_give_the_same_bytes() {
     let (cells, model) = (bench.path("many.h5ad"), bench.path("model"));
     succeeds(&["simulate", "--cells", "600", "--out", text(&cells), "--quiet"]);
     let dir = bench.path("embedded");
-    let embed = [
-        "embed",
-        text(&cells),
-        "--model",
-        text(&model),
-        "--sites",
-        "blocks.*.resid_post",
-        "--memory",
-        "200MB",
-    ];
+    let embed = ["embed", text(&cells), "--model", text(&model), "--sites", "blocks.*.resid_post"];
+    let memory = little_memory(&embed, &bench.path("no.h5ad"));
+    let embed = [&embed[..], &["--memory", &memory]].concat();
     let out = dir.join("out.h5ad");
     for _ in 0..2 {
         survives_kills(&dir, &words(&[&embed[..], &["--out", text(&out)]].concat()), 4, &mut random);
@@ -172,8 +165,9 @@ fn killed_at_random_moments_embed_and_scan_give_the_same_bytes() {
 fn a_damaged_chunk_is_noticed_and_made_again() {
     let bench = Bench::new();
     let (cells, model, out) = (bench.path("cells.h5ad"), bench.path("model"), bench.path("out.h5ad"));
-    let args =
-        words(&["embed", text(&cells), "--model", text(&model), "--memory", "200MB", "--out", text(&out)]);
+    let embed = ["embed", text(&cells), "--model", text(&model)];
+    let memory = little_memory(&embed, &bench.path("no.h5ad"));
+    let args = words(&[&embed[..], &["--memory", &memory, "--out", text(&out)]].concat());
     succeeds(&args.iter().map(String::as_str).collect::<Vec<_>>());
     let expected = fs::read(&out).expect("read");
     fs::remove_file(&out).expect("removed");
@@ -246,16 +240,9 @@ fn a_full_disk_is_explained_and_the_run_goes_on_after_room_is_made() {
         println!("no small file system ({why}); a limit on file size stands in for the full disk");
         fs::create_dir_all(&disk).expect("made");
     }
-    let embed = [
-        "embed",
-        text(&cells),
-        "--model",
-        text(&model),
-        "--sites",
-        "blocks.*.resid_post",
-        "--memory",
-        "200MB",
-    ];
+    let embed = ["embed", text(&cells), "--model", text(&model), "--sites", "blocks.*.resid_post"];
+    let memory = little_memory(&embed, &bench.path("no.h5ad"));
+    let embed = [&embed[..], &["--memory", &memory]].concat();
     let out = disk.join("out.h5ad");
     let args = words(&[&embed[..], &["--out", text(&out)]].concat());
     assert!(run(&args).status.success());

@@ -83,6 +83,11 @@ impl Activations {
     }
 }
 
+/// Gives back what this thread keeps of [`Activations`], once the model has run.
+pub fn release_activations() {
+    REUSED.with_borrow_mut(Vec::clear);
+}
+
 impl Drop for Activations {
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.0);
@@ -137,6 +142,8 @@ mod tests {
                 .collect();
             drop(many);
             assert_eq!(REUSED.with_borrow(Vec::len), KEPT);
+            release_activations();
+            assert_eq!(REUSED.with_borrow(Vec::len), 0);
             let mut a = Activations::default();
             a.resize(0);
             assert!(a.is_empty());

@@ -28,7 +28,7 @@ pub use attention::{
     AttentionShape, AttentionStatistics, Mask, Rows, attention, attention_map, attention_statistics,
 };
 pub use block::{PostLnBlock, Scratch};
-pub use buffer::Activations;
+pub use buffer::{Activations, release_activations};
 pub use embed::{Lookup, gather_sum};
 pub use gemm::Precision;
 pub use isa::{Isa, isa, with_isa};

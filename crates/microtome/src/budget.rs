@@ -104,7 +104,7 @@ impl Budget {
         let free = (memory - fixed) / 10 * 9;
         let tokens = (free / 3 * 2 / budget.per_token).max(longest);
         let rest = free.saturating_sub(tokens * budget.per_token);
-        let cells = rest.max(free / 3) / (CHUNKS * budget.per_cell);
+        let cells = rest / (CHUNKS * budget.per_cell);
         budget.tokens = budget.tokens.min(usize::try_from(tokens).unwrap_or(usize::MAX));
         budget.chunk = whole_batches(budget.chunk.min(usize::try_from(cells).unwrap_or(usize::MAX)));
         Ok(budget)

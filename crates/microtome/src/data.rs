@@ -181,7 +181,9 @@ impl Data {
 
     /// `obs` of the chosen cells.
     pub fn obs(&self) -> Result<Table> {
-        Ok(self.dataset.obs()?.select(&self.cells))
+        let all = self.dataset.obs()?;
+        // A second copy only where it is another one: this table grows with the cells.
+        Ok(if self.cells.len() == all.index.len() { all } else { all.select(&self.cells) })
     }
 
     /// Reads the columns of `obs` that a model takes as context (assay, species, ...), as far as the file has them. What is not there

@@ -121,6 +121,8 @@ pub fn embed(options: &EmbedOptions, progress: &dyn Progress) -> Result<EmbedRep
         inputs,
         stage: format!("running {}", opened.name),
     };
+    // Refused before anything is written.
+    let budget = Budget::plan(model, &sites, &data, options.run.memory, 0)?;
     if options.overwrite {
         output::make_folder(&partial, MAY_REPLACE, false)?;
         output::write_atomic(&replace, b"")?;
@@ -134,7 +136,6 @@ pub fn embed(options: &EmbedOptions, progress: &dyn Progress) -> Result<EmbedRep
         precision: opened.precision.name().into(),
         choices: choices(&opened, &data, options.pooling, &cells.drift),
     };
-    let budget = Budget::plan(model, &sites, &data, options.run.memory, 0)?;
     let vectors =
         if with_genes { Some(gene_vectors(&data, model, &genes, &budget, progress)?) } else { None };
     let parts = Parts {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use microtome_core::{Counts, Error, Matrix, Progress, Result, Site};
 use microtome_models::taps::Pooling;
-use microtome_models::{GeneMatch, Precision, Tokens, pool_cells};
+use microtome_models::{GeneMatch, Precision, Tokens, pool_cells, release_activations};
 use serde::Serialize;
 
 use crate::budget::{Budget, RunOptions};
@@ -76,8 +76,8 @@ pub(crate) fn represent(
     let n_cells = data.cells.len();
     let budget = Budget::plan(model, sites, data, request.run.memory, request.kept)?;
     let inputs = request.inputs.clone();
-    let store =
-        Store::create(dir, Manifest { version: VERSION, inputs, n_cells, chunk: budget.chunk, arrays })?;
+    let manifest = Manifest { version: VERSION, inputs, n_cells, chunk: budget.chunk, arrays };
+    let store = Store::create(dir, manifest).map_err(output::or_make_room)?;
     // An unfinished run keeps the cuts it was begun with.
     let budget = budget.with_chunk(store.manifest().chunk);
     let todo = unfinished(&store, progress)?;
@@ -99,6 +99,7 @@ pub(crate) fn represent(
     progress.begin(&request.stage, cells.len() as u64, "cells");
     let forward_seconds = run_chunks(request, &budget, &store, &todo, progress)?;
     progress.end();
+    release_activations();
     let mut stats = facts(&store)?;
     stats.n_reused_chunks = n_reused;
     stats.forward_seconds = forward_seconds;

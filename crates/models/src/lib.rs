@@ -25,7 +25,7 @@ mod yaml;
 
 pub use evidence::Evidence;
 pub use families::{detect, families, find_family, open, open_in};
-pub use microtome_kernels::Precision;
+pub use microtome_kernels::{Precision, release_activations};
 pub use model::{
     CellRule, CellTotals, Family, GeneMatch, LicenceInfo, Model, ModelInfo, Overlap, SiteInfo,
     TokenizeOptions, Variant,

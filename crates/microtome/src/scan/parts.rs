@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use microtome_core::{Counts, Error, Progress, Result};
+use microtome_core::{Counts, Progress, Result};
 use microtome_eval::{Cells, Groups, Protocol, Representation, TaskOutcome, controls};
 
 use super::ScanOptions;
@@ -10,7 +10,7 @@ use super::map::Map;
 use super::tasks::{Adapter, Input, Ready};
 use crate::data::{Data, DataOptions};
 
-/// Exact nearest neighbours cost the square of the number of cells; beyond this a sample is asked for.
+/// Exact nearest neighbours cost the square of the number of cells; of more than these a sample is drawn.
 const MAX_CELLS: usize = 100_000;
 
 /// One task with the cells it can use.
@@ -50,14 +50,14 @@ pub(super) fn open(
     if let Some(max) = options.data.max_cells {
         data.keep_at_most(max, options.data.seed);
     }
-    let n = data.cells.len();
-    if n > MAX_CELLS {
-        return Err(Error::usage("too many cells for exact nearest neighbours")
-            .in_file(&options.data.path)
-            .expected(format!("at most {MAX_CELLS}"))
-            .found(n.to_string())
-            .remedy(format!("pass --max-cells {MAX_CELLS} (or fewer) to draw a sample")));
+    // Drawn before the models run: no cell is run that no task looks at.
+    if data.cells.len() > MAX_CELLS {
+        data.notes.push(format!(
+            "tasks compare exact nearest neighbours, which costs the square of the number of cells: at most {MAX_CELLS} are used; embed runs all of them"
+        ));
+        data.keep_at_most(MAX_CELLS, options.data.seed);
     }
+    let n = data.cells.len();
     let mut parts = vec![];
     for (adapter, ready) in adapters.iter().copied().zip(ready) {
         let positions: Vec<usize> = (0..n).filter(|&i| ready.uses(data.cells[i])).collect();
