@@ -9,7 +9,8 @@ use microtome_models::{CellTotals, GeneMatch, Model, TokenizeOptions, Tokens};
 use microtome_numerics::resample::Rng;
 use serde::Serialize;
 
-use crate::count_slot::{CHECKED_ROWS, choose_slot};
+use crate::recover;
+use crate::slot::{CHECKED_ROWS, choose_slot};
 
 /// What the user says about the data.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +23,8 @@ pub struct DataOptions {
     pub ensembl_column: Option<String>,
     /// Column of `var` with symbols; detected when absent.
     pub symbol_column: Option<String>,
+    /// The matrix holds log-normalised values: recover counts from them.
+    pub log_normalised: bool,
     /// Keep at most this many cells, drawn at random with `seed`.
     pub max_cells: Option<usize>,
     /// Seed of that draw, and of every random choice of preparing cells.
@@ -60,6 +63,7 @@ pub struct Data {
     /// Things the user should know about what was detected.
     pub notes: Vec<String>,
     reader: MatrixReader,
+    recover: bool,
     /// `obs["n_counts"]` of every row of the file, where it can be used.
     totals: Option<Totals>,
     /// Rank of every row's batch among the sorted labels of the file.
@@ -83,7 +87,8 @@ impl Data {
     pub fn open(options: &DataOptions) -> Result<Self> {
         let dataset = microtome_h5ad::open(&options.path)?;
         let mut notes = Vec::new();
-        let (slot, reader, check) = choose_slot(&dataset, options.slot.as_deref(), &mut notes)?;
+        let recover = options.log_normalised;
+        let (slot, reader, check) = choose_slot(&dataset, options.slot.as_deref(), recover, &mut notes)?;
         let var = dataset.var(&slot)?;
         let genes =
             GeneTable::detect(&var, options.ensembl_column.as_deref(), options.symbol_column.as_deref())
@@ -126,6 +131,7 @@ impl Data {
             check,
             notes,
             reader,
+            recover,
             totals,
             batches,
             drugs,
@@ -166,11 +172,16 @@ impl Data {
     /// Counts of the cells at these positions of [`Data::cells`].
     pub fn counts(&self, range: std::ops::Range<usize>) -> Result<Counts> {
         let rows = &self.cells[range];
-        match (rows.first(), rows.last()) {
+        let read = match (rows.first(), rows.last()) {
             (Some(&first), Some(&last)) if last - first + 1 == rows.len() => {
-                self.reader.rows(first..last + 1)
+                self.reader.rows(first..last + 1)?
             }
-            _ => self.reader.select(rows),
+            _ => self.reader.select(rows)?,
+        };
+        if self.recover {
+            recover::counts(&read).map_err(|e| e.in_file(self.dataset.path()))
+        } else {
+            Ok(read)
         }
     }
 

@@ -35,6 +35,7 @@ fn data_options(a: &DataArgs) -> DataOptions {
         slot: a.slot.clone(),
         ensembl_column: a.ensembl_column.clone(),
         symbol_column: a.symbol_column.clone(),
+        log_normalised: a.log_normalised,
         max_cells: a.max_cells,
         seed: a.seed,
         prepare: PrepareOptions {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use microtome_core::Summary;
+use microtome_eval::tasks::perturbation::Reference;
 use microtome_models::taps::Pooling;
 use serde::Serialize;
 
@@ -20,6 +21,8 @@ pub struct ScanOptions {
     pub tasks: Vec<String>,
     /// What the tasks need to know.
     pub task: TaskOptions,
+    /// What stands beside the models.
+    pub compare: CompareOptions,
     /// Column of `obs` with the independent unit.
     pub unit: Option<String>,
     /// Bootstrap replicates.
@@ -38,6 +41,21 @@ pub struct ScanOptions {
     pub command: Vec<String>,
 }
 
+/// What stands beside the models, besides baselines and an untrained twin, which always do.
+#[derive(Clone, Debug, Default)]
+pub struct CompareOptions {
+    /// `.npy` files with one row per cell of the data file: embeddings that others made.
+    pub import: Vec<PathBuf>,
+    /// Keys of `obsm` with such embeddings.
+    pub import_obsm: Vec<String>,
+    /// Untrained twins of every model, each from another seed; at least one is always run.
+    pub untrained_seeds: usize,
+    /// Run every model once more with gene identities exchanged.
+    pub gene_permuted: bool,
+    /// Repeat the choice of depth under the battery of transforms.
+    pub transforms: bool,
+}
+
 /// What single tasks need to know; a task that is not asked for does not look at its part.
 #[derive(Clone, Debug, Default)]
 pub struct TaskOptions {
@@ -47,6 +65,20 @@ pub struct TaskOptions {
     pub root: Option<String>,
     /// annotation, integration: column of `obs` with the labels. Colours the map in every task.
     pub label: Option<String>,
+    /// perturbation: column of `obs` with what was done to each cell.
+    pub perturbation: Option<String>,
+    /// perturbation: its value that means control; guessed by name when absent.
+    pub control: Option<String>,
+    /// perturbation: column of `obs` within which perturbed and control cells are compared.
+    pub context: Option<String>,
+    /// perturbation: where reference effects come from.
+    pub reference: Reference,
+    /// perturbation: fewest cells of a perturbation.
+    pub min_cells: Option<usize>,
+    /// trajectory: read Palantir's pseudotime as well.
+    pub palantir: bool,
+    /// trajectory: column of `obs` between whose groups the best depth may shift.
+    pub strata: Option<String>,
     /// Neighbours in the graph, the cell itself included; [`DEFAULT_NEIGHBORS`] when absent.
     pub neighbors: Option<usize>,
     /// Headline metric by id, of the task that has it.

@@ -1,13 +1,14 @@
 //! The tasks of one scan: the cells each can use, its run, its map.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use microtome_core::{Counts, Progress, Result};
 use microtome_eval::{Cells, Groups, Protocol, Representation, TaskOutcome, controls};
 
-use super::ScanOptions;
 use super::map::Map;
 use super::tasks::{Adapter, Input, Ready};
+use super::{ScanOptions, battery};
 use crate::data::{Data, DataOptions};
 
 /// Exact nearest neighbours cost the square of the number of cells; of more than these a sample is drawn.
@@ -93,20 +94,29 @@ pub(super) fn run(parts: Vec<Part>, shared: &Shared<'_>) -> Result<Vec<Done>> {
     let mut made: Option<(Vec<usize>, Vec<Representation>)> = None;
     for part in parts {
         shared.progress.check()?;
+        let counts = if part.positions.len() == shared.data.cells.len() {
+            Cow::Borrowed(shared.counts)
+        } else {
+            Cow::Owned(shared.counts.select_cells(&part.positions))
+        };
         let representations = match made.take() {
             Some((positions, representations)) if positions == part.positions => representations,
-            _ => representations(&part, shared)?,
+            _ => representations(&part, &counts, shared)?,
         };
         let cells = describe(&part, shared)?;
         let input = Input {
             cells: &cells,
             rows: &part.rows,
+            counts: &counts,
             representations: &representations,
             protocol: shared.protocol,
             progress: shared.progress,
         };
         let mut outcome = part.ready.run(&input)?;
         outcome.notes.splice(0..0, part.left_out.clone());
+        if shared.options.compare.transforms {
+            battery::run(part.ready.as_ref(), &input, &mut outcome)?;
+        }
         let map = match Map::chosen(&outcome, &representations) {
             None => None,
             Some(wanted) => match out.iter().find(|d| d.part.positions == part.positions && d.shows(&wanted))
@@ -128,17 +138,21 @@ impl Done {
 }
 
 /// Models on the cells of a task, and baselines made from them.
-fn representations(part: &Part, shared: &Shared<'_>) -> Result<Vec<Representation>> {
+fn representations(part: &Part, counts: &Counts, shared: &Shared<'_>) -> Result<Vec<Representation>> {
     let seed = shared.options.data.seed;
-    if part.positions.len() == shared.data.cells.len() {
-        let mut out = shared.models.to_vec();
-        out.extend(controls::baselines(shared.counts, seed, shared.progress)?);
-        return Ok(out);
-    }
     let select =
         |r: &Representation| Representation { matrix: r.matrix.select_rows(&part.positions), ..r.clone() };
-    let mut out: Vec<Representation> = shared.models.iter().map(select).collect();
-    out.extend(controls::baselines(&shared.counts.select_cells(&part.positions), seed, shared.progress)?);
+    let mut out: Vec<Representation> = if part.positions.len() == shared.data.cells.len() {
+        shared.models.to_vec()
+    } else {
+        shared.models.iter().map(select).collect()
+    };
+    out.extend(controls::baselines(counts, seed, shared.progress)?);
+    if let Some(key) = &shared.options.data.prepare.batch_key {
+        let column = shared.data.dataset.obs_column(key)?.select(&part.rows);
+        let batches = Groups::from_column(key.clone(), &column);
+        out.extend(controls::batch_baselines(counts, &batches, seed, shared.progress)?);
+    }
     Ok(out)
 }
 

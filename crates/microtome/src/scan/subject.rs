@@ -3,14 +3,18 @@
 use std::path::Path;
 
 use microtome_core::{BlockSite, Error, InputFile, Progress, Result, Role, Site};
-use microtome_eval::Representation;
+use microtome_eval::{GENES_PERMUTED, Representation};
 use microtome_models::{GeneMatch, Overlap, Precision};
+use microtome_numerics::resample::Rng;
 
 use super::ScanOptions;
 use crate::card;
 use crate::data::Data;
 use crate::open::OpenModel;
 use crate::represent::{CellStats, Request, represent};
+
+/// Stream of random numbers that permutes genes.
+const PERMUTATION: u64 = 0x6765_6e65;
 
 /// What every model of a scan is run on.
 pub(super) struct Context<'a> {
@@ -46,28 +50,40 @@ impl Subject {
         Ok(Self { name: opened.name.clone(), opened, genes, sites, cells: CellStats::default() })
     }
 
-    /// Runs the model and its untrained twin over all cells.
+    /// Runs the model, its untrained twins and, where asked for, the model with permuted genes over all cells.
     pub(super) fn run(&mut self, context: &Context<'_>) -> Result<Vec<Representation>> {
-        let (mut out, cells) = self.represent(&self.opened, Role::Model, &self.name, context)?;
+        let (mut out, cells) = self.represent(&self.opened, &self.genes, Role::Model, &self.name, context)?;
         self.cells = cells;
-        let folder = context.work.join(format!("untrained-{}", self.name));
-        if !folder.exists() {
-            self.write_twin(context, &folder)?;
+        for twin in 1..=context.options.compare.untrained_seeds.max(1) {
+            let folder = context.work.join(match twin {
+                1 => format!("untrained-{}", self.name),
+                _ => format!("untrained-{}-{twin}", self.name),
+            });
+            if !folder.exists() {
+                self.write_twin(context, twin as u64, &folder)?;
+            }
+            let opened = OpenModel::open_in(&folder, self.opened.precision)?;
+            out.extend(
+                self.represent(&opened, &self.genes, Role::Control, &self.twin_name(twin), context)?.0,
+            );
         }
-        let twin = OpenModel::open_in(&folder, self.opened.precision)?;
-        out.extend(self.represent(&twin, Role::Control, &self.twin_name(), context)?.0);
+        if context.options.compare.gene_permuted {
+            let genes = permuted(&self.genes, context.options.data.seed);
+            let name = format!("{} {GENES_PERMUTED}", self.name);
+            out.extend(self.represent(&self.opened, &genes, Role::Control, &name, context)?.0);
+        }
         Ok(out)
     }
 
     /// Writes the untrained twin beside its place and renames it, so that a killed run never leaves half a model.
-    fn write_twin(&self, context: &Context<'_>, folder: &Path) -> Result<()> {
+    fn write_twin(&self, context: &Context<'_>, twin: u64, folder: &Path) -> Result<()> {
         let begun = folder.with_extension("begun");
         let failed =
             |e: std::io::Error| Error::output("cannot write the untrained twin").in_file(folder).caused_by(e);
         if begun.exists() {
             std::fs::remove_dir_all(&begun).map_err(failed)?;
         }
-        let seed = context.options.data.seed.wrapping_add(1);
+        let seed = context.options.data.seed.wrapping_add(twin);
         (self.opened.model.family().init_twin)(&self.opened.path, seed, &begun)?;
         std::fs::rename(&begun, folder).map_err(failed)
     }
@@ -75,24 +91,30 @@ impl Subject {
     fn represent(
         &self,
         opened: &OpenModel,
+        genes: &GeneMatch,
         role: Role,
         name: &str,
         context: &Context<'_>,
     ) -> Result<(Vec<Representation>, CellStats)> {
         let model = opened.model.as_ref();
         let pooling = context.options.pooling;
-        // The tasks look at all of it at once: of this model, and of the twin that comes after it.
-        let n_runs = if role == Role::Model { 2 } else { 1 };
+        // The tasks look at all of it at once: of this model, and of the controls that come after it.
+        let compare = &context.options.compare;
+        let n_controls = compare.untrained_seeds.max(1) + usize::from(compare.gene_permuted);
+        let n_runs = if role == Role::Model { 1 + n_controls } else { 1 };
         let size = 4 * context.data.cells.len() * self.sites.len() * model.info().d_model;
         let request = Request {
             data: context.data,
             opened,
-            genes: &self.genes,
+            genes,
             sites: &self.sites,
             pooling,
             run: context.options.run,
-            kept: n_runs * size as u64,
-            inputs: card::representation_hash(context.data_files, context.data, opened, &self.sites, pooling),
+            kept: (n_runs * size) as u64,
+            inputs: format!(
+                "{} {name}",
+                card::representation_hash(context.data_files, context.data, opened, &self.sites, pooling)
+            ),
             stage: format!("running {name}"),
         };
         let (store, cells) =
@@ -122,9 +144,12 @@ impl Subject {
         &self.name
     }
 
-    /// Name of the untrained twin in records.
-    pub(super) fn twin_name(&self) -> String {
-        format!("{} (untrained twin)", self.name)
+    /// Name of an untrained twin in records, counted from 1.
+    fn twin_name(&self, twin: usize) -> String {
+        match twin {
+            1 => format!("{} (untrained twin)", self.name),
+            _ => format!("{} (untrained twin {twin})", self.name),
+        }
     }
 
     /// The checkpoint.
@@ -146,6 +171,19 @@ impl Subject {
     pub(super) fn cells(&self) -> &CellStats {
         &self.cells
     }
+}
+
+/// The same genes with their identities exchanged at random: every count goes to another gene of the vocabulary, so that the
+/// network is as trained and the distribution of a cell's counts as it was, but nothing is known about what a gene is.
+fn permuted(genes: &GeneMatch, seed: u64) -> GeneMatch {
+    let mut out = genes.clone();
+    let known: Vec<usize> =
+        (0..out.token_of_gene.len()).filter(|&g| out.token_of_gene[g].is_some()).collect();
+    let order = Rng::stream(seed, PERMUTATION).permutation(known.len());
+    for (&to, from) in known.iter().zip(order) {
+        out.token_of_gene[to] = genes.token_of_gene[known[from]];
+    }
+    out
 }
 
 /// Two checkpoints in folders of the same name get numbers, so that no record is ambiguous.

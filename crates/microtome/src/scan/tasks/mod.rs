@@ -1,7 +1,7 @@
 //! How the tasks of `eval` meet the command's options and the columns of a file: one adapter per task. The one list is at
 //! the end of this file.
 
-use microtome_core::{Error, Progress, Result};
+use microtome_core::{Counts, Error, Progress, Result};
 use microtome_eval::tasks::Task;
 use microtome_eval::{Cells, Protocol, Representation, TaskOutcome};
 use microtome_report::Colour;
@@ -15,6 +15,8 @@ pub(super) struct Input<'a> {
     pub(super) cells: &'a Cells,
     /// Row of the file of every cell.
     pub(super) rows: &'a [usize],
+    /// Their raw counts.
+    pub(super) counts: &'a Counts,
     /// Representations of these cells.
     pub(super) representations: &'a [Representation],
     pub(super) protocol: &'a Protocol,
@@ -56,7 +58,7 @@ macro_rules! adapters {
     };
 }
 
-adapters! { trajectory }
+adapters! { trajectory, perturbation }
 
 /// The adapters of the tasks that were asked for, each once.
 pub(super) fn asked(options: &ScanOptions) -> Result<Vec<&'static Adapter>> {

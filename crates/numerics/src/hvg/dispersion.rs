@@ -1,69 +1,10 @@
-//! Highly variable genes.
+//! Normalised dispersion: the rules that take log-normalised values.
 
+use super::Dispersion;
 use microtome_core::{Counts, Error, Result};
-use std::fmt;
-use std::str::FromStr;
-
-/// Which published rule.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Flavour {
-    /// Dispersion of un-logged values, z-scored in 20 equal-width bins of log mean (Satija et al. 2015; scanpy
-    /// `flavor="seurat"`). Takes log1p data.
-    #[default]
-    Seurat,
-    /// Dispersion of the values as they are, scaled by median and MAD within percentile bins of the mean (Zheng et
-    /// al. 2017; scanpy `flavor="cell_ranger"`). Takes log1p data.
-    CellRanger,
-}
-
-impl fmt::Display for Flavour {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Seurat => "seurat",
-            Self::CellRanger => "cell_ranger",
-        })
-    }
-}
-
-impl FromStr for Flavour {
-    type Err = Error;
-
-    fn from_str(s: &str) -> Result<Self> {
-        match s {
-            "seurat" => Ok(Self::Seurat),
-            "cell_ranger" => Ok(Self::CellRanger),
-            _ => Err(Error::usage("unknown flavour of highly variable genes")
-                .expected("seurat or cell_ranger")
-                .found(format!("\"{s}\""))),
-        }
-    }
-}
-
-/// [`highly_variable_by`] with scanpy's default rule, `seurat`.
-pub fn highly_variable(log_normalised: &Counts, n_top: usize) -> Result<Vec<usize>> {
-    highly_variable_by(log_normalised, n_top, Flavour::Seurat)
-}
-
-/// Genes whose normalised dispersion reaches the `n_top`-th largest, ascending by gene; ties can make it more
-/// than `n_top`, genes of no variance never qualify, so it can be fewer. As scanpy 1.11.5 with `n_top_genes`.
-///
-/// Errors when there are fewer than 2 cells, `n_top` is 0, a value is negative or not finite (log-normalised
-/// values are neither), or no gene varies.
-pub fn highly_variable_by(log_normalised: &Counts, n_top: usize, flavour: Flavour) -> Result<Vec<usize>> {
-    let scores = normalised_dispersion(log_normalised, flavour)?;
-    let mut sorted: Vec<f64> = scores.iter().flatten().copied().collect();
-    if n_top == 0 || sorted.is_empty() {
-        return Err(Error::mismatch("no highly variable genes")
-            .expected("at least one gene that varies, and n_top of at least 1")
-            .found(format!("{} genes that vary, n_top = {n_top}", sorted.len())));
-    }
-    sorted.sort_unstable_by(|a, b| b.total_cmp(a));
-    let cut = sorted[n_top.min(sorted.len()) - 1];
-    Ok(scores.iter().enumerate().filter(|(_, s)| s.is_some_and(|s| s >= cut)).map(|(g, _)| g).collect())
-}
 
 /// Normalised dispersion of every gene; `None` where it is undefined (no variance, or a bin without spread).
-pub fn normalised_dispersion(log_normalised: &Counts, flavour: Flavour) -> Result<Vec<Option<f64>>> {
+pub fn normalised_dispersion(log_normalised: &Counts, flavour: Dispersion) -> Result<Vec<Option<f64>>> {
     let n = log_normalised.n_cells();
     if n < 2 {
         return Err(Error::mismatch("variance needs cells")
@@ -81,8 +22,8 @@ pub fn normalised_dispersion(log_normalised: &Counts, flavour: Flavour) -> Resul
     for (&g, &v) in log_normalised.indices().iter().zip(log_normalised.values()) {
         // The un-logged value is rounded to f32, as scanpy keeps it.
         let v = match flavour {
-            Flavour::Seurat => f64::from(libm::expm1(f64::from(v)) as f32),
-            Flavour::CellRanger => f64::from(v),
+            Dispersion::Seurat => f64::from(libm::expm1(f64::from(v)) as f32),
+            Dispersion::CellRanger => f64::from(v),
         };
         sum[g as usize] += v;
         squares[g as usize] += v * v;
@@ -96,19 +37,19 @@ pub fn normalised_dispersion(log_normalised: &Counts, flavour: Flavour) -> Resul
             let variance = ((squares / n - mean * mean) * (n / (n - 1.0))).max(0.0);
             let dispersion = variance / if mean == 0.0 { 1e-12 } else { mean };
             match flavour {
-                Flavour::Seurat if dispersion == 0.0 => None,
-                Flavour::Seurat => Some(dispersion.ln()),
-                Flavour::CellRanger => Some(dispersion),
+                Dispersion::Seurat if dispersion == 0.0 => None,
+                Dispersion::Seurat => Some(dispersion.ln()),
+                Dispersion::CellRanger => Some(dispersion),
             }
         })
         .collect();
     means.iter_mut().filter(|m| **m == 0.0).for_each(|m| *m = 1e-12);
-    if flavour == Flavour::Seurat {
+    if flavour == Dispersion::Seurat {
         means.iter_mut().for_each(|m| *m = m.ln_1p());
     }
     let bins = match flavour {
-        Flavour::Seurat => equal_width(&means, 20),
-        Flavour::CellRanger => percentile_bins(&means)?,
+        Dispersion::Seurat => equal_width(&means, 20),
+        Dispersion::CellRanger => percentile_bins(&means)?,
     };
     let n_bins = bins.iter().max().map_or(0, |b| b + 1);
     let mut members = vec![Vec::new(); n_bins];
@@ -121,8 +62,8 @@ pub fn normalised_dispersion(log_normalised: &Counts, flavour: Flavour) -> Resul
     for bin in members {
         let values: Vec<f64> = bin.iter().map(|m| m.1).collect();
         let Some((centre, spread)) = (match flavour {
-            Flavour::Seurat => mean_and_deviation(&values),
-            Flavour::CellRanger => median_and_mad(&values),
+            Dispersion::Seurat => mean_and_deviation(&values),
+            Dispersion::CellRanger => median_and_mad(&values),
         }) else {
             continue;
         };

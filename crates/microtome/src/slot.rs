@@ -1,24 +1,33 @@
-//! Which matrix of a file holds raw counts.
+//! Which matrix of a file holds the counts.
 
 use std::path::Path;
 
 use microtome_core::{CountCheck, Error, Result};
 use microtome_h5ad::{Dataset, MatrixReader, Slot};
 
+use crate::recover;
+
 /// Rows looked at to decide whether a matrix holds raw counts.
 pub(crate) const CHECKED_ROWS: usize = 512;
 /// Names under which writers keep raw counts beside a transformed X.
 const COUNT_LAYERS: [&str; 4] = ["counts", "raw_counts", "count", "raw"];
 
-/// The matrix that is asked for, or the first that holds raw counts, with what the values of a sample of rows look like.
-///
-/// # Errors
-/// When it holds something else, or none does.
+/// The matrix that was asked for, or the first that holds raw counts; with `recover`, one whose log-normalised values
+/// counts can be recovered from. What was chosen against expectation goes into `notes`.
 pub(crate) fn choose_slot(
     dataset: &Dataset,
     wanted: Option<&str>,
+    recover: bool,
     notes: &mut Vec<String>,
 ) -> Result<(Slot, MatrixReader, CountCheck)> {
+    if recover {
+        let slot: Slot = wanted.unwrap_or("X").parse()?;
+        let reader = dataset.matrix(&slot)?;
+        let sample = recover::counts(&reader.rows(0..reader.n_cells().min(CHECKED_ROWS))?);
+        let check = sample.map_err(|e| e.in_file(dataset.path()).at_key(slot.to_string()))?.check_raw();
+        notes.push(recover::NOTE.into());
+        return Ok((slot, reader, check));
+    }
     if let Some(wanted) = wanted {
         let slot: Slot = wanted.parse()?;
         let reader = dataset.matrix(&slot)?;
@@ -74,7 +83,9 @@ fn not_raw(path: &Path, slot: &Slot, check: &CountCheck, slots: &[Slot]) -> Erro
         check.n_values, check.n_fractional, check.n_negative, check.n_non_finite, check.max
     );
     if check.n_fractional > 0 && check.n_negative == 0 && check.max < 20.0 {
-        found.push_str(" (this looks like log-normalised expression)");
+        found.push_str(
+            " (this looks like log-normalised expression: --log-normalised recovers counts from it)",
+        );
     } else if check.n_negative > 0 {
         found.push_str(" (this looks like scaled or batch-corrected expression)");
     }
