@@ -59,7 +59,7 @@ impl Linear {
         });
         let mut packed = Packed::default();
         let isa = Isa::current();
-        packed.pack_transposed(isa, weight, n_in, n_out, n_in, Format::best(isa, precision));
+        packed.pack_transposed(isa, weight, n_in, n_out, n_in, Format::best(isa, precision, n_in));
         Self { packed, bias }
     }
 

@@ -52,7 +52,7 @@ pub fn attention_map(
             k.stride(),
             len,
             shape.d_head,
-            Format::best(isa, shape.precision),
+            Format::best(isa, shape.precision, shape.d_head),
         );
         pattern.par_chunks_mut(BLOCK_ROWS * len).enumerate().for_each(|(block, pattern)| {
             let (first, rows) = (block * BLOCK_ROWS, pattern.len() / len);

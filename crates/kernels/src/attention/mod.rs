@@ -81,7 +81,7 @@ pub fn attention(
         return;
     }
     let isa = Isa::current();
-    let format = Format::best(isa, shape.precision);
+    let format = |k: usize| Format::best(isa, shape.precision, k);
     let shared = Shared::new(out);
     tasks(offsets, shape.n_kv_heads).into_par_iter().for_each(|task| {
         let (start, end) = (offsets[task.cell], offsets[task.cell + 1]);
@@ -89,8 +89,8 @@ pub fn attention(
         let n_keys = if mask.causal { task.last } else { end - start };
         PACK.with_borrow_mut(|pack| {
             let (keys, values) = (k.at(start, task.kv_head * d), v.at(start, task.kv_head * d));
-            pack.keys.pack_transposed(isa, keys, k.stride(), n_keys, d, format);
-            pack.values.pack(isa, values, v.stride(), n_keys, d, format);
+            pack.keys.pack_transposed(isa, keys, k.stride(), n_keys, d, format(d));
+            pack.values.pack(isa, values, v.stride(), n_keys, d, format(n_keys));
             let group = shape.n_heads / shape.n_kv_heads;
             for head in task.kv_head * group..(task.kv_head + 1) * group {
                 for first in (task.first..task.last).step_by(BLOCK_ROWS) {

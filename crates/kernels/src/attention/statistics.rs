@@ -60,7 +60,7 @@ pub fn attention_statistics(
                     k.stride(),
                     end - start,
                     d,
-                    Format::best(isa, shape.precision),
+                    Format::best(isa, shape.precision, shape.d_head),
                 );
             }
             let scoring = Scoring::of_cell(&mask, shape.soft_cap, start..end);

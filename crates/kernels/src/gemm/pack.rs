@@ -25,12 +25,13 @@ pub(crate) enum Format {
 pub(crate) const GROUP: usize = 32;
 
 impl Format {
-    /// The format for a precision where the right-hand matrix meets many rows.
-    pub(crate) fn best(isa: Isa, precision: Precision) -> Self {
+    /// The format for a precision and a length of the sum. Where a sum has next to no terms, splitting would be slower and not quite
+    /// as accurate as f32.
+    pub(crate) fn best(isa: Isa, precision: Precision, k: usize) -> Self {
         match (precision, isa.0) {
             (Precision::Bf16, _) => Format::Pairs,
             #[cfg(target_arch = "x86_64")]
-            (Precision::F32, Level::Amx(_)) => Format::Split,
+            (Precision::F32, Level::Amx(_)) if k >= 8 => Format::Split,
             (Precision::F32, _) => Format::Single,
         }
     }

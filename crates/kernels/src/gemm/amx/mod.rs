@@ -16,7 +16,8 @@ use crate::simd::{Amx, Simd, Tiles};
 
 use super::pack::{Format, GROUP, Packed};
 use super::tile::split_row;
-use super::{Activation, DEPTH, Out, PANEL, Product, STRIDE, activate_simd};
+use super::{Activation, DEPTH, Out, PANEL, Product, STRIDE};
+use crate::activation::{Function, GeluErf, GeluTanh, Identity, Relu, Silu};
 
 pub(super) use convert::{copy_block, pack, pack_transposed};
 
@@ -52,66 +53,63 @@ pub(super) fn gemm(amx: Amx, product: &Product<'_>, a: &[f32], out: &mut Out<'_>
         return;
     }
     let isa = Isa(Level::Avx512(amx.vectors));
-    let last = blocks.end == b.n_blocks();
-    let activation = if last { epilogue.activation } else { Activation::None };
     with_buffers([rows.next_multiple_of(ROWS) * PANEL], |[sums]| {
         let tiles = Tiles::configure(amx);
         for panel in panels.clone() {
             let from = (panel - panels.start) * PANEL;
             let cols = (b.n() - panel * PANEL).min(PANEL);
-            let bias = epilogue.bias.filter(|_| last).map(|bias| &bias[panel * PANEL..][..PANEL]);
-            // Whole tiles that need nothing else go straight to the output.
-            let plain = bias.is_none() && activation == Activation::None && b.k() > 0;
-            let direct = plain && cols == PANEL && rows.is_multiple_of(ROWS / 2);
-            if !direct && epilogue.accumulate {
-                for (row, sums) in sums.chunks_exact_mut(PANEL).take(rows).enumerate() {
-                    sums[..cols].copy_from_slice(&out.row(row, from + cols)[from..]);
+            for block in blocks.clone() {
+                let a = &a[(block - blocks.start) * left_block_len(rows, b.format())..];
+                let last = block + 1 == b.n_blocks();
+                let finish = Finish {
+                    accumulate: epilogue.accumulate || block > blocks.start,
+                    bias: epilogue.bias.filter(|_| last).map(|bias| &bias[panel * PANEL..][..PANEL]),
+                    activation: if last { epilogue.activation } else { Activation::None },
+                    from,
+                    cols,
+                };
+                if b.k() > 0 && finish.is_store() && rows.is_multiple_of(ROWS / 2) {
+                    // Whole tiles that need nothing else go straight to the output.
+                    block_product(isa, &tiles, a, b, block, panel, rows, out, from);
+                    continue;
                 }
-            } else if b.k() == 0 {
-                sums.fill(0.0);
+                if b.k() > 0 {
+                    block_product(isa, &tiles, a, b, block, panel, rows, &mut Out::new(sums, PANEL), 0);
+                } else {
+                    sums.fill(0.0);
+                }
+                finish_block(isa, &sums[..rows * PANEL], &finish, out);
             }
-            if direct {
-                panel_product(isa, &tiles, &product, panel, a, out, from);
-                continue;
-            }
-            panel_product(isa, &tiles, &product, panel, a, &mut Out::new(sums, PANEL), 0);
-            finish(isa, &mut sums[..rows * PANEL], bias, activation, from, cols, out);
         }
     });
 }
 
-/// Adds (or stores) one panel to the columns of `c` from `from` on.
-fn panel_product(
-    isa: Isa,
-    tiles: &Tiles,
-    product: &Product<'_>,
-    panel: usize,
-    a: &[f32],
-    c: &mut Out<'_>,
+/// What happens to the sums of one depth block and panel. As on the vector unit, each depth block is summed from zero and then added: a
+/// long sum gathers fewer rounding errors so.
+pub(crate) struct Finish<'a> {
+    accumulate: bool,
+    bias: Option<&'a [f32]>,
+    activation: Activation,
     from: usize,
-) {
-    let Product { rows, b, blocks, epilogue, .. } = product.clone();
-    let block_len = left_block_len(rows, b.format());
-    for block in blocks.clone() {
-        let a = &a[(block - blocks.start) * block_len..][..block_len];
-        let accumulate = epilogue.accumulate || block > blocks.start;
-        block_product(tiles, a, b, block, panel, rows, accumulate, c, from);
-        if b.format() == Format::Split {
-            add_flagged_rows(isa, a, b.panel(block, panel), rows, c, from);
-        }
+    cols: usize,
+}
+
+impl Finish<'_> {
+    fn is_store(&self) -> bool {
+        !self.accumulate && self.bias.is_none() && self.activation == Activation::None && self.cols == PANEL
     }
 }
 
-/// Adds (or stores) the tiles of one depth block and panel, to the columns of `c` from `from` on.
+/// Stores the sums of one depth block and panel to the columns of `c` from `from` on.
 #[allow(clippy::too_many_arguments, reason = "both sides of a product, and which part of them is meant")]
 fn block_product(
+    isa: Isa,
     tiles: &Tiles,
     a: &[f32],
     b: &Packed,
     block: usize,
     panel: usize,
     rows: usize,
-    accumulate: bool,
     c: &mut Out<'_>,
     from: usize,
 ) {
@@ -136,7 +134,7 @@ fn block_product(
                 groups,
                 c: c.ptr.wrapping_add(row_tile * ROWS * c.stride + from),
                 stride: c.stride,
-                accumulate: accumulate || first > 0,
+                accumulate: first > 0,
                 next: panel.as_ptr().wrapping_add(panel.len() + at + share),
             };
             let half = rows - row_tile * ROWS <= ROWS / 2;
@@ -152,6 +150,9 @@ fn block_product(
             }
         }
         first += groups;
+    }
+    if format == Format::Split {
+        add_flagged_rows(isa, a, panel, rows, c, from);
     }
 }
 
@@ -180,44 +181,41 @@ fn add_flagged_row_simd<S: Simd>(s: S, x: &[f32], panel: &[f32], c: &mut [f32]) 
 }
 
 dispatch! {
-    /// Bias, activation, and into the output.
-    fn finish(
-        c: &mut [f32],
-        bias: Option<&[f32]>,
-        activation: Activation,
-        from: usize,
-        cols: usize,
-        out: &mut Out<'_>,
-    ) = finish_simd
+    /// What is there, bias, activation, and into the output.
+    fn finish_block(sums: &[f32], finish: &Finish<'_>, out: &mut Out<'_>) = finish_simd
 }
 
 #[inline(always)]
-fn finish_simd<S: Simd>(
-    s: S,
-    c: &mut [f32],
-    bias: Option<&[f32]>,
-    activation: Activation,
-    from: usize,
-    cols: usize,
-    out: &mut Out<'_>,
-) {
-    if let Some(bias) = bias {
-        for row in c.chunks_exact_mut(PANEL) {
-            for i in (0..PANEL).step_by(S::LANES) {
-                let sum = s.add(s.load(row, i), s.load(bias, i));
-                s.store(row, i, sum);
-            }
-        }
+fn finish_simd<S: Simd>(s: S, sums: &[f32], finish: &Finish<'_>, out: &mut Out<'_>) {
+    match finish.activation {
+        Activation::None => finish_rows::<S, Identity>(s, sums, finish, out),
+        Activation::Relu => finish_rows::<S, Relu>(s, sums, finish, out),
+        Activation::GeluErf => finish_rows::<S, GeluErf>(s, sums, finish, out),
+        Activation::GeluTanh => finish_rows::<S, GeluTanh>(s, sums, finish, out),
+        Activation::Silu => finish_rows::<S, Silu>(s, sums, finish, out),
     }
-    activate_simd(s, activation, c);
-    for (row, c) in c.chunks_exact(PANEL).enumerate() {
+}
+
+#[inline(always)]
+fn finish_rows<S: Simd, F: Function>(s: S, sums: &[f32], finish: &Finish<'_>, out: &mut Out<'_>) {
+    let (from, cols) = (finish.from, finish.cols);
+    for (row, sums) in sums.chunks_exact(PANEL).enumerate() {
         let out = &mut out.row(row, from + cols)[from..];
-        if cols == PANEL {
-            for i in (0..PANEL).step_by(S::LANES) {
-                s.store(out, i, s.load(c, i));
+        for i in (0..cols).step_by(S::LANES) {
+            let whole = cols - i >= S::LANES;
+            let mut sum = s.load(sums, i);
+            if finish.accumulate {
+                sum = s.add(if whole { s.load(out, i) } else { s.load_part(&out[i..], 0.0) }, sum);
             }
-        } else {
-            out.copy_from_slice(&c[..cols]);
+            if let Some(bias) = finish.bias {
+                sum = s.add(sum, s.load(bias, i));
+            }
+            let y = F::call(s, sum);
+            if whole {
+                s.store(out, i, y);
+            } else {
+                s.store_part(&mut out[i..], y);
+            }
         }
     }
 }
