@@ -10,8 +10,12 @@ use crate::budget::Budget;
 use crate::data::Data;
 use crate::open::{OpenModel, open_model};
 
-/// Cells that are run in both precisions.
-const SAMPLE: usize = 64;
+/// One in so many cells is run in both precisions, so that checking costs little beside the run,
+const ONE_IN: usize = 20;
+/// but at least so many,
+const LEAST: usize = 8;
+/// and at most so many.
+const MOST: usize = 64;
 
 /// Distance of bf16 from f32 at one site, over the sampled cells.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -44,7 +48,7 @@ pub(crate) fn measure(
     progress: &dyn Progress,
 ) -> Result<Vec<SiteDrift>> {
     let n = data.cells.len();
-    let mut cells = Rng::new(data.seed()).choose(n, SAMPLE.min(n));
+    let mut cells = Rng::new(data.seed()).choose(n, (n / ONE_IN).clamp(LEAST, MOST).min(n));
     cells.sort_unstable();
     let (_, tokens) = data.tokenize_some(opened.model.as_ref(), genes, &cells)?;
     progress.begin("comparing bf16 with f32", 2 * cells.len() as u64, "cells");
