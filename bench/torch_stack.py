@@ -61,6 +61,18 @@ def run(command):
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
+def measure(program, threads, repeats, bf16):
+    """Rows for the table: what, ours, peer, unit, ratio."""
+    for d, n_tokens in SHAPES:
+        ours, theirs = [], []
+        for _ in range(repeats):
+            ours.append(run([program, str(d), str(n_tokens), str(threads)] + ["bf16"] * bf16))
+            peer = [sys.executable, __file__, "--threads", str(threads), "--one", str(d), str(n_tokens)]
+            theirs.append(run(peer + ["--bf16"] * bf16))
+        a, b = statistics.median(ours), statistics.median(theirs)
+        yield f"12 blocks, width {d}, {n_tokens} tokens, {'bf16' if bf16 else 'f32'}", a, b, "GFLOP/s", a / b
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ours", help="path of the built example `peak`")
@@ -74,16 +86,8 @@ def main():
         return
     if not args.ours:
         parser.error("--ours is needed")
-    for d, n_tokens in SHAPES:
-        ours, theirs = [], []
-        for _ in range(args.repeats):
-            ours.append(run([args.ours, str(d), str(n_tokens), str(args.threads)] + ["bf16"] * args.bf16))
-            peer = [sys.executable, __file__, "--threads", str(args.threads), "--one", str(d), str(n_tokens)]
-            theirs.append(run(peer + ["--bf16"] * args.bf16))
-        a, b = statistics.median(ours), statistics.median(theirs)
-        print(f"d {d}, {n_tokens} tokens, {args.threads} threads: ours {a:.0f}, PyTorch {b:.0f} GFLOP/s, ratio {a / b:.2f}")
-        print(f"  ours {sorted(ours)}, PyTorch {sorted(theirs)}", flush=True)
-
+    for what, a, b, unit, ratio in measure(args.ours, args.threads, args.repeats, args.bf16):
+        print(f"{what}: ours {a:.0f}, PyTorch {b:.0f} {unit}, ratio {ratio:.2f}", flush=True)
 
 if __name__ == "__main__":
     main()

@@ -105,9 +105,12 @@ pub fn scan(options: &ScanOptions, progress: &dyn Progress) -> Result<ScanReport
         seconds: begun.elapsed().as_secs_f64(),
     });
     files::write(&options.out, &page, &data, &done, &models, progress)?;
-    std::fs::remove_dir_all(&work).map_err(|e| {
-        Error::output("cannot remove the finished run's work folder").in_file(&work).caused_by(e)
-    })?;
+    // A scan of imported embeddings alone has nothing to keep while it runs.
+    if work.exists() {
+        std::fs::remove_dir_all(&work).map_err(|e| {
+            Error::output("cannot remove the finished run's work folder").in_file(&work).caused_by(e)
+        })?;
+    }
     Ok(ScanReport {
         out: options.out.clone(),
         report: options.out.join("report.html"),
