@@ -8,7 +8,9 @@
 
 mod dense;
 mod krylov;
+mod lbfgs;
 
+pub mod class_means;
 pub mod diffusion;
 pub mod distances;
 pub mod graph;
@@ -17,6 +19,7 @@ pub mod hvg;
 pub mod kmeans;
 pub mod knn;
 pub mod leiden;
+pub mod logistic;
 pub mod normalise;
 pub mod pca;
 pub mod ranks;
