@@ -95,32 +95,38 @@ impl Assessment<'_> {
         Ok(folds.into_iter().map(|f| f.test).collect())
     }
 
+    /// The score of a metric against the truth of some cells, for [`Assessment::refit`].
+    pub(crate) fn against(&self, metric: &Metric) -> impl Fn(&[usize], &[f64]) -> f64 + Sync {
+        move |cells, predicted| {
+            let truth: Vec<f64> = cells.iter().map(|&c| self.truth[c]).collect();
+            metric.statistic.score(&truth, predicted)
+        }
+    }
+
     /// Fold scores of a learning headline: fitted again for every outer and inner fold, so that no prediction that
-    /// takes part in a choice has seen the truth of the cells the choice is judged on.
+    /// takes part in a choice has seen the truth of the cells the choice is judged on. `score` is given cells and the
+    /// predictions for them.
     pub(crate) fn refit<'b>(
         &self,
-        metric: &Metric,
         folds: Folds,
         learner: impl Fn(usize) -> Result<MaybeLearner<'b>> + Sync,
+        score: impl Fn(&[usize], &[f64]) -> f64 + Sync,
     ) -> Result<Nested> {
         let columns = self.each("nested choice", |r| {
             let Ok(learner) = learner(r)? else { return Ok(vec![(f64::NAN, f64::NAN); folds.splits.len()]) };
-            let score = |train: &[usize], test: &[usize]| -> Result<f64> {
-                let Ok(predicted) = attempt(learner.predict(train, test))? else {
-                    return Ok(f64::NAN);
-                };
-                let truth: Vec<f64> = self.units.cells_of(test).iter().map(|&c| self.truth[c]).collect();
-                Ok(metric.statistic.score(&truth, &predicted))
+            let judge = |train: &[usize], test: &[usize]| -> Result<f64> {
+                let predicted = attempt(learner.predict(train, test))?;
+                Ok(predicted.map_or(f64::NAN, |p| score(&self.units.cells_of(test), &p)))
             };
             let one = |split: &Split| -> Result<(f64, f64)> {
                 let mut inner = vec![];
                 for held_out in &split.inner {
                     let rest = self.units.without(&split.train, held_out);
                     if !rest.is_empty() {
-                        inner.push(score(&rest, held_out)?);
+                        inner.push(judge(&rest, held_out)?);
                     }
                 }
-                Ok((score(&split.train, &split.test)?, mean_defined(inner.into_iter())))
+                Ok((judge(&split.train, &split.test)?, mean_defined(inner.into_iter())))
             };
             folds.splits.iter().map(one).collect()
         })?;

@@ -2,6 +2,7 @@
 //! slot as the model's own representations. The one list is [`CONTROLS`].
 
 mod expression;
+mod genes;
 mod validation;
 
 use microtome_core::{Counts, Matrix, Progress, Result, Role};
@@ -14,6 +15,8 @@ pub use expression::Expression;
 pub enum Source {
     /// The input counts.
     Expression(fn(&Expression, u64) -> Result<Representation>),
+    /// The input counts, one row per gene.
+    Genes(fn(&Expression, u64) -> Result<Representation>),
     /// The truth itself, one value per cell, and a seed: controls that test the task, not a model.
     Truth(fn(&[f64], u64) -> Matrix),
 }
@@ -61,12 +64,20 @@ controls! {
         "total counts alone, which is sequencing depth";
     DETECTED_GENES "detected_genes" = 1, Baseline, Expression(expression::detected_genes),
         "the number of detected genes alone";
+    GENE_EXPRESSION "gene_expression" = 1, Baseline, Genes(genes::expression),
+        "mean expression, dispersion and detection rate of a gene";
+    GENE_COEXPRESSION "gene_coexpression" = 1, Baseline, Genes(genes::coexpression),
+        "principal components of genes over cells";
+    GENE_RANDOM "gene_random" = 1, Baseline, Genes(genes::random),
+        "a random vector per gene";
     RANDOM_EMBEDDING "random_embedding" = 1, Control, Truth(validation::random_embedding),
         "Gaussian noise that knows nothing of the truth: must score at chance";
     NOISY_TRUTH "noisy_truth" = 1, Control, Truth(validation::noisy_truth),
         "the truth itself with a little noise: must score near one";
     NOISY_CLASSES "noisy_classes" = 1, Control, Truth(validation::noisy_classes),
         "the true class itself with a little noise: must score near one";
+    NOISY_SETS "noisy_sets" = 1, Control, Truth(validation::noisy_sets),
+        "the true memberships themselves with a little noise: must score near one";
 }
 
 impl Control {
@@ -74,7 +85,7 @@ impl Control {
     pub fn from_truth(&self, truth: &[f64], seed: u64) -> Option<Representation> {
         match self.source {
             Source::Truth(make) => Some(Representation::simple(self.id, self.role, make(truth, seed))),
-            Source::Expression(_) => None,
+            Source::Expression(_) | Source::Genes(_) => None,
         }
     }
 }
@@ -87,23 +98,44 @@ pub(crate) fn words_of(model: &str) -> &'static str {
     CONTROLS.iter().find(named).map_or("a baseline without a model", |c| c.words)
 }
 
-/// All baselines of raw counts, in the order of [`CONTROLS`].
+/// All baselines of raw counts with one row per cell, in the order of [`CONTROLS`].
 ///
 /// Genes are chosen and components fitted on all cells without labels, as every user of these methods does.
 ///
 /// # Errors
 /// When the values are not raw counts, when there are fewer than three cells, or when no gene varies.
 pub fn baselines(counts: &Counts, seed: u64, progress: &dyn Progress) -> Result<Vec<Representation>> {
+    make(counts, seed, progress, |source| match source {
+        Source::Expression(make) => Some(make),
+        _ => None,
+    })
+}
+
+/// All baselines of raw counts with one row per gene, in the order of [`CONTROLS`]. Errors as [`baselines`].
+pub fn gene_baselines(counts: &Counts, seed: u64, progress: &dyn Progress) -> Result<Vec<Representation>> {
+    make(counts, seed, progress, |source| match source {
+        Source::Genes(make) => Some(make),
+        _ => None,
+    })
+}
+
+/// Makes a representation of checked counts.
+type Make = fn(&Expression, u64) -> Result<Representation>;
+
+fn make(
+    counts: &Counts,
+    seed: u64,
+    progress: &dyn Progress,
+    wanted: impl Fn(Source) -> Option<Make>,
+) -> Result<Vec<Representation>> {
     let expression = Expression::new(counts)?;
-    let n = CONTROLS.iter().filter(|c| matches!(c.source, Source::Expression(_))).count();
-    progress.begin("baselines", n as u64, "baselines");
+    let makers: Vec<Make> = CONTROLS.iter().filter_map(|c| wanted(c.source)).collect();
+    progress.begin("baselines", makers.len() as u64, "baselines");
     let mut out = vec![];
-    for control in CONTROLS {
-        if let Source::Expression(make) = control.source {
-            progress.check()?;
-            out.push(make(&expression, seed)?);
-            progress.advance(1);
-        }
+    for make in makers {
+        progress.check()?;
+        out.push(make(&expression, seed)?);
+        progress.advance(1);
     }
     progress.end();
     Ok(out)

@@ -54,7 +54,7 @@ pub fn scan(options: &ScanOptions, progress: &dyn Progress) -> Result<ScanReport
     let mut card = RunCard {
         microtome: VERSION.into(),
         command: options.command.clone(),
-        inputs: data_files.into_iter().chain(subjects.iter().flat_map(|s| s.inputs().to_vec())).collect(),
+        inputs: data_files.iter().cloned().chain(subjects.iter().flat_map(|s| s.inputs().to_vec())).collect(),
         seed: options.data.seed,
         precision: "f32".into(),
         choices: run_choices(options, &subjects, &data),
@@ -66,7 +66,8 @@ pub fn scan(options: &ScanOptions, progress: &dyn Progress) -> Result<ScanReport
         ..Protocol::default()
     };
     let shared = parts::Shared {
-        options,
+        context: &context,
+        subjects: &subjects,
         data: &data,
         counts: &counts,
         models: &models,

@@ -7,7 +7,8 @@ use microtome_eval::{Cells, Groups, Protocol, Representation, TaskOutcome, contr
 
 use super::ScanOptions;
 use super::map::Map;
-use super::tasks::{Adapter, Input, Ready};
+use super::subject::{Context, Subject};
+use super::tasks::{Adapter, GeneRows, Input, Ready};
 use crate::data::{Data, DataOptions};
 
 /// Exact nearest neighbours cost the square of the number of cells; beyond this a sample is asked for.
@@ -76,7 +77,8 @@ pub(super) fn open(
 
 /// What all tasks of a scan share.
 pub(super) struct Shared<'a> {
-    pub(super) options: &'a ScanOptions,
+    pub(super) context: &'a Context<'a>,
+    pub(super) subjects: &'a [Subject],
     pub(super) data: &'a Data,
     /// Raw counts of the cells of the scan.
     pub(super) counts: &'a Counts,
@@ -91,34 +93,65 @@ pub(super) struct Shared<'a> {
 pub(super) fn run(parts: Vec<Part>, shared: &Shared<'_>) -> Result<Vec<Done>> {
     let mut out: Vec<Done> = vec![];
     let mut made: Option<(Vec<usize>, Vec<Representation>)> = None;
+    let known: Vec<bool> =
+        (0..shared.data.genes.len()).map(|g| shared.subjects.iter().all(|s| s.knows(g))).collect();
     for part in parts {
         shared.progress.check()?;
+        if let Some(rows) = part.ready.genes(&known)? {
+            let outcome = on_genes(&part, &rows, shared)?;
+            out.push(Done { part, outcome, map: None });
+            continue;
+        }
         let representations = match made.take() {
             Some((positions, representations)) if positions == part.positions => representations,
             _ => representations(&part, shared)?,
         };
         let cells = describe(&part, shared)?;
-        let input = Input {
-            cells: &cells,
-            rows: &part.rows,
-            representations: &representations,
-            protocol: shared.protocol,
-            progress: shared.progress,
-        };
-        let mut outcome = part.ready.run(&input)?;
+        let mut outcome = part.ready.run(&input(&cells, &part.rows, &representations, shared))?;
         outcome.notes.splice(0..0, part.left_out.clone());
         let map = match Map::chosen(&outcome, &representations) {
             None => None,
             Some(wanted) => match out.iter().find(|d| d.part.positions == part.positions && d.shows(&wanted))
             {
                 Some(done) => done.map.clone(),
-                None => Some(Map::draw(wanted, shared.options.data.seed, shared.progress)?),
+                None => Some(Map::draw(wanted, shared.context.options.data.seed, shared.progress)?),
             },
         };
         made = Some((part.positions.clone(), representations));
         out.push(Done { part, outcome, map });
     }
     Ok(out)
+}
+
+fn input<'a>(
+    cells: &'a Cells,
+    rows: &'a [usize],
+    representations: &'a [Representation],
+    shared: &'a Shared<'_>,
+) -> Input<'a> {
+    Input { cells, rows, representations, protocol: shared.protocol, progress: shared.progress }
+}
+
+/// Runs a task whose rows are genes: one more pass of every model over the cells.
+fn on_genes(part: &Part, genes: &GeneRows, shared: &Shared<'_>) -> Result<TaskOutcome> {
+    let seed = shared.context.options.data.seed;
+    let mut all = vec![];
+    let mut add = |representations: Vec<Representation>| {
+        all.extend(
+            representations
+                .into_iter()
+                .map(|r| Representation { matrix: r.matrix.select_rows(&genes.rows), ..r }),
+        );
+    };
+    for subject in shared.subjects {
+        add(subject.genes(shared.context)?);
+    }
+    add(controls::gene_baselines(shared.counts, seed, shared.progress)?);
+    let mut cells = Cells::genes(shared.data.name(), genes.rows.len());
+    if let Some(groups) = &genes.groups {
+        cells = cells.with_unit(groups.clone())?;
+    }
+    part.ready.run(&input(&cells, &genes.rows, &all, shared))
 }
 
 impl Done {
@@ -129,7 +162,7 @@ impl Done {
 
 /// Models on the cells of a task, and baselines made from them.
 fn representations(part: &Part, shared: &Shared<'_>) -> Result<Vec<Representation>> {
-    let seed = shared.options.data.seed;
+    let seed = shared.context.options.data.seed;
     if part.positions.len() == shared.data.cells.len() {
         let mut out = shared.models.to_vec();
         out.extend(controls::baselines(shared.counts, seed, shared.progress)?);
@@ -144,7 +177,7 @@ fn representations(part: &Part, shared: &Shared<'_>) -> Result<Vec<Representatio
 
 fn describe(part: &Part, shared: &Shared<'_>) -> Result<Cells> {
     let cells = Cells::new(shared.data.name(), part.rows.len());
-    match &shared.options.unit {
+    match &shared.context.options.unit {
         None => Ok(cells),
         Some(name) => {
             let column = shared.data.dataset.obs_column(name)?.select(&part.rows);

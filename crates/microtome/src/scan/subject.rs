@@ -9,6 +9,7 @@ use microtome_models::{GeneMatch, Overlap};
 use super::ScanOptions;
 use crate::card;
 use crate::data::Data;
+use crate::gene_vectors::{gene_table, gene_vectors_at};
 use crate::open::OpenModel;
 use crate::represent::{CellStats, Request, represent};
 
@@ -50,13 +51,60 @@ impl Subject {
     pub(super) fn run(&mut self, context: &Context<'_>) -> Result<Vec<Representation>> {
         let (mut out, cells) = self.represent(&self.opened, Role::Model, &self.name, context)?;
         self.cells = cells;
+        let twin = self.twin(context)?;
+        out.extend(self.represent(&twin, Role::Control, &self.twin_name(), context)?.0);
+        Ok(out)
+    }
+
+    /// Vectors of genes at every site of the residual stream, of the model, its own table of gene vectors, and its
+    /// untrained twin. Rows are the genes of the data.
+    pub(super) fn genes(&self, context: &Context<'_>) -> Result<Vec<Representation>> {
+        let mut out = self.gene_representations(&self.opened, Role::Model, &self.name, context)?;
+        out.extend(self.gene_representations(
+            &self.twin(context)?,
+            Role::Control,
+            &self.twin_name(),
+            context,
+        )?);
+        Ok(out)
+    }
+
+    fn gene_representations(
+        &self,
+        opened: &OpenModel,
+        role: Role,
+        name: &str,
+        context: &Context<'_>,
+    ) -> Result<Vec<Representation>> {
+        let model = opened.model.as_ref();
+        let n_blocks = model.info().n_blocks;
+        let sites: Vec<Site> = self.sites.iter().filter(|s| **s != Site::CellEmbedding).cloned().collect();
+        let matrices = gene_vectors_at(context.data, model, &self.genes, &sites, context.progress)?;
+        let representation = |site: Site, pooling: &str, matrix| Representation {
+            model: name.into(),
+            family: Some(model.info().family.into()),
+            role,
+            block: site.block(),
+            depth: site.depth(n_blocks),
+            site: Some(site),
+            pooling: Some(pooling.into()),
+            matrix,
+        };
+        let of_site = |(site, matrix)| representation(site, "mean over cells", matrix);
+        let mut out: Vec<Representation> = sites.into_iter().zip(matrices).map(of_site).collect();
+        if let Some(table) = gene_table(context.data, model, &self.genes)? {
+            out.push(representation(Site::GeneEmbedding, "mean over cells", table));
+        }
+        Ok(out)
+    }
+
+    /// The untrained twin, written when it is not there yet.
+    fn twin(&self, context: &Context<'_>) -> Result<OpenModel> {
         let folder = context.work.join(format!("untrained-{}", self.name));
         if !folder.exists() {
             self.write_twin(context, &folder)?;
         }
-        let twin = OpenModel::open(&folder)?;
-        out.extend(self.represent(&twin, Role::Control, &self.twin_name(), context)?.0);
-        Ok(out)
+        OpenModel::open(&folder)
     }
 
     /// Writes the untrained twin beside its place and renames it, so that a killed run never leaves half a model.
@@ -135,6 +183,11 @@ impl Subject {
     /// How its genes met the data.
     pub(super) fn overlap(&self) -> &Overlap {
         &self.genes.overlap
+    }
+
+    /// Whether the model knows a gene of the data.
+    pub(super) fn knows(&self, gene: usize) -> bool {
+        self.genes.token_of_gene.get(gene).is_some_and(Option::is_some)
     }
 
     /// Facts about the cells that went through it.

@@ -148,7 +148,7 @@ impl Trajectory<'_> {
                 let nested = match (folds, supervised) {
                     (Err(reason), _) => Err(reason),
                     (Ok(folds), None) => Ok(scored.nested(a, folds)),
-                    (Ok(folds), Some(s)) => Ok(a.refit(metric, folds, |r| Ok(self.learner(s, &matrices[r])))?),
+                    (Ok(folds), Some(s)) => Ok(a.refit(folds, |r| Ok(self.learner(s, &matrices[r])), a.against(metric))?),
                 };
                 let headline = a.headline(&scored, &nested)?;
                 outcome.choices.insert("null".into(), json!(headline.exchange));
