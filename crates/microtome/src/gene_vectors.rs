@@ -4,8 +4,8 @@ use microtome_core::{Error, Matrix, Progress, Result, Site};
 use microtome_models::taps::{GeneMeanTap, Tee};
 use microtome_models::{GeneMatch, Model, Tap, minibatches};
 
+use crate::budget::Budget;
 use crate::data::Data;
-use crate::represent::{TOKEN_BUDGET, chunk_size};
 
 /// `[gene of the data, d]`: the published table of gene vectors where the family has one (`gene_table`), otherwise the mean, over the cells that hold the gene, of its vector at the site that the published cell
 /// embedding pools; NaN for genes that no cell shows to the model. One pass over the cells of its own, in bounded memory.
@@ -13,18 +13,26 @@ pub(crate) fn gene_vectors(
     data: &Data,
     model: &dyn Model,
     genes: &GeneMatch,
+    budget: &Budget,
     progress: &dyn Progress,
 ) -> Result<Matrix> {
     if let Some(table) = gene_table(data, model, genes)? {
         return Ok(table);
     }
     let (_, site): (_, Site) = model.cell_rule();
-    let mut found = gene_vectors_at(data, model, genes, &[site], progress)?;
+    let mut found = gene_vectors_at(data, model, genes, &[site], budget, progress)?;
     found.pop().ok_or_else(|| Error::usage("no site to take gene vectors from"))
 }
 
 /// Bytes of sums that are held at once; more sites than fit are taken in several passes over the cells.
 const SUM_BYTES: usize = 1 << 30;
+
+/// Bytes of the vectors of `n_sites` sites and of the sums they are made from.
+pub(crate) fn gene_vector_bytes(data: &Data, model: &dyn Model, genes: &GeneMatch, n_sites: usize) -> u64 {
+    let width = model.info().d_model.max(1);
+    let sums = genes.token_of_gene.iter().flatten().count() * width * 8 * n_sites;
+    (sums.min(SUM_BYTES) + 4 * data.genes.len() * width * n_sites) as u64
+}
 
 /// `[gene of the data, d]` per token site: the mean, over the cells that hold the gene, of its vector there; NaN for genes
 /// that no cell shows to the model. As many passes over the cells as the sums need to stay within a gigabyte.
@@ -33,9 +41,10 @@ pub(crate) fn gene_vectors_at(
     model: &dyn Model,
     genes: &GeneMatch,
     sites: &[Site],
+    budget: &Budget,
     progress: &dyn Progress,
 ) -> Result<Vec<Matrix>> {
-    let (n, chunk) = (data.cells.len(), chunk_size(model));
+    let (n, chunk) = (data.cells.len(), budget.chunk);
     let n_tokens = genes.token_of_gene.iter().flatten().count().max(1);
     let at_once = (SUM_BYTES / (n_tokens * model.info().d_model.max(1) * 8)).max(1);
     let passes = sites.len().div_ceil(at_once);
@@ -46,7 +55,7 @@ pub(crate) fn gene_vectors_at(
         for start in (0..n).step_by(chunk) {
             let range = start..(start + chunk).min(n);
             let (_, tokens) = data.tokenize(model, genes, range)?;
-            for batch in minibatches(&tokens, TOKEN_BUDGET) {
+            for batch in minibatches(&tokens, budget.tokens) {
                 progress.check()?;
                 let mut tee = Tee(taps.iter_mut().map(|t| t as &mut dyn Tap).collect());
                 model.forward(&tokens.select(&batch), &mut tee)?;

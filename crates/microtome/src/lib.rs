@@ -4,10 +4,12 @@
 //! function that takes an options value and a [`microtome_core::Progress`] and returns a report that serialises to JSON.
 
 mod attention;
+mod budget;
 mod card;
 mod data;
 mod demo;
 mod doctor;
+mod drift;
 mod embed;
 mod gene_sets;
 mod gene_vectors;
@@ -19,30 +21,40 @@ mod open;
 mod output;
 mod parity;
 mod perturb;
+mod preview;
+mod recover;
 mod render;
 mod represent;
 mod scan;
 mod simulate;
+mod slot;
 mod store;
+mod table;
 mod tokenize;
 
 pub use attention::{AttentionOf, AttentionOptions, AttentionReport, attention};
+pub use budget::RunOptions;
 pub use data::{Data, DataOptions, PrepareOptions};
 pub use demo::{DemoOptions, demo};
 pub use doctor::{Diagnosis, doctor};
+pub use drift::SiteDrift;
 pub use embed::{EmbedOptions, EmbedReport, embed};
 pub use init::init;
 pub use inspect::{Inspection, inspect, models};
-pub use microtome_models::Overlap;
+pub use microtome_eval::table::TableOptions;
+pub use microtome_eval::tasks::perturbation::Reference;
 pub use microtome_models::parity::{KitReport, TensorReport};
 pub use microtome_models::taps::Pooling;
+pub use microtome_models::{Overlap, Precision};
 pub use microtome_train::SimulateOptions;
 pub use open::OpenModel;
 pub use parity::parity;
 pub use perturb::{PerturbReport, Perturbation, perturb};
 pub use render::report;
 pub use represent::CellStats;
-pub use scan::{ScanOptions, ScanReport, TaskOptions, scan};
+pub use scan::{CompareOptions, ScanOptions, ScanReport, TaskOptions, scan};
 pub use simulate::{SimulateReport, simulate};
 pub use store::{Manifest, Store};
+pub use table::{FromTable, report_table};
+
 pub use tokenize::{TokenReport, tokenize};

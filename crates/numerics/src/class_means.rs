@@ -1,6 +1,7 @@
 //! Classifiers made of class means: the nearest centroid, and the projection onto the means.
 
-use crate::dense::{View, check_finite_matrix, symmetric_eigen, transpose_product};
+use crate::class_projection::ClassProjection;
+use crate::dense::check_finite_matrix;
 use microtome_core::{Error, Matrix, Result};
 
 /// Means of the rows of every class.
@@ -13,9 +14,6 @@ pub struct ClassMeans {
     /// `[present class, feature]`.
     means: Vec<f64>,
 }
-
-/// Eigenvalues of the means' products below this share of the largest count as zero.
-const CUTOFF: f64 = 1e-10;
 
 impl ClassMeans {
     /// Means of `x [n, d]` by `classes [n]`, each below `n_classes`. Errors on different lengths, a class out of range, NaN
@@ -60,33 +58,18 @@ impl ClassMeans {
         })
     }
 
-    /// Coefficients of every row as a least-squares mixture of the class means, `[row, n_classes]`; minus infinity for a
-    /// class without rows: `(B^T B)^+ B^T x` with the means as columns of `B` (Lang et al. 2014; scTOP, Yampolskaya et al.
-    /// 2023). Directions in which the means do not differ from each other are left out.
+    /// Coefficients of every row as a least-squares mixture of the class means ([`ClassProjection`] on the means),
+    /// `[row, n_classes]`; minus infinity for a class without rows.
     pub fn projection(&self, x: &Matrix) -> Result<Vec<f64>> {
         self.check(x)?;
-        let k = self.present.len();
-        // B has the means as columns; its transpose's rows are what is stored.
-        let mut columns = vec![0.0; self.width * k];
-        for (c, mean) in self.means.chunks_exact(self.width.max(1)).enumerate() {
-            mean.iter().enumerate().for_each(|(j, &m)| columns[j * k + c] = m);
+        if self.width == 0 {
+            return self.scores(x, |_| vec![0.0; self.present.len()]);
         }
-        let b = View::new(&columns, self.width, k, k);
-        let (values, vectors) = symmetric_eigen(&transpose_product(b, b), k)?;
-        let largest = values.last().copied().unwrap_or(0.0);
-        let mut inverse = vec![0.0; k * k];
-        for (e, &value) in values.iter().enumerate().filter(|(_, v)| **v > largest * CUTOFF) {
-            for i in 0..k {
-                for j in 0..k {
-                    inverse[i * k + j] += vectors[i * k + e] * vectors[j * k + e] / value;
-                }
-            }
-        }
-        self.scores(x, |row| {
-            let onto = |mean: &[f64]| mean.iter().zip(row).map(|(m, &v)| m * f64::from(v)).sum::<f64>();
-            let products: Vec<f64> = self.means.chunks_exact(self.width.max(1)).map(onto).collect();
-            inverse.chunks_exact(k).map(|i| i.iter().zip(&products).map(|(a, b)| a * b).sum()).collect()
-        })
+        let basis: Vec<f32> = self.means.iter().map(|&m| m as f32).collect();
+        let projection = ClassProjection::new(Matrix::new(self.present.len(), self.width, basis)?)?;
+        let all = projection.scores_of(x)?;
+        let mut rows = all.chunks_exact(self.present.len());
+        self.scores(x, |_| rows.next().map_or_else(Vec::new, <[f64]>::to_vec))
     }
 
     fn check(&self, x: &Matrix) -> Result<()> {
@@ -98,7 +81,7 @@ impl ClassMeans {
         check_finite_matrix(x, "values to classify")
     }
 
-    fn scores(&self, x: &Matrix, of_row: impl Fn(&[f32]) -> Vec<f64>) -> Result<Vec<f64>> {
+    fn scores(&self, x: &Matrix, mut of_row: impl FnMut(&[f32]) -> Vec<f64>) -> Result<Vec<f64>> {
         let mut out = vec![f64::NEG_INFINITY; x.rows() * self.n_classes];
         for (i, out) in out.chunks_exact_mut(self.n_classes).enumerate() {
             self.present.iter().zip(of_row(x.row(i))).for_each(|(&c, s)| out[c as usize] = s);

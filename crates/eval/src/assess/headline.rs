@@ -237,7 +237,7 @@ impl Assessment<'_> {
 }
 
 /// The series "representation minus mean of others", where all have predictions.
-fn difference(scored: &Scored, a: usize, others: &[usize]) -> Option<Series> {
+pub(super) fn difference(scored: &Scored, a: usize, others: &[usize]) -> Option<Series> {
     let others = others.iter().map(|&o| scored.column(o)).collect::<Option<Vec<_>>>()?;
     Some(Series::Difference(scored.column(a)?, others))
 }

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod calibration;
 mod headline;
+mod interaction;
 mod learned;
 mod notes;
 mod records;
@@ -11,6 +12,7 @@ mod summary;
 mod unit_scores;
 
 pub(crate) use headline::Nested;
+pub(crate) use interaction::{Interactions, Stratum};
 pub(crate) use learned::{Learner, MaybeLearner, READING_FOLDS};
 pub(crate) use notes::Notes;
 pub(crate) use slots::{add_mean_of_blocks, check_representations};

@@ -10,7 +10,7 @@ use crate::protocol::units::{MIN_UNITS, MIN_UNITS_BCA};
 
 impl Assessment<'_> {
     /// A row about one representation that holds no value yet.
-    pub(super) fn record(&self, representation: usize, metric: &Metric, split: &str) -> Record {
+    pub(crate) fn record(&self, representation: usize, metric: &Metric, split: &str) -> Record {
         let higher = metric.direction == Direction::Higher;
         let record = self.plain_record(representation, metric.id, metric.version, higher);
         Record { split: split.into(), ..record }

@@ -12,6 +12,7 @@ mod definition;
 mod golden;
 mod groups;
 mod kendall;
+mod partial;
 mod place;
 mod score;
 mod spearman;
@@ -23,7 +24,8 @@ pub use score::Score;
 pub(crate) use area_set::AreaSet;
 use class_set::ClassSet;
 use kendall::KendallSet;
-use spearman::SpearmanSet;
+pub(crate) use partial::PartialSet;
+pub(crate) use spearman::SpearmanSet;
 
 use microtome_core::Direction;
 
@@ -140,6 +142,9 @@ metrics! {
     NEIGHBOUR_BATCHES "neighbour_batches" = 1, "neighbours", OfTask, Higher, "share of other batches among the nearest cells of the own type, over perfect mixing";
     DPT_SPEARMAN "dpt_spearman" = 1, "dpt", Spearman, Higher, "Spearman correlation of diffusion pseudotime with time";
     DPT_KENDALL "dpt_kendall" = 1, "dpt", KendallTauB, Higher, "Kendall tau-b of diffusion pseudotime with time";
+    DPT_PARTIAL "dpt_partial_spearman" = 1, "dpt", OfTask, Higher, "Spearman correlation of diffusion pseudotime with time given total counts and diffusion pseudotime on principal components of expression";
+    PATH_SPEARMAN "shortest_path_spearman" = 1, "shortest_path", Spearman, Higher, "Spearman correlation with time of the shortest path from the root along the neighbour graph";
+    PALANTIR_SPEARMAN "palantir_spearman" = 1, "palantir", Spearman, Higher, "Spearman correlation of Palantir's pseudotime with time";
     KNN_TIME_SPEARMAN "knn_time_spearman" = 1, "knn_time", Spearman, Higher, "Spearman correlation of held-out nearest-neighbour predictions with time";
     KNN_TIME_KENDALL "knn_time_kendall" = 1, "knn_time", KendallTauB, Higher, "Kendall tau-b of held-out nearest-neighbour predictions with time";
     RIDGE_TIME_SPEARMAN "ridge_time_spearman" = 1, "ridge_time", Spearman, Higher, "Spearman correlation of held-out ridge predictions with time";
@@ -164,12 +169,18 @@ metrics! {
     LOGISTIC_LCAD_ALL_CELLS "logistic_lcad_all_cells" = 1, "logistic", OfTask, Lower, "ontology steps from the true to the predicted label, mean over all cells, logistic regression";
     CENTROID_F1_MACRO "centroid_f1_macro" = 1, "centroid", F1Macro, Higher, "held-out macro-F1 of nearest centroids";
     CENTROID_BALANCED_ACCURACY "centroid_balanced_accuracy" = 1, "centroid", BalancedAccuracy, Higher, "held-out balanced accuracy of nearest centroids";
-    CENTROID_ACCURACY "centroid_accuracy" = 1, "centroid", Accuracy, Higher, "held-out accuracy of nearest centroids";
+    CENTROID_ACCURACY "nearest_centroid_accuracy" = 1, "centroid", Accuracy, Higher, "held-out accuracy of nearest centroids";
     CENTROID_F1_WEIGHTED "centroid_f1_weighted" = 1, "centroid", F1Weighted, Higher, "held-out weighted F1 of nearest centroids";
     PROJECTION_F1_MACRO "projection_f1_macro" = 1, "projection", F1Macro, Higher, "held-out macro-F1 of projection onto class means";
     PROJECTION_BALANCED_ACCURACY "projection_balanced_accuracy" = 1, "projection", BalancedAccuracy, Higher, "held-out balanced accuracy of projection onto class means";
     PROJECTION_ACCURACY "projection_accuracy" = 1, "projection", Accuracy, Higher, "held-out accuracy of projection onto class means";
     PROJECTION_F1_WEIGHTED "projection_f1_weighted" = 1, "projection", F1Weighted, Higher, "held-out weighted F1 of projection onto class means";
+    RSA_SPEARMAN "rsa_spearman" = 1, "rsa", OfTask, Higher, "Rank correlation over pairs of perturbations between the similarity of effects in one half of the cells and that of differential expression in the other";
+    RSA_PARTIAL "rsa_partial_spearman" = 1, "rsa", OfTask, Higher, "The same rank correlation given the similarity of raw expression effects of the same cells and of depth";
+    RSA_AS_PUBLISHED "rsa_as_published_spearman" = 1, "centroids", OfTask, Higher, "Rank correlation of similarities of uncentred centroids with those of mean differences in 500 genes, the same cells on both sides (arXiv 2604.14838)";
+    RETRIEVAL_PDS "retrieval_pds_cosine" = 1, "retrieval", OfTask, Higher, "Share of perturbations whose effect in the other half of the cells is less alike (cosine) than the right one's; chance is 0.5 + 1 / 2n";
+    MAGNITUDE_SPEARMAN "magnitude_spearman" = 1, "magnitude", Spearman, Higher, "Spearman correlation over perturbations of the cross-validated squared length of the effect with the number of changed genes";
+    ENERGY_SPEARMAN "energy_spearman" = 1, "energy", Spearman, Higher, "Spearman correlation over perturbations of the energy distance from control (plain Euclidean, unbiased) with the number of changed genes";
 }
 
 macro_rules! library {

@@ -21,6 +21,11 @@ pub struct Weights {
 }
 
 impl Weights {
+    /// The weights of every cell.
+    pub(crate) fn from_cells(cells: Vec<Lanes>) -> Self {
+        Self { cells }
+    }
+
     /// No cell counts in any lane.
     pub fn zero(n_cells: usize) -> Self {
         Self { cells: vec![[0.0; LANES]; n_cells] }

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::input::{AttentionShape, Mask, Rows, Scoring, check_input};
 use super::softmax::{score, softmax_row};
 use crate::buffer::with_buffers;
-use crate::gemm::{BLOCK_ROWS, Epilogue, Out, Packed, Precision, Product, copy_rows, gemm, row_blocks_len};
+use crate::gemm::{BLOCK_ROWS, Epilogue, Format, Out, Packed, Product, copy_rows, gemm, left_len};
 use crate::isa::Isa;
 
 /// Writes scores and softmax pattern of one cell, `[head, query, key]`.
@@ -47,15 +47,16 @@ pub fn attention_map(
     pattern.par_chunks_mut(len * len).enumerate().for_each(|(head, pattern)| {
         let mut keys = Packed::default();
         keys.pack_transposed(
+            isa,
             k.at(cell.start, head / group * shape.d_head),
             k.stride(),
             len,
             shape.d_head,
-            Precision::F32,
+            Format::best(isa, shape.precision, shape.d_head),
         );
         pattern.par_chunks_mut(BLOCK_ROWS * len).enumerate().for_each(|(block, pattern)| {
             let (first, rows) = (block * BLOCK_ROWS, pattern.len() / len);
-            with_buffers([row_blocks_len(rows, keys.n_blocks())], |[a]| {
+            with_buffers([left_len(isa, rows, &keys)], |[a]| {
                 let queries = q.at(cell.start + first, head * shape.d_head);
                 copy_rows(isa, queries, q.stride(), rows, &keys, shape.scale, a);
                 gemm(isa, &Product::whole(rows, &keys, Epilogue::STORE), a, &mut Out::new(pattern, len));

@@ -1,6 +1,8 @@
 //! `scan`, the main job: every block of every model, scored beside controls and baselines, for any number of tasks.
 
+mod battery;
 mod files;
+mod imported;
 mod map;
 mod options;
 mod page;
@@ -15,7 +17,7 @@ use microtome_core::{Error, Progress, Result, RunCard};
 use microtome_eval::Protocol;
 
 pub(crate) use files::PAGE;
-pub use options::{ScanOptions, ScanReport, TaskOptions};
+pub use options::{CompareOptions, ScanOptions, ScanReport, TaskOptions};
 use subject::{Context, Subject};
 
 use crate::card::{self, VERSION};
@@ -30,16 +32,26 @@ pub(crate) const FINISHED: &str = "summary.json";
 pub fn scan(options: &ScanOptions, progress: &dyn Progress) -> Result<ScanReport> {
     let begun = Instant::now();
     let adapters = tasks::asked(options)?;
+    if options.models.is_empty()
+        && options.compare.import.is_empty()
+        && options.compare.import_obsm.is_empty()
+    {
+        return Err(Error::usage("nothing to score")
+            .at_key("--model")
+            .expected("a checkpoint, or an imported embedding")
+            .remedy("name a checkpoint with --model, or an embedding with --import or --import-obsm"));
+    }
     output::check_folder(&options.out, FINISHED, options.resume, options.overwrite)?;
     let (mut data, parts) = parts::open(options, &adapters, progress)?;
     let label = options.task.label.as_deref().map(|name| data.dataset.obs_column(name)).transpose()?;
     let mut subjects = Vec::new();
     for path in &options.models {
-        let subject = Subject::open(path, &data)?;
+        let subject = Subject::open(path, &data, options.run.precision)?;
         data.add_contexts(subject.opened().model.as_ref())?;
         subjects.push(subject);
     }
     subject::distinct_names(&mut subjects);
+    let (imported, imported_files) = imported::read(options, &data)?;
     // Everything that can be refused has been; only now something is written.
     output::make_folder(&options.out, FINISHED, options.overwrite)?;
     let work = options.out.join(WORK);
@@ -50,13 +62,19 @@ pub fn scan(options: &ScanOptions, progress: &dyn Progress) -> Result<ScanReport
     for subject in &mut subjects {
         models.extend(subject.run(&context)?);
     }
+    models.extend(imported.iter().cloned());
 
     let mut card = RunCard {
         microtome: VERSION.into(),
         command: options.command.clone(),
-        inputs: data_files.iter().cloned().chain(subjects.iter().flat_map(|s| s.inputs().to_vec())).collect(),
+        inputs: data_files
+            .iter()
+            .cloned()
+            .chain(subjects.iter().flat_map(|s| s.inputs().to_vec()))
+            .chain(imported_files)
+            .collect(),
         seed: options.data.seed,
-        precision: "f32".into(),
+        precision: options.run.precision.name().into(),
         choices: run_choices(options, &subjects, &data),
     };
     let protocol = Protocol {
@@ -82,6 +100,7 @@ pub fn scan(options: &ScanOptions, progress: &dyn Progress) -> Result<ScanReport
         options,
         data: &data,
         subjects: &subjects,
+        imported: &imported,
         done: &done,
         label: label.as_ref(),
         card,
@@ -106,9 +125,14 @@ fn run_choices(
 ) -> serde_json::Map<String, serde_json::Value> {
     let mut choices = serde_json::Map::new();
     for subject in subjects {
-        choices.insert(subject.name().into(), embed::choices(subject.opened(), data, options.pooling).into());
+        let drift = &subject.cells().drift;
+        let choices_of = embed::choices(subject.opened(), data, options.pooling, drift);
+        choices.insert(subject.name().into(), choices_of.into());
     }
     choices.insert("unit".into(), options.unit.clone().into());
     choices.insert("max_cells".into(), options.data.max_cells.into());
+    choices.insert("untrained_seeds".into(), options.compare.untrained_seeds.max(1).into());
+    choices.insert("gene_permuted".into(), options.compare.gene_permuted.into());
+    choices.insert("counts_recovered".into(), options.data.log_normalised.into());
     choices
 }

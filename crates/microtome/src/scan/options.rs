@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use microtome_core::Summary;
+use microtome_eval::tasks::perturbation::Reference;
 use microtome_models::taps::Pooling;
 use serde::Serialize;
 
+use crate::budget::RunOptions;
 use crate::data::DataOptions;
 
 /// The main job.
@@ -19,12 +21,16 @@ pub struct ScanOptions {
     pub tasks: Vec<String>,
     /// What the tasks need to know.
     pub task: TaskOptions,
+    /// What stands beside the models.
+    pub compare: CompareOptions,
     /// Column of `obs` with the independent unit.
     pub unit: Option<String>,
     /// Bootstrap replicates.
     pub n_bootstrap: usize,
     /// How tokens become one vector per cell.
     pub pooling: Pooling,
+    /// Precision and memory.
+    pub run: RunOptions,
     /// Folder for the result.
     pub out: PathBuf,
     /// Go on with an unfinished run.
@@ -33,6 +39,21 @@ pub struct ScanOptions {
     pub overwrite: bool,
     /// The command line, for the run card and the report.
     pub command: Vec<String>,
+}
+
+/// What stands beside the models, besides baselines and an untrained twin, which always do.
+#[derive(Clone, Debug, Default)]
+pub struct CompareOptions {
+    /// `.npy` files with one row per cell of the data file: embeddings that others made.
+    pub import: Vec<PathBuf>,
+    /// Keys of `obsm` with such embeddings.
+    pub import_obsm: Vec<String>,
+    /// Untrained twins of every model, each from another seed; at least one is always run.
+    pub untrained_seeds: usize,
+    /// Run every model once more with gene identities exchanged.
+    pub gene_permuted: bool,
+    /// Repeat the choice of depth under the battery of transforms.
+    pub transforms: bool,
 }
 
 /// What single tasks need to know; a task that is not asked for does not look at its part.
@@ -44,6 +65,20 @@ pub struct TaskOptions {
     pub root: Option<String>,
     /// annotation, integration: column of `obs` with the labels. Colours the map in every task.
     pub label: Option<String>,
+    /// perturbation: column of `obs` with what was done to each cell.
+    pub perturbation: Option<String>,
+    /// perturbation: its value that means control; guessed by name when absent.
+    pub control: Option<String>,
+    /// perturbation: column of `obs` within which perturbed and control cells are compared.
+    pub context: Option<String>,
+    /// perturbation: where reference effects come from.
+    pub reference: Reference,
+    /// perturbation: fewest cells of a perturbation.
+    pub min_cells: Option<usize>,
+    /// trajectory: read Palantir's pseudotime as well.
+    pub palantir: bool,
+    /// trajectory: column of `obs` between whose groups the best depth may shift.
+    pub strata: Option<String>,
     /// annotation: ontology in the OBO format, for the distance of mistakes.
     pub ontology: Option<PathBuf>,
     /// annotation: column of `obs` with term ids.

@@ -1,7 +1,7 @@
 //! From results to the page: answers, maps, tables, warnings. No number is made here.
 
 use microtome_core::{Column, RunCard};
-use microtome_eval::{Groups, TaskOutcome};
+use microtome_eval::{Groups, Representation, TaskOutcome};
 use microtome_report::{Colour, Page, Question, Scatter, TableBlock};
 
 use super::ScanOptions;
@@ -11,12 +11,15 @@ use super::subject::Subject;
 use super::tables::tables;
 use crate::card;
 use crate::data::Data;
+use crate::drift;
 
 /// Everything that goes on the page.
 pub(super) struct Contents<'a> {
     pub(super) options: &'a ScanOptions,
     pub(super) data: &'a Data,
     pub(super) subjects: &'a [Subject],
+    /// Embeddings that others made.
+    pub(super) imported: &'a [Representation],
     pub(super) done: &'a [Done],
     /// The `--label` column, every row of the file.
     pub(super) label: Option<&'a Column>,
@@ -29,7 +32,8 @@ pub(super) fn build(contents: Contents<'_>) -> Page {
     for subject in contents.subjects {
         warnings.extend(subject_warnings(subject));
     }
-    let names: Vec<&str> = contents.subjects.iter().map(Subject::name).collect();
+    let imported = contents.imported.iter().map(|r| r.model.as_str());
+    let names: Vec<&str> = contents.subjects.iter().map(Subject::name).chain(imported).collect();
     let asked: Vec<String> = contents.done.iter().map(|d| d.part.ready.question()).collect();
     let questions = contents.done.iter().zip(&asked).map(|(d, words)| Question {
         task: d.part.adapter.task.id.into(),
@@ -78,6 +82,7 @@ fn subject_warnings(subject: &Subject) -> Vec<String> {
             licence.code, licence.weights
         ));
     }
+    out.extend(drift::sentence(&cells.drift).map(|s| format!("{name}: {s}")));
     if cells.n_empty > 0 {
         out.push(format!("{name}: {} cells express no gene of the vocabulary", cells.n_empty));
     }

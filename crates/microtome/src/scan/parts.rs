@@ -1,17 +1,18 @@
 //! The tasks of one scan: the cells each can use, its run, its map.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use microtome_core::{Counts, Error, Progress, Result};
+use microtome_core::{Counts, Progress, Result};
 use microtome_eval::{Cells, Groups, Protocol, Representation, TaskOutcome, controls};
 
-use super::ScanOptions;
 use super::map::Map;
 use super::subject::{Context, Subject};
 use super::tasks::{Adapter, GeneRows, Input, Ready};
+use super::{ScanOptions, battery};
 use crate::data::{Data, DataOptions};
 
-/// Exact nearest neighbours cost the square of the number of cells; beyond this a sample is asked for.
+/// Exact nearest neighbours cost the square of the number of cells; of more than these a sample is drawn.
 const MAX_CELLS: usize = 100_000;
 
 /// One task with the cells it can use.
@@ -51,14 +52,14 @@ pub(super) fn open(
     if let Some(max) = options.data.max_cells {
         data.keep_at_most(max, options.data.seed);
     }
-    let n = data.cells.len();
-    if n > MAX_CELLS {
-        return Err(Error::usage("too many cells for exact nearest neighbours")
-            .in_file(&options.data.path)
-            .expected(format!("at most {MAX_CELLS}"))
-            .found(n.to_string())
-            .remedy(format!("pass --max-cells {MAX_CELLS} (or fewer) to draw a sample")));
+    // Drawn before the models run: no cell is run that no task looks at.
+    if data.cells.len() > MAX_CELLS {
+        data.notes.push(format!(
+            "tasks compare exact nearest neighbours, which costs the square of the number of cells: at most {MAX_CELLS} are used; embed runs all of them"
+        ));
+        data.keep_at_most(MAX_CELLS, options.data.seed);
     }
+    let n = data.cells.len();
     let mut parts = vec![];
     for (adapter, ready) in adapters.iter().copied().zip(ready) {
         let positions: Vec<usize> = (0..n).filter(|&i| ready.uses(data.cells[i])).collect();
@@ -102,12 +103,18 @@ pub(super) fn run(parts: Vec<Part>, shared: &Shared<'_>) -> Result<Vec<Done>> {
             out.push(Done { part, outcome, map: None });
             continue;
         }
+        let counts = if part.positions.len() == shared.data.cells.len() {
+            Cow::Borrowed(shared.counts)
+        } else {
+            Cow::Owned(shared.counts.select_cells(&part.positions))
+        };
         let representations = match made.take() {
             Some((positions, representations)) if positions == part.positions => representations,
-            _ => representations(&part, shared)?,
+            _ => representations(&part, &counts, shared)?,
         };
         let cells = describe(&part, shared)?;
-        let mut outcome = part.ready.run(&input(&cells, &part.rows, &representations, shared))?;
+        let mut outcome =
+            score(&part, &input(&cells, &part.rows, &counts, &representations, shared), shared)?;
         outcome.notes.splice(0..0, part.left_out.clone());
         let map = match Map::chosen(&outcome, &representations) {
             None => None,
@@ -126,10 +133,20 @@ pub(super) fn run(parts: Vec<Part>, shared: &Shared<'_>) -> Result<Vec<Done>> {
 fn input<'a>(
     cells: &'a Cells,
     rows: &'a [usize],
+    counts: &'a Counts,
     representations: &'a [Representation],
     shared: &'a Shared<'_>,
 ) -> Input<'a> {
-    Input { cells, rows, representations, protocol: shared.protocol, progress: shared.progress }
+    Input { cells, rows, counts, representations, protocol: shared.protocol, progress: shared.progress }
+}
+
+/// Scores a task, under transforms too where they are asked for.
+fn score(part: &Part, input: &Input<'_>, shared: &Shared<'_>) -> Result<TaskOutcome> {
+    let mut outcome = part.ready.run(input)?;
+    if shared.context.options.compare.transforms {
+        battery::run(part.ready.as_ref(), input, &mut outcome)?;
+    }
+    Ok(outcome)
 }
 
 /// Runs a task whose rows are genes: one more pass of every model over the cells.
@@ -151,7 +168,7 @@ fn on_genes(part: &Part, genes: &GeneRows, shared: &Shared<'_>) -> Result<TaskOu
     if let Some(groups) = &genes.groups {
         cells = cells.with_unit(groups.clone())?;
     }
-    part.ready.run(&input(&cells, &genes.rows, &all, shared))
+    score(part, &input(&cells, &genes.rows, shared.counts, &all, shared), shared)
 }
 
 impl Done {
@@ -161,17 +178,21 @@ impl Done {
 }
 
 /// Models on the cells of a task, and baselines made from them.
-fn representations(part: &Part, shared: &Shared<'_>) -> Result<Vec<Representation>> {
+fn representations(part: &Part, counts: &Counts, shared: &Shared<'_>) -> Result<Vec<Representation>> {
     let seed = shared.context.options.data.seed;
-    if part.positions.len() == shared.data.cells.len() {
-        let mut out = shared.models.to_vec();
-        out.extend(controls::baselines(shared.counts, seed, shared.progress)?);
-        return Ok(out);
-    }
     let select =
         |r: &Representation| Representation { matrix: r.matrix.select_rows(&part.positions), ..r.clone() };
-    let mut out: Vec<Representation> = shared.models.iter().map(select).collect();
-    out.extend(controls::baselines(&shared.counts.select_cells(&part.positions), seed, shared.progress)?);
+    let mut out: Vec<Representation> = if part.positions.len() == shared.data.cells.len() {
+        shared.models.to_vec()
+    } else {
+        shared.models.iter().map(select).collect()
+    };
+    out.extend(controls::baselines(counts, seed, shared.progress)?);
+    if let Some(key) = &shared.context.options.data.prepare.batch_key {
+        let column = shared.data.dataset.obs_column(key)?.select(&part.rows);
+        let batches = Groups::from_column(key.clone(), &column);
+        out.extend(controls::batch_baselines(counts, &batches, seed, shared.progress)?);
+    }
     Ok(out)
 }
 

@@ -3,15 +3,20 @@
 use std::path::Path;
 
 use microtome_core::{BlockSite, Error, InputFile, Progress, Result, Role, Site};
-use microtome_eval::Representation;
-use microtome_models::{GeneMatch, Overlap};
+use microtome_eval::{GENES_PERMUTED, Representation};
+use microtome_models::{GeneMatch, Overlap, Precision};
+use microtome_numerics::resample::Rng;
 
 use super::ScanOptions;
+use crate::budget::Budget;
 use crate::card;
 use crate::data::Data;
-use crate::gene_vectors::{gene_table, gene_vectors_at};
+use crate::gene_vectors::{gene_table, gene_vector_bytes, gene_vectors_at};
 use crate::open::OpenModel;
 use crate::represent::{CellStats, Request, represent};
+
+/// Stream of random numbers that permutes genes.
+const PERMUTATION: u64 = 0x6765_6e65;
 
 /// What every model of a scan is run on.
 pub(super) struct Context<'a> {
@@ -34,8 +39,8 @@ pub(crate) struct Subject {
 
 impl Subject {
     /// Opens a checkpoint and matches its genes; nothing is run yet.
-    pub(super) fn open(path: &Path, data: &Data) -> Result<Self> {
-        let opened = OpenModel::open(path)?;
+    pub(super) fn open(path: &Path, data: &Data, precision: Precision) -> Result<Self> {
+        let opened = OpenModel::open_in(path, precision)?;
         let genes = opened.model.match_genes(&data.genes).map_err(|e| e.in_file(data.dataset.path()))?;
         let on_stream = |s: &Site| {
             matches!(
@@ -47,31 +52,36 @@ impl Subject {
         Ok(Self { name: opened.name.clone(), opened, genes, sites, cells: CellStats::default() })
     }
 
-    /// Runs the model and its untrained twin over all cells.
+    /// Runs the model, its untrained twins and, where asked for, the model with permuted genes over all cells.
     pub(super) fn run(&mut self, context: &Context<'_>) -> Result<Vec<Representation>> {
-        let (mut out, cells) = self.represent(&self.opened, Role::Model, &self.name, context)?;
+        let (mut out, cells) = self.represent(&self.opened, &self.genes, Role::Model, &self.name, context)?;
         self.cells = cells;
-        let twin = self.twin(context)?;
-        out.extend(self.represent(&twin, Role::Control, &self.twin_name(), context)?.0);
+        for (name, twin) in self.twins(context)? {
+            out.extend(self.represent(&twin, &self.genes, Role::Control, &name, context)?.0);
+        }
+        if let Some((name, genes)) = self.permuted(context) {
+            out.extend(self.represent(&self.opened, &genes, Role::Control, &name, context)?.0);
+        }
         Ok(out)
     }
 
-    /// Vectors of genes at every site of the residual stream, of the model, its own table of gene vectors, and its
-    /// untrained twin. Rows are the genes of the data.
+    /// Vectors of genes at every site of the residual stream, of the model, its own table of gene vectors, and of its
+    /// controls as in [`Self::run`]. Rows are the genes of the data.
     pub(super) fn genes(&self, context: &Context<'_>) -> Result<Vec<Representation>> {
-        let mut out = self.gene_representations(&self.opened, Role::Model, &self.name, context)?;
-        out.extend(self.gene_representations(
-            &self.twin(context)?,
-            Role::Control,
-            &self.twin_name(),
-            context,
-        )?);
+        let mut out = self.of_genes(&self.opened, &self.genes, Role::Model, &self.name, context)?;
+        for (name, twin) in self.twins(context)? {
+            out.extend(self.of_genes(&twin, &self.genes, Role::Control, &name, context)?);
+        }
+        if let Some((name, genes)) = self.permuted(context) {
+            out.extend(self.of_genes(&self.opened, &genes, Role::Control, &name, context)?);
+        }
         Ok(out)
     }
 
-    fn gene_representations(
+    fn of_genes(
         &self,
         opened: &OpenModel,
+        genes: &GeneMatch,
         role: Role,
         name: &str,
         context: &Context<'_>,
@@ -79,7 +89,9 @@ impl Subject {
         let model = opened.model.as_ref();
         let n_blocks = model.info().n_blocks;
         let sites: Vec<Site> = self.sites.iter().filter(|s| **s != Site::CellEmbedding).cloned().collect();
-        let matrices = gene_vectors_at(context.data, model, &self.genes, &sites, context.progress)?;
+        let kept = gene_vector_bytes(context.data, model, genes, sites.len());
+        let budget = Budget::plan(model, &sites, context.data, context.options.run.memory, kept)?;
+        let matrices = gene_vectors_at(context.data, model, genes, &sites, &budget, context.progress)?;
         let representation = |site: Site, pooling: &str, matrix| Representation {
             model: name.into(),
             family: Some(model.info().family.into()),
@@ -92,30 +104,43 @@ impl Subject {
         };
         let of_site = |(site, matrix)| representation(site, "mean over cells", matrix);
         let mut out: Vec<Representation> = sites.into_iter().zip(matrices).map(of_site).collect();
-        if let Some(table) = gene_table(context.data, model, &self.genes)? {
+        if let Some(table) = gene_table(context.data, model, genes)? {
             out.push(representation(Site::GeneEmbedding, "mean over cells", table));
         }
         Ok(out)
     }
 
-    /// The untrained twin, written when it is not there yet.
-    fn twin(&self, context: &Context<'_>) -> Result<OpenModel> {
-        let folder = context.work.join(format!("untrained-{}", self.name));
-        if !folder.exists() {
-            self.write_twin(context, &folder)?;
-        }
-        OpenModel::open(&folder)
+    /// The untrained twins with their names, written when they are not there yet.
+    fn twins(&self, context: &Context<'_>) -> Result<Vec<(String, OpenModel)>> {
+        let open = |twin: usize| {
+            let folder = context.work.join(match twin {
+                1 => format!("untrained-{}", self.name),
+                _ => format!("untrained-{}-{twin}", self.name),
+            });
+            if !folder.exists() {
+                self.write_twin(context, twin as u64, &folder)?;
+            }
+            Ok((self.twin_name(twin), OpenModel::open_in(&folder, self.opened.precision)?))
+        };
+        (1..=context.options.compare.untrained_seeds.max(1)).map(open).collect()
+    }
+
+    /// The same model with its genes exchanged, where that was asked for.
+    fn permuted(&self, context: &Context<'_>) -> Option<(String, GeneMatch)> {
+        context.options.compare.gene_permuted.then(|| {
+            (format!("{} {GENES_PERMUTED}", self.name), permuted(&self.genes, context.options.data.seed))
+        })
     }
 
     /// Writes the untrained twin beside its place and renames it, so that a killed run never leaves half a model.
-    fn write_twin(&self, context: &Context<'_>, folder: &Path) -> Result<()> {
+    fn write_twin(&self, context: &Context<'_>, twin: u64, folder: &Path) -> Result<()> {
         let begun = folder.with_extension("begun");
         let failed =
             |e: std::io::Error| Error::output("cannot write the untrained twin").in_file(folder).caused_by(e);
         if begun.exists() {
             std::fs::remove_dir_all(&begun).map_err(failed)?;
         }
-        let seed = context.options.data.seed.wrapping_add(1);
+        let seed = context.options.data.seed.wrapping_add(twin);
         (self.opened.model.family().init_twin)(&self.opened.path, seed, &begun)?;
         std::fs::rename(&begun, folder).map_err(failed)
     }
@@ -123,19 +148,30 @@ impl Subject {
     fn represent(
         &self,
         opened: &OpenModel,
+        genes: &GeneMatch,
         role: Role,
         name: &str,
         context: &Context<'_>,
     ) -> Result<(Vec<Representation>, CellStats)> {
         let model = opened.model.as_ref();
         let pooling = context.options.pooling;
+        // The tasks look at all of it at once: of this model, and of the controls that come after it.
+        let compare = &context.options.compare;
+        let n_controls = compare.untrained_seeds.max(1) + usize::from(compare.gene_permuted);
+        let n_runs = if role == Role::Model { 1 + n_controls } else { 1 };
+        let size = 4 * context.data.cells.len() * self.sites.len() * model.info().d_model;
         let request = Request {
             data: context.data,
-            model,
-            genes: &self.genes,
+            opened,
+            genes,
             sites: &self.sites,
             pooling,
-            inputs: card::representation_hash(context.data_files, context.data, opened, &self.sites, pooling),
+            run: context.options.run,
+            kept: (n_runs * size) as u64,
+            inputs: format!(
+                "{} {name}",
+                card::representation_hash(context.data_files, context.data, opened, &self.sites, pooling)
+            ),
             stage: format!("running {name}"),
         };
         let (store, cells) =
@@ -165,9 +201,12 @@ impl Subject {
         &self.name
     }
 
-    /// Name of the untrained twin in records.
-    pub(super) fn twin_name(&self) -> String {
-        format!("{} (untrained twin)", self.name)
+    /// Name of an untrained twin in records, counted from 1.
+    fn twin_name(&self, twin: usize) -> String {
+        match twin {
+            1 => format!("{} (untrained twin)", self.name),
+            _ => format!("{} (untrained twin {twin})", self.name),
+        }
     }
 
     /// The checkpoint.
@@ -194,6 +233,19 @@ impl Subject {
     pub(super) fn cells(&self) -> &CellStats {
         &self.cells
     }
+}
+
+/// The same genes with their identities exchanged at random: every count goes to another gene of the vocabulary, so that the
+/// network is as trained and the distribution of a cell's counts as it was, but nothing is known about what a gene is.
+fn permuted(genes: &GeneMatch, seed: u64) -> GeneMatch {
+    let mut out = genes.clone();
+    let known: Vec<usize> =
+        (0..out.token_of_gene.len()).filter(|&g| out.token_of_gene[g].is_some()).collect();
+    let order = Rng::stream(seed, PERMUTATION).permutation(known.len());
+    for (&to, from) in known.iter().zip(order) {
+        out.token_of_gene[to] = genes.token_of_gene[known[from]];
+    }
+    out
 }
 
 /// Two checkpoints in folders of the same name get numbers, so that no record is ambiguous.

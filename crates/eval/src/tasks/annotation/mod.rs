@@ -67,6 +67,7 @@ pub static TASK: Task = Task {
     baselines: &[
         &controls::LOG_NORMALISED,
         &controls::PCA,
+        &controls::RANK_NORMAL,
         &controls::RANDOM_PROJECTION,
         &controls::TOTAL_COUNTS,
         &controls::DETECTED_GENES,

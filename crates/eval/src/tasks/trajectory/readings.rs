@@ -3,6 +3,7 @@
 use microtome_core::{Error, Matrix, Result};
 use microtome_numerics::resample::Units as Groups;
 use microtome_numerics::ridge::{RidgeOptions, fit_nested};
+use microtome_numerics::graph::{distance_graph, shortest_paths};
 use microtome_numerics::{
     Metric, diffusion_map, exact_knn, gaussian_weights, knn_between, pseudotime, umap_weights,
 };
@@ -43,13 +44,26 @@ pub(super) fn dpt(x: &Matrix, roots: &[usize], options: &TrajectoryOptions, seed
     }
     let by_root: Vec<Vec<f64>> =
         roots.iter().map(|&r| pseudotime(&map, r, options.n_dcs)).collect::<Result<_>>()?;
+    Ok(Dpt { pseudotime: over_roots(&by_root, x.rows()), by_root, n_components })
+}
+
+/// Shortest path from every root along the neighbour graph, the median over roots; infinite where fewer than half of
+/// the roots reach the cell.
+pub(super) fn paths(x: &Matrix, roots: &[usize], k: usize) -> Result<Vec<f64>> {
+    let graph = distance_graph(&exact_knn(x, k - 1, Metric::Euclidean)?)?;
+    let by_root: Vec<Vec<f64>> = roots.iter().map(|&r| shortest_paths(&graph, r)).collect::<Result<_>>()?;
+    Ok(over_roots(&by_root, x.rows()))
+}
+
+/// Median over roots, cell by cell.
+fn over_roots(by_root: &[Vec<f64>], n: usize) -> Vec<f64> {
     let median = |cell: usize| {
         let mut values: Vec<f64> = by_root.iter().map(|p| p[cell]).collect();
         values.sort_by(f64::total_cmp);
         let (low, high) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
         if low == high { low } else { (low + high) / 2.0 }
     };
-    Ok(Dpt { pseudotime: (0..x.rows()).map(median).collect(), by_root, n_components })
+    (0..n).map(median).collect()
 }
 
 /// A reading that learns from the time of training cells.

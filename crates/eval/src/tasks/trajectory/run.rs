@@ -8,8 +8,9 @@ use super::readings::{Dpt, Supervised, TimeLearner, dpt};
 use super::root::roots;
 use super::{Root, TASK, TrajectoryOptions};
 use crate::assess::{
-    Assessment, MaybeLearner, Notes, Prediction, READING_FOLDS, Scored, add_mean_of_blocks, attempt, check_representations,
+    Assessment, Interactions, MaybeLearner, Notes, Prediction, READING_FOLDS, Scored, add_mean_of_blocks, attempt, check_representations,
 };
+use crate::metrics;
 use crate::protocol::nested::Folds;
 use crate::protocol::units::varies;
 use crate::protocol::{Protocol, Units};
@@ -127,18 +128,24 @@ impl Trajectory<'_> {
         let mut records = vec![];
         let mut outcome = TaskOutcome::default();
         let mut reading_words = json!({});
-        for reading in ["dpt", "knn_time", "ridge_time"] {
+        let mut interactions = Interactions::default();
+        for reading in ["dpt", "shortest_path", "palantir", "knn_time", "ridge_time"] {
             let supervised = match reading {
                 "knn_time" => Some(Supervised::KnnTime),
                 "ridge_time" => Some(Supervised::RidgeTime),
                 _ => None,
             };
             let predictions = match supervised {
-                None => dpts.iter().map(|d| self.dpt_prediction(d)).collect(),
+                None if reading == "dpt" => dpts.iter().map(|d| self.dpt_prediction(d)).collect(),
+                None => self.geometric(reading)?,
                 Some(s) => a.held_out(reading, MIN_UNITS_LEARNED, |r| Ok(self.learner(s, &matrices[r])))?,
             };
             for metric in TASK.metrics.iter().copied().filter(|m| m.reading == reading) {
-                let scored = Scored::new(metric, a.truth, &predictions);
+                let scored = if metric == &metrics::DPT_PARTIAL {
+                    self.partial(&predictions)
+                } else {
+                    Scored::new(metric, a.truth, &predictions)
+                };
                 if metric != self.options.headline {
                     records.extend(a.score_records(&scored)?);
                     continue;
@@ -155,6 +162,9 @@ impl Trajectory<'_> {
                 records.extend(headline.records);
                 outcome.summaries = headline.summaries;
                 outcome.unit_scores = headline.unit_scores;
+                if let Some(strata) = &self.options.strata {
+                    interactions = self.strata(strata, metric, &predictions)?;
+                }
             }
         }
         a.check_controls(self.options.headline, CEILING, &records, &mut notes);
@@ -162,6 +172,10 @@ impl Trajectory<'_> {
         for summary in &mut outcome.summaries {
             summary.warnings.extend(notes.warnings.iter().cloned());
         }
+        for (model, sentence) in interactions.sentences {
+            outcome.summaries.iter_mut().filter(|s| s.model == model).for_each(|s| s.sentences.push(sentence.clone()));
+        }
+        records.extend(interactions.records);
         outcome.records = records;
         outcome.columns = self.pseudotimes(dpts);
         outcome.notes = notes.all;
@@ -225,6 +239,7 @@ impl Trajectory<'_> {
             ("k", json!(o.k)),
             ("neighbours", json!("exact, Euclidean, the cell itself not counted")),
             ("graph_weights", json!(o.weights)),
+            ("strata", json!(o.strata.as_ref().map(|s| &s.name))),
             ("n_comps", json!(o.n_comps)),
             ("n_dcs", json!(o.n_dcs)),
             ("headline", json!(o.headline.id)),

@@ -31,6 +31,11 @@ struct GeneFunction {
 }
 
 fn open(options: &ScanOptions, data: &Data) -> Result<Box<dyn Ready>> {
+    if options.models.is_empty() {
+        return Err(Error::usage("the gene_function task needs a model: an imported embedding has no vectors of genes")
+            .at_key("--task")
+            .remedy("name a checkpoint with --model, or leave gene_function out"));
+    }
     let path = options.task.gene_sets.as_deref().ok_or_else(|| {
         Error::usage("the gene_function task needs sets of genes")
             .at_key("--gene-sets")

@@ -1,7 +1,7 @@
 //! How the tasks of `eval` meet the command's options and the columns of a file: one adapter per task. The one list is at
 //! the end of this file.
 
-use microtome_core::{Column, Error, Progress, Result};
+use microtome_core::{Column, Counts, Error, Progress, Result};
 use microtome_eval::tasks::Task;
 use microtome_eval::{Cells, Groups, Protocol, Representation, TaskOutcome};
 use microtome_report::Colour;
@@ -15,6 +15,8 @@ pub(super) struct Input<'a> {
     pub(super) cells: &'a Cells,
     /// Row of the file of every cell, or gene of the file of every row.
     pub(super) rows: &'a [usize],
+    /// Their raw counts.
+    pub(super) counts: &'a Counts,
     /// Representations of these cells.
     pub(super) representations: &'a [Representation],
     pub(super) protocol: &'a Protocol,
@@ -72,7 +74,7 @@ macro_rules! adapters {
     };
 }
 
-adapters! { trajectory, annotation, integration, gene_function }
+adapters! { trajectory, annotation, integration, perturbation, gene_function }
 
 /// The adapters of the tasks that were asked for, each once.
 pub(super) fn asked(options: &ScanOptions) -> Result<Vec<&'static Adapter>> {

@@ -3,7 +3,7 @@
 mod time;
 
 use microtome_core::{Error, Result};
-use microtome_eval::TaskOutcome;
+use microtome_eval::{Groups, TaskOutcome};
 use microtome_eval::tasks::trajectory::{Root, TASK, TrajectoryOptions, run};
 use microtome_report::Colour;
 
@@ -23,6 +23,9 @@ struct Trajectory {
     root: Option<(usize, String)>,
     neighbors: usize,
     headline: Option<String>,
+    palantir: bool,
+    /// Groups of every row of the file.
+    strata: Option<Groups>,
     path: std::path::PathBuf,
 }
 
@@ -37,6 +40,11 @@ fn open(options: &ScanOptions, data: &Data) -> Result<Box<dyn Ready>> {
         root: options.task.root.as_deref().map(|root| find_root(root, data)).transpose()?,
         neighbors: options.task.neighbors.unwrap_or(DEFAULT_NEIGHBORS),
         headline: headline(&TASK, options).map(String::from),
+        palantir: options.task.palantir || options.task.headline.as_deref() == Some("palantir_spearman"),
+        strata: match &options.task.strata {
+            None => None,
+            Some(name) => Some(Groups::from_column(name.clone(), &data.dataset.obs_column(name)?)),
+        },
         path: data.dataset.path().to_path_buf(),
         name,
         time,
@@ -100,6 +108,11 @@ impl Ready for Trajectory {
             task.root = input.rows.binary_search(row).map_or(task.root, Root::Cell);
         }
         task.k = self.neighbors;
+        task.palantir = self.palantir;
+        task.strata = self.strata.as_ref().map(|s| Groups {
+            codes: input.rows.iter().map(|&r| s.codes[r]).collect(),
+            ..s.clone()
+        });
         if let Some(id) = &self.headline {
             task = task.with_headline(id)?;
         }
