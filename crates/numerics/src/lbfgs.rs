@@ -21,6 +21,8 @@ const DECREASE: f64 = 1e-4;
 const CURVATURE: f64 = 0.9;
 /// Halvings and doublings of one step.
 const MAX_TRIALS: usize = 50;
+/// Share of the value within which two values count as equal: rounding decides which of them is smaller.
+const ROUNDING: f64 = 1e-12;
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
@@ -99,8 +101,9 @@ struct Place {
     gradient: Vec<f64>,
 }
 
-/// A step that decreases the value enough and flattens the slope (weak Wolfe conditions), by bisection. `None` when
-/// rounding leaves no better place.
+/// A step that decreases the value enough and flattens the slope (weak Wolfe conditions), by bisection. Where values are equal
+/// up to rounding, the slope there stands in for the decrease (approximate Wolfe conditions, Hager and Zhang 2005). `None`
+/// when rounding leaves no better place.
 fn line_search(
     f: &impl Objective,
     at: &[f64],
@@ -115,10 +118,12 @@ fn line_search(
     for _ in 0..MAX_TRIALS {
         let there: Vec<f64> = at.iter().zip(direction).map(|(a, d)| a + t * d).collect();
         let (v, g) = f.value_and_gradient(&there);
+        let slope_there = dot(direction, &g);
+        let level = v <= value + ROUNDING * value.abs() && slope_there <= (2.0 * DECREASE - 1.0) * slope;
         // A NaN counts as too far.
-        if !(v <= value + DECREASE * t * slope) {
+        if !(v <= value + DECREASE * t * slope || level) {
             high = t;
-        } else if dot(direction, &g) < CURVATURE * slope {
+        } else if slope_there < CURVATURE * slope {
             low = t;
             best = Some(Place { at: there, value: v, gradient: g });
         } else {
@@ -147,7 +152,8 @@ mod tests {
     #[test]
     fn a_narrow_valley_is_followed_to_its_end() {
         let bowl = Bowl((0..20).map(|i| 10f64.powf(f64::from(i) / 5.0)).collect());
-        let found = minimise(&bowl, vec![-3.0; 20], 1e-10, 500);
+        // 701 iterations; L-BFGS-B of scipy with the same memory needs 681.
+        let found = minimise(&bowl, vec![-3.0; 20], 1e-10, 1000);
         assert!(found.converged && found.iterations > 3, "{}", found.gradient);
         assert!(found.at.iter().all(|x| (x - 1.0).abs() < 1e-9));
         assert!(!minimise(&bowl, vec![-3.0; 20], 1e-10, 2).converged);

@@ -113,7 +113,10 @@ impl Annotation<'_> {
                     Err(reason) => Err(reason),
                     Ok(folds) => Ok(a.refit(folds, |r| self.learner(reading, &matrices[r], hard), a.against(metric))?),
                 };
-                let headline = a.headline(&scored, &nested)?;
+                let half = a.half(|r| self.learner(reading, &matrices[r], hard))?;
+                let tested = half.as_ref().map(|h| (h, Scored::new(metric, &h.truth, &h.predictions)));
+                let headline =
+                    a.learned_headline(&scored, &nested, tested.as_ref().map(|(h, scored)| (*h, scored)))?;
                 outcome.choices.insert("null".into(), json!(headline.exchange));
                 outcome.records.extend(headline.records);
                 outcome.summaries = headline.summaries;

@@ -207,7 +207,15 @@ impl GeneFunction<'_> {
                 Err(reason) => Err(reason),
                 Ok(folds) => Ok(a.refit(folds, |r| Ok(self.learner(r)), score)?),
             };
-            let headline = a.headline(&scored, &nested)?;
+            let half = a.half(|r| Ok(self.learner(r)))?;
+            let tested = half.as_ref().map(|h| {
+                let set = |used: &[&[f64]]| -> Box<dyn ScoreSet> {
+                    Box::new(self.sets.areas(statistic(metric), &h.cells, used))
+                };
+                (h, Scored::with(metric, h.cells.len(), &h.predictions, set))
+            });
+            let headline =
+                a.learned_headline(&scored, &nested, tested.as_ref().map(|(h, scored)| (*h, scored)))?;
             outcome.choices.insert("null".into(), json!(headline.exchange));
             outcome.records.extend(headline.records);
             outcome.summaries = headline.summaries;
