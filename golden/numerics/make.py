@@ -16,7 +16,7 @@ import numpy as np
 import scanpy as sc
 import scipy.sparse as sp
 import scipy.stats as st
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
@@ -151,6 +151,21 @@ def ridge(x):
     write("ridge.json", cases)
 
 
+def logistic(x):
+    rng = np.random.default_rng(6)
+    cases = []
+    for n, d in [(60, 8), (12, 20)]:
+        part = x[:n, :d].astype(np.float64)
+        classes = rng.permutation(np.r_[np.zeros(n // 2), np.ones(n // 3), np.full(n - n // 2 - n // 3, 2)]).astype(int)
+        scaled = StandardScaler().fit_transform(part)
+        for c, balanced in [(1.0, True), (0.05, False)]:
+            weight = "balanced" if balanced else None
+            model = LogisticRegression(C=c, class_weight=weight, solver="newton-cg", tol=1e-12, max_iter=10000)
+            cases.append({"n": n, "d": d, "c": c, "balanced": balanced, "classes": classes.tolist(),
+                          "probabilities": model.fit(scaled, classes).predict_proba(scaled).ravel().tolist()})
+    write("logistic.json", cases)
+
+
 def interval():
     x = np.random.default_rng(4).exponential(size=25)
     found = st.bootstrap((x,), np.mean, n_resamples=399, method="BCa", rng=np.random.default_rng(5))
@@ -169,4 +184,5 @@ if __name__ == "__main__":
     expression(counts)
     ranks()
     ridge(x)
+    logistic(x)
     interval()

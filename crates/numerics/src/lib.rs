@@ -8,10 +8,12 @@
 
 mod dense;
 mod krylov;
+mod lbfgs;
 mod loess;
 mod subset;
 
 pub mod bbknn;
+pub mod class_means;
 pub mod class_projection;
 pub mod diffusion;
 pub mod distances;
@@ -22,6 +24,7 @@ pub mod hvg;
 pub mod kmeans;
 pub mod knn;
 pub mod leiden;
+pub mod logistic;
 pub mod negative_binomial;
 pub mod normalise;
 pub mod palantir;

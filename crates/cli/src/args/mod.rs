@@ -115,7 +115,7 @@ pub(crate) struct DataArgs {
     /// A published way of preparing cells, by name, where the family has several
     #[arg(long, value_name = "NAME", help_heading = "How cells are prepared")]
     pub(crate) recipe: Option<String>,
-    /// Column of obs with the batch, for models fine-tuned with a batch label
+    /// Column of obs with the batch: for models fine-tuned with a batch label, and for the integration task
     #[arg(long, value_name = "OBS", help_heading = "How cells are prepared")]
     pub(crate) batch_key: Option<String>,
     /// Column of obs with the drug, for models that take one

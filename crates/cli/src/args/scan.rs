@@ -28,6 +28,9 @@ pub(crate) struct Demo {
   microtome scan screen.h5ad --model A --task perturbation --perturbation gene --control NT --unit guide --out result
   microtome scan cells.h5ad --import-obsm X_scVI --task trajectory --time day --unit donor_id --out result
   microtome scan cells.h5ad --model A --model B --task trajectory --time day --unit donor_id --label cell_type --out result
+  microtome scan lung.h5ad --model A --task annotation --label cell_type --unit donor_id --ontology cl-basic.obo --out result
+  microtome scan lines.h5ad --model A --task annotation --task integration --label cell_line --batch-key batch --out result
+  microtome scan cells.h5ad --model A --task gene_function --gene-sets h.all.symbols.gmt --gene-groups families.tsv --out result
 
 The result folder holds report.html, summary.json, records.jsonl, records.csv, embeddings.h5ad and run_card.json.
 Every model is compared with an untrained twin of the same shape and with simple baselines; that cannot be switched off.")]
@@ -52,7 +55,7 @@ pub(crate) struct Scan {
     /// Repeat the choice of depth on differently scaled representations, and say whether its sign holds
     #[arg(long)]
     pub(crate) transforms: bool,
-    /// What to score; repeat for several tasks over the same representations
+    /// What to score: trajectory, annotation, integration, perturbation, gene_function; repeat for several tasks over the same representations
     #[arg(long = "task", required = true, value_name = "TASK", value_delimiter = ',')]
     pub(crate) tasks: Vec<String>,
     /// trajectory: column of obs with the true time, stage or order
@@ -82,9 +85,21 @@ pub(crate) struct Scan {
     /// trajectory: column of obs between whose groups the best depth may shift
     #[arg(long, value_name = "OBS")]
     pub(crate) strata: Option<String>,
-    /// Column of obs with labels to colour the map with
+    /// annotation, integration: column of obs with the cell types; colours the map in every task
     #[arg(long, value_name = "OBS")]
     pub(crate) label: Option<String>,
+    /// annotation: ontology (.obo, such as cl-basic.obo) in which the distance of mistakes is measured
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ontology: Option<PathBuf>,
+    /// annotation: column of obs with term ids [default: cell_type_ontology_term_id where it is there, else the label]
+    #[arg(long, value_name = "OBS", requires = "ontology")]
+    pub(crate) ontology_key: Option<String>,
+    /// gene_function: sets of genes: GMT, a table of gene and set, or one gene per line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) gene_sets: Option<PathBuf>,
+    /// gene_function: table of gene and group (family, chromosome, homologues) that folds never split
+    #[arg(long, value_name = "FILE", requires = "gene_sets")]
+    pub(crate) gene_groups: Option<PathBuf>,
     /// Column of obs with the independent unit (donor, clone, ...) that intervals resample
     #[arg(long, value_name = "OBS")]
     pub(crate) unit: Option<String>,

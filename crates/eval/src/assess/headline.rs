@@ -5,13 +5,13 @@ use microtome_numerics::resample::{Rng, sign_flip};
 
 use super::records::{find, put_interval, score_series};
 use super::slots::{Slot, slots};
-use super::{Assessment, Scored};
+use super::{Assessment, Half, Scored};
 use crate::UnitScore;
 use crate::metrics::Metric;
 use crate::protocol::bands::{Signed, best_set, simultaneous};
 use crate::protocol::bootstrap::{Replicates, Series, bootstrap};
 use crate::protocol::nested::{FoldScores, Folds, over_folds};
-use crate::protocol::permutation::{Exchange, NullP, permutation_null};
+use crate::protocol::permutation::{NullP, permutation_null};
 use crate::protocol::units::MIN_UNITS;
 
 /// Everything the headline metric yields.
@@ -32,7 +32,7 @@ pub(super) struct Evidence<'a> {
     /// P value of the best depth over the permutation null, adjusted for the number of depths.
     pub(super) p_best: Option<f64>,
     /// What was exchanged under the null.
-    pub(super) exchange: Exchange,
+    pub(super) exchange: &'a str,
     /// Difference to the reference that would be found in 80% of such experiments, median over depths.
     pub(super) detectable: Option<f64>,
 }
@@ -59,20 +59,56 @@ impl Scored {
 impl Assessment<'_> {
     /// Scores, compares and sums up the headline metric. `nested` says why when no folds could be made.
     pub(crate) fn headline(&self, scored: &Scored, nested: &Result<Nested, String>) -> Result<Headline> {
+        let null =
+            permutation_null(scored.set.as_ref(), self.units, self.truth, self.protocol, self.progress)?;
+        let p_values = self.null_p_values(scored, &|family: &[usize]| null.p_values(family));
+        let exchange = null.exchange.words(self.truth_name, self.cells.noun);
+        self.with_null(scored, nested, &p_values, &exchange)
+    }
+
+    /// The same for a reading that learns: p values come from `half` with its scores; without one there are none.
+    pub(crate) fn learned_headline(
+        &self,
+        scored: &Scored,
+        nested: &Result<Nested, String>,
+        half: Option<(&Half, &Scored)>,
+    ) -> Result<Headline> {
+        let Some((half, tested)) = half else {
+            let none = vec![None; self.representations.len()];
+            return self.with_null(
+                scored,
+                nested,
+                &none,
+                "no permutation test: the truth does not vary within halves",
+            );
+        };
+        let null =
+            permutation_null(tested.set.as_ref(), &half.units, &half.truth, self.protocol, self.progress)?;
+        let p_values = self.null_p_values(tested, &|family: &[usize]| null.p_values(family));
+        let exchange = format!(
+            "{}, in a half of the units that took no part in learning",
+            null.exchange.words(self.truth_name, self.cells.noun)
+        );
+        self.with_null(scored, nested, &p_values, &exchange)
+    }
+
+    fn with_null(
+        &self,
+        scored: &Scored,
+        nested: &Result<Nested, String>,
+        p_values: &[Option<NullP>],
+        exchange: &str,
+    ) -> Result<Headline> {
         let slots = slots(self.representations);
         let mut series = score_series(scored);
         for slot in &slots {
             series.extend(differences(slot, scored));
         }
         let replicates = bootstrap(scored.set.as_ref(), &series, self.units, self.protocol, self.progress)?;
-        let null =
-            permutation_null(scored.set.as_ref(), self.units, self.truth, self.protocol, self.progress)?;
-        let p_values = self.null_p_values(scored, &|family: &[usize]| null.p_values(family));
-
         let by_unit = self.by_unit(scored);
         let mut out = Headline {
             unit_scores: self.unit_scores(scored, &by_unit),
-            exchange: null.exchange.words(self.truth_name, self.cells.noun),
+            exchange: exchange.into(),
             ..Headline::default()
         };
         for (r, p) in p_values.iter().enumerate() {
@@ -95,7 +131,7 @@ impl Assessment<'_> {
                 .then(|| self.best_depths(slot, scored, &replicates))
                 .filter(|b| !b.is_empty());
             let p_best = slot.depths.iter().filter_map(|&d| p_values[d]).map(|p| p.p_adj).reduce(f64::min);
-            let evidence = Evidence { slot, best, p_best, exchange: null.exchange, detectable };
+            let evidence = Evidence { slot, best, p_best, exchange, detectable };
             let (summary, record) = self.summarise(&evidence, scored, nested);
             out.records.push(record);
             out.summaries.push(summary);

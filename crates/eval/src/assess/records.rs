@@ -11,6 +11,19 @@ use crate::protocol::units::{MIN_UNITS, MIN_UNITS_BCA};
 impl Assessment<'_> {
     /// A row about one representation that holds no value yet.
     pub(crate) fn record(&self, representation: usize, metric: &Metric, split: &str) -> Record {
+        let higher = metric.direction == Direction::Higher;
+        let record = self.plain_record(representation, metric.id, metric.version, higher);
+        Record { split: split.into(), ..record }
+    }
+
+    /// A row on all cells for a metric by id.
+    pub(crate) fn plain_record(
+        &self,
+        representation: usize,
+        metric: &str,
+        version: u32,
+        higher_is_better: bool,
+    ) -> Record {
         let r = &self.representations[representation];
         Record {
             dataset: self.cells.dataset.clone(),
@@ -24,13 +37,13 @@ impl Assessment<'_> {
             transform: "none".into(),
             task: self.task.id.into(),
             task_version: self.task.version,
-            metric: metric.id.into(),
-            metric_version: metric.version,
+            metric: metric.into(),
+            metric_version: version,
             n_units: Some(self.units.len()),
             n_cells: Some(self.truth.len()),
             unit: Some(self.units.name.clone()),
-            split: split.into(),
-            higher_is_better: metric.direction == Direction::Higher,
+            split: "all".into(),
+            higher_is_better,
             seed: self.protocol.seed,
             run_card: self.protocol.run_card.clone(),
             ..Record::default()

@@ -91,7 +91,6 @@ impl Assessment<'_> {
         s.depth_verdict = depth_verdict(gain(&s.gain_over_final).as_ref(), final_may_be_best, margin);
         s.model_verdict = model_verdict(gain(&s.gain_over_best_baseline).as_ref(), margin);
         let n_folds = nested.as_ref().map_or(0, |n| n.folds.splits.len());
-        let exchange = evidence.exchange.words(self.truth_name, self.cells.noun);
         s.sentences = sentences(&Findings {
             model: &slot.name,
             metric: scored.metric.words,
@@ -113,7 +112,7 @@ impl Assessment<'_> {
             optimism: s.optimism,
             rules: &rules,
             ranking: &ranking,
-            null: evidence.p_best.map(|p| (p, exchange.as_str())),
+            null: evidence.p_best.map(|p| (p, evidence.exchange)),
             detectable: evidence.detectable,
             missing: missing.as_deref(),
         });

@@ -12,15 +12,15 @@ use crate::Representation;
 /// Variable genes that are kept.
 const N_HVG: usize = 2000;
 /// Principal components, and dimensions of the random projection.
-const WIDTH: usize = 50;
+pub(super) const WIDTH: usize = 50;
 /// Most values of a dense matrix of all genes; beyond it the variable genes stand for them.
 const MAX_DENSE: usize = 8_000_000;
 
 /// Raw counts, checked and log-normalised, with the variable genes.
 pub struct Expression<'a> {
-    counts: &'a Counts,
+    pub(super) counts: &'a Counts,
     /// `ln(1 + 10,000 * count / total)`.
-    log: Counts,
+    pub(super) log: Counts,
     /// Variable genes, ascending.
     variable: Vec<usize>,
     max_dense: usize,

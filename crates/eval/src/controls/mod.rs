@@ -3,6 +3,7 @@
 
 mod batches;
 mod expression;
+mod genes;
 mod validation;
 
 use microtome_core::{Counts, Error, ErrorKind, Matrix, Progress, Result, Role};
@@ -15,6 +16,8 @@ pub use expression::Expression;
 pub enum Source {
     /// The input counts.
     Expression(fn(&Expression, u64) -> Result<Representation>),
+    /// The input counts, one row per gene.
+    Genes(fn(&Expression, u64) -> Result<Representation>),
     /// The input counts and the batch of every cell: methods that correct for batches.
     Batches(fn(&Expression, &[u32], u64) -> Result<Representation>),
     /// The truth itself, one value per cell, and a seed: controls that test the task, not a model.
@@ -80,6 +83,12 @@ controls! {
         "total counts alone, which is sequencing depth";
     DETECTED_GENES "detected_genes" = 1, Baseline, Expression(expression::detected_genes),
         "the number of detected genes alone";
+    GENE_EXPRESSION "gene_expression" = 1, Baseline, Genes(genes::expression),
+        "mean expression, dispersion and detection rate of a gene";
+    GENE_COEXPRESSION "gene_coexpression" = 1, Baseline, Genes(genes::coexpression),
+        "principal components of genes over cells";
+    GENE_RANDOM "gene_random" = 1, Baseline, Genes(genes::random),
+        "a random vector per gene";
     RANDOM_EMBEDDING "random_embedding" = 1, Control, Truth(validation::random_embedding),
         "Gaussian noise that knows nothing of the truth: must score at chance";
     NOISY_TRUTH "noisy_truth" = 1, Control, Truth(validation::noisy_truth),
@@ -88,6 +97,8 @@ controls! {
         "the reference effect of every cell's perturbation with noise: must score near the ceiling";
     NOISY_CLASSES "noisy_classes" = 1, Control, Truth(validation::noisy_classes),
         "the true class itself with a little noise: must score near one";
+    NOISY_SETS "noisy_sets" = 1, Control, Truth(validation::noisy_sets),
+        "the true memberships themselves with a little noise: must score near one";
 }
 
 impl Control {
@@ -95,7 +106,7 @@ impl Control {
     pub fn from_truth(&self, truth: &[f64], seed: u64) -> Option<Representation> {
         match self.source {
             Source::Truth(make) => Some(Representation::simple(self.id, self.role, make(truth, seed))),
-            Source::Expression(_) | Source::Batches(_) | Source::Effects(_) => None,
+            Source::Expression(_) | Source::Genes(_) | Source::Batches(_) | Source::Effects(_) => None,
         }
     }
 
@@ -103,7 +114,7 @@ impl Control {
     pub fn from_effects(&self, effects: &Matrix, seed: u64) -> Option<Representation> {
         match self.source {
             Source::Effects(make) => Some(Representation::simple(self.id, self.role, make(effects, seed))),
-            Source::Expression(_) | Source::Batches(_) | Source::Truth(_) => None,
+            Source::Expression(_) | Source::Genes(_) | Source::Batches(_) | Source::Truth(_) => None,
         }
     }
 }
@@ -135,23 +146,45 @@ fn keep(
     Ok(())
 }
 
-/// All baselines of raw counts that these cells allow, in the order of [`CONTROLS`].
+/// All baselines of raw counts with one row per cell that these cells allow, in the order of [`CONTROLS`].
 ///
 /// Genes are chosen and components fitted on all cells without labels, as every user of these methods does.
 ///
 /// # Errors
 /// When the values are not raw counts, when there are fewer than three cells, or when no gene varies.
 pub fn baselines(counts: &Counts, seed: u64, progress: &dyn Progress) -> Result<Vec<Representation>> {
+    make(counts, seed, progress, |source| match source {
+        Source::Expression(make) => Some(make),
+        _ => None,
+    })
+}
+
+/// All baselines of raw counts with one row per gene, in the order of [`CONTROLS`]. Errors as [`baselines`].
+pub fn gene_baselines(counts: &Counts, seed: u64, progress: &dyn Progress) -> Result<Vec<Representation>> {
+    make(counts, seed, progress, |source| match source {
+        Source::Genes(make) => Some(make),
+        _ => None,
+    })
+}
+
+/// Makes a representation of checked counts.
+type Make = fn(&Expression, u64) -> Result<Representation>;
+
+fn make(
+    counts: &Counts,
+    seed: u64,
+    progress: &dyn Progress,
+    wanted: impl Fn(Source) -> Option<Make>,
+) -> Result<Vec<Representation>> {
     let expression = Expression::new(counts)?;
-    let n = CONTROLS.iter().filter(|c| matches!(c.source, Source::Expression(_))).count();
-    progress.begin("baselines", n as u64, "baselines");
+    let with = |c: &&'static Control| wanted(c.source).map(|make| (*c, make));
+    let makers: Vec<(&Control, Make)> = CONTROLS.iter().filter_map(with).collect();
+    progress.begin("baselines", makers.len() as u64, "baselines");
     let mut out = vec![];
-    for control in CONTROLS {
-        if let Source::Expression(make) = control.source {
-            progress.check()?;
-            keep(make(&expression, seed), control, &mut out, progress)?;
-            progress.advance(1);
-        }
+    for (control, make) in makers {
+        progress.check()?;
+        keep(make(&expression, seed), control, &mut out, progress)?;
+        progress.advance(1);
     }
     progress.end();
     Ok(out)

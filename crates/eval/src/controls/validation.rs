@@ -3,6 +3,7 @@
 use microtome_core::Matrix;
 
 use crate::protocol::random::stream;
+use crate::tasks::gene_function::MAX_SETS;
 
 /// Dimensions of both matrices; enough that neighbours are not decided along a single line.
 const WIDTH: usize = 10;
@@ -40,6 +41,20 @@ pub(super) fn noisy_classes(truth: &[f64], seed: u64) -> Matrix {
     };
     let places: Vec<Vec<f64>> = (0..truth.len()).map(place).collect();
     fill(truth.len(), seed, "noisy classes", |i, j, noise| NOISE * noise + places[i][j])
+}
+
+/// Membership in sets, one dimension per set with normal noise of standard deviation 0.05 around 0 or 1: the truth is a
+/// whole number whose bits are the memberships, `[row, 50]`. Rows without truth are in no set.
+pub(super) fn noisy_sets(truth: &[f64], seed: u64) -> Matrix {
+    let mut m = Matrix::zeros(truth.len(), MAX_SETS);
+    let mut random = stream(seed, "noisy sets", 0);
+    for (i, t) in truth.iter().enumerate() {
+        let bits = if t.is_nan() { 0 } else { *t as u64 };
+        for (s, out) in m.row_mut(i).iter_mut().enumerate() {
+            *out = ((bits >> s & 1) as f64 + NOISE * random.normal()) as f32;
+        }
+    }
+    m
 }
 
 fn fill(n: usize, seed: u64, what: &str, value: impl Fn(usize, usize, f64) -> f64) -> Matrix {

@@ -135,6 +135,11 @@ macro_rules! metrics {
 }
 
 metrics! {
+    GENE_SETS_AUROC "gene_sets_auroc" = 1, "gene_sets", OfTask, Higher, "held-out area under the ROC curve of membership, mean over gene sets";
+    GENE_SETS_AUPRC "gene_sets_auprc" = 1, "gene_sets", OfTask, Higher, "held-out average precision of membership, mean over gene sets";
+    MIXED_NEIGHBOURS "mixed_neighbours" = 1, "neighbours", OfTask, Higher, "share of nearest cells of the own type from other batches, over perfect mixing";
+    NEIGHBOUR_LABELS "neighbour_labels" = 1, "neighbours", OfTask, Higher, "share of nearest cells of the own type";
+    NEIGHBOUR_BATCHES "neighbour_batches" = 1, "neighbours", OfTask, Higher, "share of other batches among the nearest cells of the own type, over perfect mixing";
     DPT_SPEARMAN "dpt_spearman" = 1, "dpt", Spearman, Higher, "Spearman correlation of diffusion pseudotime with time";
     DPT_KENDALL "dpt_kendall" = 1, "dpt", KendallTauB, Higher, "Kendall tau-b of diffusion pseudotime with time";
     DPT_PARTIAL "dpt_partial_spearman" = 1, "dpt", OfTask, Higher, "Spearman correlation of diffusion pseudotime with time given total counts and diffusion pseudotime on principal components of expression";

@@ -88,8 +88,7 @@ pub struct NullP {
 
 /// Draws `protocol.n_permutations` permutations and scores all representations under each.
 ///
-/// Predictions stay as they are: a supervised reading is not fitted again, so for these the p value is an
-/// approximation.
+/// Predictions stay as they are, so they must not have been learnt from the truth that is exchanged.
 ///
 /// # Errors
 /// When the user stops.

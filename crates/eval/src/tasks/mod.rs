@@ -30,7 +30,7 @@ macro_rules! tasks {
     };
 }
 
-tasks! { trajectory, perturbation }
+tasks! { trajectory, annotation, integration, perturbation, gene_function }
 
 /// The task with this id.
 pub fn find_task(id: &str) -> Option<&'static Task> {
@@ -68,7 +68,7 @@ mod tests {
             assert!(!task.metrics.is_empty() && task.metrics.iter().all(|m| METRICS.contains(m)));
             assert!(!task.baselines.is_empty());
             for baseline in task.baselines {
-                assert!(baseline.role == Role::Baseline && matches!(baseline.source, Source::Expression(_)));
+                assert!(baseline.role == Role::Baseline && !matches!(baseline.source, Source::Truth(_)));
                 assert!(CONTROLS.iter().any(|c| c.id == baseline.id));
             }
             for control in [task.negative_control, task.positive_control] {

@@ -68,7 +68,8 @@ pub fn scan(options: &ScanOptions, progress: &dyn Progress) -> Result<ScanReport
         microtome: VERSION.into(),
         command: options.command.clone(),
         inputs: data_files
-            .into_iter()
+            .iter()
+            .cloned()
             .chain(subjects.iter().flat_map(|s| s.inputs().to_vec()))
             .chain(imported_files)
             .collect(),
@@ -83,7 +84,8 @@ pub fn scan(options: &ScanOptions, progress: &dyn Progress) -> Result<ScanReport
         ..Protocol::default()
     };
     let shared = parts::Shared {
-        options,
+        context: &context,
+        subjects: &subjects,
         data: &data,
         counts: &counts,
         models: &models,

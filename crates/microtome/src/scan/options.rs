@@ -79,6 +79,14 @@ pub struct TaskOptions {
     pub palantir: bool,
     /// trajectory: column of `obs` between whose groups the best depth may shift.
     pub strata: Option<String>,
+    /// annotation: ontology in the OBO format, for the distance of mistakes.
+    pub ontology: Option<PathBuf>,
+    /// annotation: column of `obs` with term ids.
+    pub ontology_key: Option<String>,
+    /// gene_function: file with sets of genes.
+    pub gene_sets: Option<PathBuf>,
+    /// gene_function: file with the group (family, chromosome, ...) of every gene.
+    pub gene_groups: Option<PathBuf>,
     /// Neighbours in the graph, the cell itself included; [`DEFAULT_NEIGHBORS`] when absent.
     pub neighbors: Option<usize>,
     /// Headline metric by id, of the task that has it.

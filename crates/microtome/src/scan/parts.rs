@@ -7,7 +7,8 @@ use microtome_core::{Counts, Progress, Result};
 use microtome_eval::{Cells, Groups, Protocol, Representation, TaskOutcome, controls};
 
 use super::map::Map;
-use super::tasks::{Adapter, Input, Ready};
+use super::subject::{Context, Subject};
+use super::tasks::{Adapter, GeneRows, Input, Ready};
 use super::{ScanOptions, battery};
 use crate::data::{Data, DataOptions};
 
@@ -77,7 +78,8 @@ pub(super) fn open(
 
 /// What all tasks of a scan share.
 pub(super) struct Shared<'a> {
-    pub(super) options: &'a ScanOptions,
+    pub(super) context: &'a Context<'a>,
+    pub(super) subjects: &'a [Subject],
     pub(super) data: &'a Data,
     /// Raw counts of the cells of the scan.
     pub(super) counts: &'a Counts,
@@ -92,8 +94,15 @@ pub(super) struct Shared<'a> {
 pub(super) fn run(parts: Vec<Part>, shared: &Shared<'_>) -> Result<Vec<Done>> {
     let mut out: Vec<Done> = vec![];
     let mut made: Option<(Vec<usize>, Vec<Representation>)> = None;
+    let known: Vec<bool> =
+        (0..shared.data.genes.len()).map(|g| shared.subjects.iter().all(|s| s.knows(g))).collect();
     for part in parts {
         shared.progress.check()?;
+        if let Some(rows) = part.ready.genes(&known)? {
+            let outcome = on_genes(&part, &rows, shared)?;
+            out.push(Done { part, outcome, map: None });
+            continue;
+        }
         let counts = if part.positions.len() == shared.data.cells.len() {
             Cow::Borrowed(shared.counts)
         } else {
@@ -104,31 +113,62 @@ pub(super) fn run(parts: Vec<Part>, shared: &Shared<'_>) -> Result<Vec<Done>> {
             _ => representations(&part, &counts, shared)?,
         };
         let cells = describe(&part, shared)?;
-        let input = Input {
-            cells: &cells,
-            rows: &part.rows,
-            counts: &counts,
-            representations: &representations,
-            protocol: shared.protocol,
-            progress: shared.progress,
-        };
-        let mut outcome = part.ready.run(&input)?;
+        let mut outcome =
+            score(&part, &input(&cells, &part.rows, &counts, &representations, shared), shared)?;
         outcome.notes.splice(0..0, part.left_out.clone());
-        if shared.options.compare.transforms {
-            battery::run(part.ready.as_ref(), &input, &mut outcome)?;
-        }
         let map = match Map::chosen(&outcome, &representations) {
             None => None,
             Some(wanted) => match out.iter().find(|d| d.part.positions == part.positions && d.shows(&wanted))
             {
                 Some(done) => done.map.clone(),
-                None => Some(Map::draw(wanted, shared.options.data.seed, shared.progress)?),
+                None => Some(Map::draw(wanted, shared.context.options.data.seed, shared.progress)?),
             },
         };
         made = Some((part.positions.clone(), representations));
         out.push(Done { part, outcome, map });
     }
     Ok(out)
+}
+
+fn input<'a>(
+    cells: &'a Cells,
+    rows: &'a [usize],
+    counts: &'a Counts,
+    representations: &'a [Representation],
+    shared: &'a Shared<'_>,
+) -> Input<'a> {
+    Input { cells, rows, counts, representations, protocol: shared.protocol, progress: shared.progress }
+}
+
+/// Scores a task, under transforms too where they are asked for.
+fn score(part: &Part, input: &Input<'_>, shared: &Shared<'_>) -> Result<TaskOutcome> {
+    let mut outcome = part.ready.run(input)?;
+    if shared.context.options.compare.transforms {
+        battery::run(part.ready.as_ref(), input, &mut outcome)?;
+    }
+    Ok(outcome)
+}
+
+/// Runs a task whose rows are genes: one more pass of every model over the cells.
+fn on_genes(part: &Part, genes: &GeneRows, shared: &Shared<'_>) -> Result<TaskOutcome> {
+    let seed = shared.context.options.data.seed;
+    let mut all = vec![];
+    let mut add = |representations: Vec<Representation>| {
+        all.extend(
+            representations
+                .into_iter()
+                .map(|r| Representation { matrix: r.matrix.select_rows(&genes.rows), ..r }),
+        );
+    };
+    for subject in shared.subjects {
+        add(subject.genes(shared.context)?);
+    }
+    add(controls::gene_baselines(shared.counts, seed, shared.progress)?);
+    let mut cells = Cells::genes(shared.data.name(), genes.rows.len());
+    if let Some(groups) = &genes.groups {
+        cells = cells.with_unit(groups.clone())?;
+    }
+    score(part, &input(&cells, &genes.rows, shared.counts, &all, shared), shared)
 }
 
 impl Done {
@@ -139,7 +179,7 @@ impl Done {
 
 /// Models on the cells of a task, and baselines made from them.
 fn representations(part: &Part, counts: &Counts, shared: &Shared<'_>) -> Result<Vec<Representation>> {
-    let seed = shared.options.data.seed;
+    let seed = shared.context.options.data.seed;
     let select =
         |r: &Representation| Representation { matrix: r.matrix.select_rows(&part.positions), ..r.clone() };
     let mut out: Vec<Representation> = if part.positions.len() == shared.data.cells.len() {
@@ -148,7 +188,7 @@ fn representations(part: &Part, counts: &Counts, shared: &Shared<'_>) -> Result<
         shared.models.iter().map(select).collect()
     };
     out.extend(controls::baselines(counts, seed, shared.progress)?);
-    if let Some(key) = &shared.options.data.prepare.batch_key {
+    if let Some(key) = &shared.context.options.data.prepare.batch_key {
         let column = shared.data.dataset.obs_column(key)?.select(&part.rows);
         let batches = Groups::from_column(key.clone(), &column);
         out.extend(controls::batch_baselines(counts, &batches, seed, shared.progress)?);
@@ -158,7 +198,7 @@ fn representations(part: &Part, counts: &Counts, shared: &Shared<'_>) -> Result<
 
 fn describe(part: &Part, shared: &Shared<'_>) -> Result<Cells> {
     let cells = Cells::new(shared.data.name(), part.rows.len());
-    match &shared.options.unit {
+    match &shared.context.options.unit {
         None => Ok(cells),
         Some(name) => {
             let column = shared.data.dataset.obs_column(name)?.select(&part.rows);

@@ -8,8 +8,10 @@ use microtome_models::{GeneMatch, Overlap, Precision};
 use microtome_numerics::resample::Rng;
 
 use super::ScanOptions;
+use crate::budget::Budget;
 use crate::card;
 use crate::data::Data;
+use crate::gene_vectors::{gene_table, gene_vector_bytes, gene_vectors_at};
 use crate::open::OpenModel;
 use crate::represent::{CellStats, Request, represent};
 
@@ -54,7 +56,63 @@ impl Subject {
     pub(super) fn run(&mut self, context: &Context<'_>) -> Result<Vec<Representation>> {
         let (mut out, cells) = self.represent(&self.opened, &self.genes, Role::Model, &self.name, context)?;
         self.cells = cells;
-        for twin in 1..=context.options.compare.untrained_seeds.max(1) {
+        for (name, twin) in self.twins(context)? {
+            out.extend(self.represent(&twin, &self.genes, Role::Control, &name, context)?.0);
+        }
+        if let Some((name, genes)) = self.permuted(context) {
+            out.extend(self.represent(&self.opened, &genes, Role::Control, &name, context)?.0);
+        }
+        Ok(out)
+    }
+
+    /// Vectors of genes at every site of the residual stream, of the model, its own table of gene vectors, and of its
+    /// controls as in [`Self::run`]. Rows are the genes of the data.
+    pub(super) fn genes(&self, context: &Context<'_>) -> Result<Vec<Representation>> {
+        let mut out = self.of_genes(&self.opened, &self.genes, Role::Model, &self.name, context)?;
+        for (name, twin) in self.twins(context)? {
+            out.extend(self.of_genes(&twin, &self.genes, Role::Control, &name, context)?);
+        }
+        if let Some((name, genes)) = self.permuted(context) {
+            out.extend(self.of_genes(&self.opened, &genes, Role::Control, &name, context)?);
+        }
+        Ok(out)
+    }
+
+    fn of_genes(
+        &self,
+        opened: &OpenModel,
+        genes: &GeneMatch,
+        role: Role,
+        name: &str,
+        context: &Context<'_>,
+    ) -> Result<Vec<Representation>> {
+        let model = opened.model.as_ref();
+        let n_blocks = model.info().n_blocks;
+        let sites: Vec<Site> = self.sites.iter().filter(|s| **s != Site::CellEmbedding).cloned().collect();
+        let kept = gene_vector_bytes(context.data, model, genes, sites.len());
+        let budget = Budget::plan(model, &sites, context.data, context.options.run.memory, kept)?;
+        let matrices = gene_vectors_at(context.data, model, genes, &sites, &budget, context.progress)?;
+        let representation = |site: Site, pooling: &str, matrix| Representation {
+            model: name.into(),
+            family: Some(model.info().family.into()),
+            role,
+            block: site.block(),
+            depth: site.depth(n_blocks),
+            site: Some(site),
+            pooling: Some(pooling.into()),
+            matrix,
+        };
+        let of_site = |(site, matrix)| representation(site, "mean over cells", matrix);
+        let mut out: Vec<Representation> = sites.into_iter().zip(matrices).map(of_site).collect();
+        if let Some(table) = gene_table(context.data, model, genes)? {
+            out.push(representation(Site::GeneEmbedding, "mean over cells", table));
+        }
+        Ok(out)
+    }
+
+    /// The untrained twins with their names, written when they are not there yet.
+    fn twins(&self, context: &Context<'_>) -> Result<Vec<(String, OpenModel)>> {
+        let open = |twin: usize| {
             let folder = context.work.join(match twin {
                 1 => format!("untrained-{}", self.name),
                 _ => format!("untrained-{}-{twin}", self.name),
@@ -62,17 +120,16 @@ impl Subject {
             if !folder.exists() {
                 self.write_twin(context, twin as u64, &folder)?;
             }
-            let opened = OpenModel::open_in(&folder, self.opened.precision)?;
-            out.extend(
-                self.represent(&opened, &self.genes, Role::Control, &self.twin_name(twin), context)?.0,
-            );
-        }
-        if context.options.compare.gene_permuted {
-            let genes = permuted(&self.genes, context.options.data.seed);
-            let name = format!("{} {GENES_PERMUTED}", self.name);
-            out.extend(self.represent(&self.opened, &genes, Role::Control, &name, context)?.0);
-        }
-        Ok(out)
+            Ok((self.twin_name(twin), OpenModel::open_in(&folder, self.opened.precision)?))
+        };
+        (1..=context.options.compare.untrained_seeds.max(1)).map(open).collect()
+    }
+
+    /// The same model with its genes exchanged, where that was asked for.
+    fn permuted(&self, context: &Context<'_>) -> Option<(String, GeneMatch)> {
+        context.options.compare.gene_permuted.then(|| {
+            (format!("{} {GENES_PERMUTED}", self.name), permuted(&self.genes, context.options.data.seed))
+        })
     }
 
     /// Writes the untrained twin beside its place and renames it, so that a killed run never leaves half a model.
@@ -165,6 +222,11 @@ impl Subject {
     /// How its genes met the data.
     pub(super) fn overlap(&self) -> &Overlap {
         &self.genes.overlap
+    }
+
+    /// Whether the model knows a gene of the data.
+    pub(super) fn knows(&self, gene: usize) -> bool {
+        self.genes.token_of_gene.get(gene).is_some_and(Option::is_some)
     }
 
     /// Facts about the cells that went through it.

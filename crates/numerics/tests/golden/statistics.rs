@@ -1,5 +1,6 @@
 use crate::support::{cells, distance, json, numbers, wide};
 use microtome_core::Matrix;
+use microtome_numerics::logistic::{Logistic, LogisticOptions};
 use microtome_numerics::ranks::{
     Ranked, average_ranks, kendall_resampled, kendall_tau_b, pearson, spearman, spearman_resampled,
     spearman_weighted,
@@ -151,4 +152,23 @@ fn nested_choice_shrinks_noise_and_keeps_signal() {
     assert!(cross_validated_error(&x, &vec![1.0; 300], 1, &units, 5, 0, &options).is_err());
     assert!(cross_validated_error(&x, &noise, 1, &Units::new(&[0; 300]), 5, 0, &options).is_err());
     assert!(cross_validated_error(&x, &noise, 1, &Units::new(&[0, 1]), 2, 0, &options).is_err());
+}
+
+#[test]
+fn logistic_regression_matches_scikit_learn() {
+    let x = cells();
+    for case in json("logistic.json").as_array().unwrap() {
+        let (n, d) = (case["n"].as_u64().unwrap() as usize, case["d"].as_u64().unwrap() as usize);
+        let part = Matrix::new(n, d, (0..n).flat_map(|i| x.row(i)[..d].to_vec()).collect()).unwrap();
+        let classes: Vec<u32> = numbers(&case["classes"]).iter().map(|&c| c as u32).collect();
+        let options = LogisticOptions {
+            c: case["c"].as_f64().unwrap(),
+            balanced: case["balanced"].as_bool().unwrap(),
+            tolerance: 1e-10,
+            max_iterations: 10_000,
+        };
+        let model = Logistic::fit(&part, &classes, 3, &options).unwrap();
+        let found = model.probabilities(&part).unwrap();
+        assert!(distance(&found, &numbers(&case["probabilities"])) < 1e-7, "{}", case["n"]);
+    }
 }

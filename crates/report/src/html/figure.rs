@@ -13,12 +13,16 @@ use super::table::{Cell, table};
 use crate::number::{count, decimal, interval};
 use crate::panel::{Panel, site_words};
 
+/// Panels that are drawn in one section; the headline's comes first, and the records hold what the others would show.
+const MOST: usize = 12;
+
 /// All panels; several of them become tabs made of radio buttons, so that they work without scripts. `first` is the
 /// number of the first panel on the page: names of elements are counted on from it.
 pub(crate) fn section(panels: &[Panel], first: usize, out: &mut String) {
     if panels.is_empty() {
         return;
     }
+    let (panels, more) = panels.split_at(panels.len().min(MOST));
     out.push_str("<section class=\"curves\"><h2>Score by depth</h2>");
     let tabs = panels.len() > 1;
     if tabs {
@@ -47,7 +51,16 @@ pub(crate) fn section(panels: &[Panel], first: usize, out: &mut String) {
         dots(p, out);
         out.push_str("</div>");
     }
-    out.push_str("</div></section>");
+    out.push_str("</div>");
+    if !more.is_empty() {
+        let named: Vec<String> = more.iter().map(|p| shorten(&p.title, 60)).collect();
+        let _ = write!(
+            out,
+            "<p class=\"note\">Not drawn, but in the table of records: {}.</p>",
+            esc(&named.join(", "))
+        );
+    }
+    out.push_str("</section>");
 }
 
 /// Which panel a checked tab shows.

@@ -155,9 +155,16 @@ impl Trajectory<'_> {
                 let nested = match (folds, supervised) {
                     (Err(reason), _) => Err(reason),
                     (Ok(folds), None) => Ok(scored.nested(a, folds)),
-                    (Ok(folds), Some(s)) => Ok(a.refit(metric, folds, |r| Ok(self.learner(s, &matrices[r])))?),
+                    (Ok(folds), Some(s)) => Ok(a.refit(folds, |r| Ok(self.learner(s, &matrices[r])), a.against(metric))?),
                 };
-                let headline = a.headline(&scored, &nested)?;
+                let headline = match supervised {
+                    None => a.headline(&scored, &nested)?,
+                    Some(s) => {
+                        let half = a.half(|r| Ok(self.learner(s, &matrices[r])))?;
+                        let tested = half.as_ref().map(|h| (h, Scored::new(metric, &h.truth, &h.predictions)));
+                        a.learned_headline(&scored, &nested, tested.as_ref().map(|(h, scored)| (*h, scored)))?
+                    }
+                };
                 outcome.choices.insert("null".into(), json!(headline.exchange));
                 records.extend(headline.records);
                 outcome.summaries = headline.summaries;

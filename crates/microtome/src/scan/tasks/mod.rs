@@ -1,19 +1,19 @@
 //! How the tasks of `eval` meet the command's options and the columns of a file: one adapter per task. The one list is at
 //! the end of this file.
 
-use microtome_core::{Counts, Error, Progress, Result};
+use microtome_core::{Column, Counts, Error, Progress, Result};
 use microtome_eval::tasks::Task;
-use microtome_eval::{Cells, Protocol, Representation, TaskOutcome};
+use microtome_eval::{Cells, Groups, Protocol, Representation, TaskOutcome};
 use microtome_report::Colour;
 
 use super::ScanOptions;
 use crate::data::Data;
 
-/// What a task is run on.
+/// What a task is run on: cells, or genes for a task of genes.
 pub(super) struct Input<'a> {
-    /// The cells with their unit.
+    /// The cells with their unit, or the genes with their group.
     pub(super) cells: &'a Cells,
-    /// Row of the file of every cell.
+    /// Row of the file of every cell, or gene of the file of every row.
     pub(super) rows: &'a [usize],
     /// Their raw counts.
     pub(super) counts: &'a Counts,
@@ -35,13 +35,29 @@ pub(super) trait Ready {
     fn needs(&self) -> String;
 
     /// Refuses cells on which the task cannot be run, before anything is computed.
-    fn check(&self, rows: &[usize]) -> Result<()>;
+    fn check(&self, _rows: &[usize]) -> Result<()> {
+        Ok(())
+    }
 
     /// Scores all representations.
     fn run(&self, input: &Input<'_>) -> Result<TaskOutcome>;
 
+    /// For a task whose rows are genes: which genes of the data it scores, of those that every model knows, and their
+    /// groups. `None` for a task of cells.
+    fn genes(&self, _known: &[bool]) -> Result<Option<GeneRows>> {
+        Ok(None)
+    }
+
     /// What the map of the cells is coloured with.
     fn colours(&self, rows: &[usize]) -> Vec<Colour>;
+}
+
+/// The rows of a task of genes.
+pub(super) struct GeneRows {
+    /// Genes of the data, ascending.
+    pub(super) rows: Vec<usize>,
+    /// Group of every row that resampling and folds keep together, where one was named.
+    pub(super) groups: Option<Groups>,
 }
 
 /// Meets a task of the list.
@@ -58,7 +74,7 @@ macro_rules! adapters {
     };
 }
 
-adapters! { trajectory, perturbation }
+adapters! { trajectory, annotation, integration, perturbation, gene_function }
 
 /// The adapters of the tasks that were asked for, each once.
 pub(super) fn asked(options: &ScanOptions) -> Result<Vec<&'static Adapter>> {
@@ -89,6 +105,20 @@ pub(super) fn asked(options: &ScanOptions) -> Result<Vec<&'static Adapter>> {
         }
     }
     Ok(out)
+}
+
+/// A column of `obs` that a task cannot do without, all rows of the file; `what` and `remedy` say so where `option` is
+/// missing.
+fn named_column(
+    data: &Data,
+    name: Option<&str>,
+    option: &str,
+    what: &str,
+    remedy: &str,
+) -> Result<(String, Column)> {
+    let name = name.ok_or_else(|| Error::usage(what).at_key(option).remedy(remedy))?;
+    let column = data.dataset.obs_column(name).map_err(|e| e.in_file(data.dataset.path()))?;
+    Ok((name.to_string(), column))
 }
 
 /// The headline the user named, where it is one of this task's metrics.

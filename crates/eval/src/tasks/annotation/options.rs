@@ -1,0 +1,67 @@
+//! Choices of the annotation task.
+
+use microtome_core::{Error, Result};
+
+use super::LabelTerms;
+use crate::metrics::{Metric, Statistic};
+use crate::{Cells, Groups};
+
+/// Choices of the annotation task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AnnotationOptions {
+    /// The label of every cell.
+    pub labels: Groups,
+    /// Neighbours that vote.
+    pub k: usize,
+    /// Fewest cells of a label that is scored.
+    pub min_cells: usize,
+    /// Where the labels stand in an ontology, for the distance of mistakes.
+    pub terms: Option<LabelTerms>,
+    /// Headline metric: the one that decides.
+    pub headline: &'static Metric,
+}
+
+impl AnnotationOptions {
+    /// 15 neighbours, labels of at least 10 cells, macro-F1 of the nearest neighbours as the headline.
+    pub fn new(labels: Groups) -> Self {
+        Self { labels, k: 15, min_cells: 10, terms: None, headline: super::TASK.metrics[0] }
+    }
+
+    /// Names the headline by its id. Errors when the task has no such metric, or when it is a distance, which has no
+    /// nested choice.
+    pub fn with_headline(mut self, id: &str) -> Result<Self> {
+        let fit = || super::TASK.metrics.iter().copied().filter(|m| m.statistic != Statistic::OfTask);
+        self.headline = fit().find(|m| m.id == id).ok_or_else(|| {
+            let known: Vec<&str> = fit().map(|m| m.id).collect();
+            Error::usage("no such headline of the annotation task")
+                .expected(format!("one of: {}", known.join(", ")))
+                .found(format!("\"{id}\""))
+        })?;
+        Ok(self)
+    }
+
+    /// Errors when the choices do not fit the cells.
+    pub(super) fn check(&self, cells: &Cells) -> Result<()> {
+        if self.labels.codes.len() != cells.n {
+            return Err(Error::usage("a label must be given, or be missing, for every cell of the data set")
+                .at_key(self.labels.name.clone())
+                .expected(format!("{} values", cells.n))
+                .found(format!("{} values", self.labels.codes.len())));
+        }
+        let bad = |key: &str, expected: &str, found: usize| {
+            Err(Error::usage("annotation setting out of range").at_key(key).expected(expected).found(found.to_string()))
+        };
+        if self.k == 0 {
+            return bad("k", "at least 1", self.k);
+        }
+        if self.min_cells < 2 {
+            return bad("min_cells", "at least 2", self.min_cells);
+        }
+        if let Some(terms) = &self.terms
+            && terms.term_of_label.len() != self.labels.names.len()
+        {
+            return bad("terms", "one per label", terms.term_of_label.len());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,255 @@
+//! From representations to records.
+
+use std::sync::Arc;
+
+use microtome_core::{Direction, Error, Matrix, Progress, Record, Result, Role};
+use microtome_numerics::{Metric as Distance, exact_knn};
+use serde_json::json;
+
+use super::mixing::{Groups as Mixing, Share, ShareSet};
+use super::{IntegrationOptions, TASK};
+use crate::assess::{Assessment, Notes, Prediction, Scored, add_mean_of_blocks, attempt, check_representations};
+use crate::metrics::integration::{Integration as Input, Named, integration};
+use crate::protocol::nested::Folds;
+use crate::protocol::{Protocol, Units};
+use crate::{Cells, Groups, Representation, TaskOutcome};
+
+/// What the positive control must reach; perfect mixing stays below 1 because chance makes neighbourhoods uneven.
+const CEILING: f64 = 0.8;
+/// Fewest cells that are worth scoring.
+const MIN_CELLS: usize = 20;
+/// Most cells for the metrics of the field, whose silhouettes compare all pairs.
+const MAX_FIELD_CELLS: usize = 20_000;
+
+/// Runs the task on all representations.
+///
+/// The two controls that test the task itself (noise, and the noisy types) and the mean of all blocks of every model are
+/// added to what is given. Records of the headline and its halves come first, then those of the metrics of the field.
+///
+/// # Errors
+/// When options, cells and representations do not fit together, when no baseline is among the representations, when
+/// there are fewer than 20 cells, two labels or two batches, or when no label is in two batches, or when the user stops.
+/// What goes wrong on one representation alone becomes the `reason` of its records.
+pub fn run(
+    cells: &Cells,
+    representations: &[Representation],
+    options: &IntegrationOptions,
+    protocol: &Protocol,
+    progress: &dyn Progress,
+) -> Result<TaskOutcome> {
+    protocol.check()?;
+    options.check(cells)?;
+    check_representations(representations, cells.n)?;
+    let mut notes = Notes::default();
+    let (labels, batches) = (&options.labels, &options.batches);
+    let known = |i: &usize| {
+        let unit = cells.unit.as_ref().is_none_or(|u| u.codes[*i] != Groups::MISSING);
+        unit && labels.codes[*i] != Groups::MISSING && batches.codes[*i] != Groups::MISSING
+    };
+    let scored: Vec<usize> = (0..cells.n).filter(known).collect();
+    if scored.len() < cells.n {
+        let unit = cells.unit.as_ref().map_or(String::new(), |u| format!(", {}", u.name));
+        notes.warn(format!(
+            "{} of {} cells lack {}, {}{unit} and are not scored",
+            cells.n - scored.len(),
+            cells.n,
+            labels.name,
+            batches.name
+        ));
+    }
+    let codes = |g: &Groups| scored.iter().map(|&i| g.codes[i] as usize).collect::<Vec<_>>();
+    let groups = Mixing::new(codes(labels), codes(batches), labels.names.len(), batches.names.len());
+    check_groups(options, &groups, &scored)?;
+    // Label and batch move together under the null, and a fold must hold more than one pair of them.
+    let pair = |&i: &usize| {
+        (labels.codes[i] as usize * batches.names.len() + batches.codes[i] as usize) as f64
+    };
+    let truth: Vec<f64> = scored.iter().map(pair).collect();
+    let units = Units::new(cells, &scored)?;
+    let mut label_of_all = vec![f64::NAN; cells.n];
+    scored.iter().for_each(|&i| label_of_all[i] = f64::from(labels.codes[i]));
+    let mut all = representations.to_vec();
+    add_mean_of_blocks(&mut all)?;
+    for control in [TASK.negative_control, TASK.positive_control] {
+        all.extend(control.from_truth(&label_of_all, protocol.seed));
+    }
+    let assessment = Assessment {
+        task: &TASK,
+        cells,
+        representations: &all,
+        units: &units,
+        truth_name: "labels and batches",
+        truth: &truth,
+        protocol,
+        progress,
+    };
+    Integrated { assessment, options, scored: &scored, groups: Arc::new(groups) }.run(notes)
+}
+
+fn check_groups(options: &IntegrationOptions, groups: &Mixing, scored: &[usize]) -> Result<()> {
+    let n = |codes: &mut dyn Iterator<Item = u32>| {
+        let mut seen: Vec<u32> = codes.collect();
+        seen.sort_unstable();
+        seen.dedup();
+        seen.len()
+    };
+    let n_labels = n(&mut scored.iter().map(|&i| options.labels.codes[i]));
+    let n_batches = n(&mut scored.iter().map(|&i| options.batches.codes[i]));
+    let bad = |found: String| {
+        Err(Error::mismatch("integration cannot be scored on these cells")
+            .at_key(format!("{}, {}", options.labels.name, options.batches.name))
+            .expected(format!("at least {MIN_CELLS} cells, two labels, two batches, and a label that is in two batches"))
+            .found(found)
+            .remedy("name another column of labels or batches"))
+    };
+    if scored.len() < MIN_CELLS || n_labels < 2 || n_batches < 2 {
+        return bad(format!("{} cells, {n_labels} labels, {n_batches} batches", scored.len()));
+    }
+    if !groups.any_shared() {
+        return bad("every label is in one batch only: batch and label cannot be told apart".into());
+    }
+    Ok(())
+}
+
+/// The task on one data set.
+pub(super) struct Integrated<'a> {
+    pub(super) assessment: Assessment<'a>,
+    pub(super) options: &'a IntegrationOptions,
+    /// Rows of the data set that are scored.
+    scored: &'a [usize],
+    groups: Arc<Mixing>,
+}
+
+impl Integrated<'_> {
+    fn run(&self, mut notes: Notes) -> Result<TaskOutcome> {
+        let a = &self.assessment;
+        let matrices: Vec<Result<Matrix, String>> = a
+            .representations
+            .iter()
+            .map(|r| r.defect().map_or_else(|| Ok(r.matrix.select_rows(self.scored)), Err))
+            .collect();
+        let k = self.options.k.min(self.scored.len() - 1);
+        let neighbours = a.each("neighbours", |r| {
+            let x = match &matrices[r] {
+                Err(reason) => return Ok(Err(reason.clone())),
+                Ok(x) => x,
+            };
+            let found = attempt(exact_knn(x, k, Distance::Euclidean))?;
+            let values = |n: Vec<u32>| n.into_iter().map(f64::from).collect();
+            Ok(found.map(|knn| Prediction { values: values(knn.indices), remark: None }))
+        })?;
+        let mut outcome = TaskOutcome::default();
+        for metric in TASK.metrics.iter().copied() {
+            let share = match metric.id {
+                "neighbour_labels" => Share::Label,
+                "neighbour_batches" => Share::Batch,
+                _ => Share::Mixed,
+            };
+            let scored = Scored::with(metric, a.truth.len(), &neighbours, |used| {
+                Box::new(ShareSet::new(share, self.groups.clone(), k, used))
+            });
+            if metric != self.options.headline {
+                outcome.records.extend(a.score_records(&scored)?);
+                continue;
+            }
+            let folds = Folds::new(a.units, a.truth, a.protocol);
+            let words = folds.as_ref().map_or_else(Clone::clone, |f| f.words.clone());
+            outcome.choices.insert("outer_folds".into(), json!(words));
+            let nested = folds.map(|f| scored.nested(a, f));
+            let headline = a.headline(&scored, &nested)?;
+            outcome.choices.insert("null".into(), json!(headline.exchange));
+            outcome.records.extend(headline.records);
+            outcome.summaries = headline.summaries;
+            outcome.unit_scores = headline.unit_scores;
+        }
+        a.check_controls(self.options.headline, CEILING, &outcome.records, &mut notes);
+        if self.options.field_metrics {
+            let field = self.field(&matrices)?;
+            outcome.tables.extend(self.field_table(&field, &outcome.summaries));
+            outcome.records.extend(self.field_records(&field));
+        }
+        outcome.tables.extend(self.label_table(&self.groups));
+        for summary in &mut outcome.summaries {
+            summary.warnings.extend(notes.warnings.iter().cloned());
+        }
+        outcome.notes = notes.all;
+        self.choices(&mut outcome.choices, k);
+        Ok(outcome)
+    }
+
+    /// The metrics of the field on every representation.
+    fn field(&self, matrices: &[Result<Matrix, String>]) -> Result<Vec<Result<Vec<Named>, String>>> {
+        let a = &self.assessment;
+        let n = self.scored.len();
+        if n > MAX_FIELD_CELLS {
+            let reason = format!("not computed for more than {MAX_FIELD_CELLS} cells");
+            return Ok(matrices.iter().map(|_| Err(reason.clone())).collect());
+        }
+        let before = a
+            .representations
+            .iter()
+            .position(|r| r.role == Role::Baseline && r.model.starts_with(&self.options.before))
+            .and_then(|r| matrices[r].as_ref().ok());
+        let codes = |g: &Groups| self.scored.iter().map(|&i| g.codes[i]).collect::<Vec<_>>();
+        let (labels, batches) = (codes(&self.options.labels), codes(&self.options.batches));
+        a.each("integration metrics", |r| {
+            let x = match &matrices[r] {
+                Err(reason) => return Ok(Err(reason.clone())),
+                Ok(x) => x,
+            };
+            attempt(integration(&Input {
+                embedding: x,
+                before,
+                labels: &labels,
+                batches: &batches,
+                k_purity: self.options.k,
+                seed: a.protocol.seed,
+            }))
+        })
+    }
+
+    /// One row per metric and representation. There is no interval: see the module's description.
+    fn field_records(&self, field: &[Result<Vec<Named>, String>]) -> Vec<Record> {
+        let a = &self.assessment;
+        let Some(named) = field.iter().find_map(|f| f.as_ref().ok()) else { return vec![] };
+        let mut out = vec![];
+        for (i, (definition, _)) in named.iter().enumerate() {
+            for (r, scores) in field.iter().enumerate() {
+                let higher = definition.direction == Direction::Higher;
+                let mut record = a.plain_record(r, definition.id, definition.version, higher);
+                match scores {
+                    Err(reason) => record.reason = Some(reason.clone()),
+                    Ok(scores) => {
+                        let score = &scores[i].1;
+                        record.value = score.value;
+                        let why = "no interval: the metric is not a mean over cells and is not resampled";
+                        record.reason = Some(match &score.reason {
+                            Some(reason) if score.value.is_none() => reason.clone(),
+                            Some(reason) => format!("{reason}; {why}"),
+                            None => why.into(),
+                        });
+                    }
+                }
+                out.push(record);
+            }
+        }
+        out
+    }
+
+    fn choices(&self, choices: &mut serde_json::Map<String, serde_json::Value>, k: usize) {
+        let (o, a) = (self.options, &self.assessment);
+        let entries = [
+            ("label", json!(o.labels.name)),
+            ("batch_key", json!(o.batches.name)),
+            ("n_scored", json!(self.scored.len())),
+            ("unit", json!(a.units.name)),
+            ("n_units", json!(a.units.len())),
+            ("k", json!(k)),
+            ("neighbours", json!("exact, Euclidean, the cell itself not counted")),
+            ("before", json!(o.before)),
+            ("headline", json!(o.headline.id)),
+            ("protocol", json!(a.protocol)),
+        ];
+        choices.extend(entries.map(|(k, v)| (k.to_string(), v)));
+    }
+}
