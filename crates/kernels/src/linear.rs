@@ -67,6 +67,16 @@ impl Linear {
         self.packed.n()
     }
 
+    /// The weight `[n_out, n_in]` row by row, in the precision that it is held in.
+    pub fn weight(&self) -> Vec<f32> {
+        self.packed.unpack_transposed()
+    }
+
+    /// The bias, `n_out` long.
+    pub fn bias(&self) -> Option<&[f32]> {
+        self.bias.as_deref().map(|b| &b[..self.n_out()])
+    }
+
     /// `out = activation(x W^T + b)` for `x` `[rows, n_in]` and `out` `[rows, n_out]`.
     ///
     /// # Panics

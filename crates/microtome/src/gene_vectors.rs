@@ -1,7 +1,7 @@
 //! The gene vectors of a model: `--sites gene_embedding`.
 
 use microtome_core::{Matrix, Progress, Result, Site};
-use microtome_models::taps::GeneMeanTap;
+use microtome_models::taps::{Averaged, GeneMeanTap};
 use microtome_models::{GeneMatch, Model, minibatches};
 
 use crate::data::Data;
@@ -19,7 +19,7 @@ pub(crate) fn gene_vectors(
         return rows_of(&table, data, genes, |token| Some(token as usize));
     }
     let (_, site): (_, Site) = model.cell_rule();
-    let mut tap = GeneMeanTap::new(site);
+    let mut tap = GeneMeanTap::new(model, &[site], Averaged::All);
     let (n, chunk) = (data.cells.len(), chunk_size(model));
     progress.begin("gene vectors", n as u64, "cells");
     for start in (0..n).step_by(chunk) {
@@ -32,7 +32,7 @@ pub(crate) fn gene_vectors(
         }
     }
     progress.end();
-    let means = tap.finish()?;
+    let means = tap.finish_one()?;
     let row_of: std::collections::HashMap<u32, usize> =
         means.tokens.iter().enumerate().map(|(i, &t)| (t, i)).collect();
     rows_of(&means.means, data, genes, |token| row_of.get(&token).copied())

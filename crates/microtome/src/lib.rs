@@ -3,12 +3,14 @@
 //! Everything a program wants goes through here; the command line and any binding use nothing else. Each job is one
 //! function that takes an options value and a [`microtome_core::Progress`] and returns a report that serialises to JSON.
 
+mod anatomy;
 mod attention;
 mod card;
 mod data;
 mod demo;
 mod doctor;
 mod embed;
+mod gene_store;
 mod gene_vectors;
 mod hash;
 mod init;
@@ -17,18 +19,22 @@ mod open;
 mod output;
 mod parity;
 mod perturb;
+mod read_table;
 mod render;
 mod represent;
 mod scan;
 mod simulate;
 mod store;
 mod tokenize;
+mod twin;
 
+pub use anatomy::{ExtractOptions, ExtractReport, extract};
 pub use attention::{AttentionOf, AttentionOptions, AttentionReport, attention};
 pub use data::{Data, DataOptions, PrepareOptions};
 pub use demo::{DemoOptions, demo};
 pub use doctor::{Diagnosis, doctor};
 pub use embed::{EmbedOptions, EmbedReport, embed};
+pub use gene_store::{GeneStore, GeneStoreManifest, SiteMeans};
 pub use init::init;
 pub use inspect::{Inspection, inspect, models};
 pub use microtome_models::Overlap;

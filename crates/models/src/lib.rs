@@ -2,6 +2,7 @@
 //!
 //! Start with [`open`]: it finds the family of a checkpoint and returns a [`Model`].
 
+mod attention_weights;
 pub mod families;
 pub mod grn;
 pub mod isp;
@@ -19,6 +20,7 @@ mod untrained;
 mod var_names;
 mod yaml;
 
+pub use attention_weights::{AttentionWeights, NormPlace, NormWeights};
 pub use families::{detect, families, find_family, open};
 pub use model::{
     CellRule, CellTotals, Family, GeneMatch, LicenceInfo, Model, ModelInfo, Overlap, SiteInfo,

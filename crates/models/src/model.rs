@@ -1,5 +1,6 @@
 //! What a family is and what an opened model can do.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -7,7 +8,7 @@ use microtome_core::{Axis, Counts, Error, GeneNamespace, GeneTable, Matrix, Orga
 use serde::Serialize;
 
 use crate::parity::{KitCase, KitPlan};
-use crate::{Tap, Tokens};
+use crate::{AttentionWeights, Tap, Tokens};
 
 /// Licences of a family, shown wherever the family is.
 #[derive(Clone, Debug, Serialize)]
@@ -248,6 +249,15 @@ pub trait Model: Send + Sync {
     /// The published gene vectors that need no cells, `[token, d]`; `None` where the family has none.
     fn gene_table(&self) -> Option<Matrix> {
         None
+    }
+    /// Weights of the softmax attention of a block; `None` where the family has none, or no such block.
+    fn attention_weights(&self, _block: usize) -> Option<AttentionWeights> {
+        None
+    }
+    /// Which gene every token stands for, as [`GeneMatch::token_of_gene`] counts: the token itself, but for families whose tokens
+    /// are values and whose genes are places.
+    fn gene_ids<'t>(&self, tokens: &'t Tokens) -> Cow<'t, [u32]> {
+        Cow::Borrowed(&tokens.ids)
     }
     /// The model as a kit's manifest declares it, for families whose checkpoints do not state everything (CellFM, UCE: the
     /// number of heads); `None` when this model agrees with it.

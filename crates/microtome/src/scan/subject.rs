@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use microtome_core::{BlockSite, Error, InputFile, Progress, Result, Role, Site};
+use microtome_core::{BlockSite, InputFile, Progress, Result, Role, Site};
 use microtome_eval::Representation;
 use microtome_models::{GeneMatch, Overlap};
 
@@ -11,6 +11,7 @@ use crate::card;
 use crate::data::Data;
 use crate::open::OpenModel;
 use crate::represent::{CellStats, Request, represent};
+use crate::twin;
 
 /// What every model of a scan is run on.
 pub(super) struct Context<'a> {
@@ -51,25 +52,10 @@ impl Subject {
         let (mut out, cells) = self.represent(&self.opened, Role::Model, &self.name, context)?;
         self.cells = cells;
         let folder = context.work.join(format!("untrained-{}", self.name));
-        if !folder.exists() {
-            self.write_twin(context, &folder)?;
-        }
+        twin::ensure(&self.opened, context.options.data.seed.wrapping_add(1), &folder)?;
         let twin = OpenModel::open(&folder)?;
         out.extend(self.represent(&twin, Role::Control, &self.twin_name(), context)?.0);
         Ok(out)
-    }
-
-    /// Writes the untrained twin beside its place and renames it, so that a killed run never leaves half a model.
-    fn write_twin(&self, context: &Context<'_>, folder: &Path) -> Result<()> {
-        let begun = folder.with_extension("begun");
-        let failed =
-            |e: std::io::Error| Error::output("cannot write the untrained twin").in_file(folder).caused_by(e);
-        if begun.exists() {
-            std::fs::remove_dir_all(&begun).map_err(failed)?;
-        }
-        let seed = context.options.data.seed.wrapping_add(1);
-        (self.opened.model.family().init_twin)(&self.opened.path, seed, &begun)?;
-        std::fs::rename(&begun, folder).map_err(failed)
     }
 
     fn represent(
@@ -119,7 +105,7 @@ impl Subject {
 
     /// Name of the untrained twin in records.
     pub(super) fn twin_name(&self) -> String {
-        format!("{} (untrained twin)", self.name)
+        twin::name_of(&self.name)
     }
 
     /// The checkpoint.

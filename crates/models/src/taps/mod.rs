@@ -6,7 +6,7 @@ mod pool;
 mod recorder;
 mod tee;
 
-pub use gene_mean::{GeneMeanTap, GeneMeans};
+pub use gene_mean::{Averaged, GeneMeanTap, GeneMeans};
 pub use mean_qk::{MeanQueryKey, MeanQueryKeyTap};
 pub use pool::{PoolTap, Pooled, Pooling};
 pub use recorder::{Recorded, Recorder};

@@ -13,9 +13,9 @@ use super::presets::{self, Generation};
 use super::vocabulary::Vocabulary;
 use super::{card, dictionaries, genes};
 use crate::model::{CellTotals, Model, ModelInfo, SiteInfo, TokenizeOptions};
-use crate::nn::Wanted;
+use crate::nn::{Wanted, post_ln_weights};
 use crate::tokenize::rank::RankRule;
-use crate::{CellRule, Family, GeneMatch, Tap, Tokens};
+use crate::{AttentionWeights, CellRule, Family, GeneMatch, Tap, Tokens};
 
 pub(super) const CELL_LAST_LAYER: &str = "cell_embedding.last_layer";
 pub(super) const CELL_MEAN_MODE: &str = "cell_embedding.mean_mode";
@@ -175,6 +175,10 @@ impl Model for Geneformer {
             max_tokens: cap.min(self.info.max_tokens),
         };
         rule.tokenize(counts, totals, genes)
+    }
+
+    fn attention_weights(&self, block: usize) -> Option<AttentionWeights> {
+        self.network.blocks.get(block).and_then(post_ln_weights)
     }
 
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()> {
