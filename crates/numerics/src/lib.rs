@@ -19,6 +19,7 @@ pub mod knn;
 pub mod leiden;
 pub mod normalise;
 pub mod pca;
+pub mod products;
 pub mod ranks;
 pub mod resample;
 pub mod ridge;
