@@ -52,3 +52,9 @@ pub(crate) fn square(n: usize) -> Vec<Tile> {
     }
     out
 }
+
+/// Whole rows, few at a time.
+pub(crate) fn stripes(n: usize) -> Vec<Tile> {
+    const STRIPE: usize = 64;
+    (0..n).step_by(STRIPE).map(|row| Tile { row, rows: STRIPE.min(n - row), col: 0, cols: n }).collect()
+}

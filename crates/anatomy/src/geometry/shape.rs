@@ -116,8 +116,10 @@ fn spectrum(rows: &[f64], n: usize, d: usize) -> Result<Spectrum> {
         }
         columns_product(&turned, n, &turned, n)?
     };
-    // Rounding leaves tiny negative eigenvalues behind.
-    let values: Vec<f64> = eigenvalues(&gram, side)?.into_iter().map(|v| v.max(0.0)).collect();
+    // Rounding leaves tiny eigenvalues of either sign behind, which would count as singular values 1e-8 of the largest.
+    let values = eigenvalues(&gram, side)?;
+    let least = values.iter().copied().fold(0.0, f64::max) * side as f64 * f64::EPSILON * 4.0;
+    let values: Vec<f64> = values.into_iter().map(|v| if v > least { v } else { 0.0 }).collect();
     let total: f64 = values.iter().sum();
     let entropy = |values: &mut dyn Iterator<Item = f64>, total: f64| -> f64 {
         values.filter(|&v| v > 0.0).map(|v| -(v / total) * (v / total).ln()).sum()

@@ -1,7 +1,9 @@
 //! Attention scores between all genes of one block, computed tile by tile from projected rows.
 
+use super::consensus::{Combined, Consensus};
+use super::softmax::{Heads, Stripe};
 use crate::input::{AttentionWeights, check_finite};
-use crate::tiles::{COLS, Tile, square};
+use crate::tiles::{Tile, square, stripes};
 use microtome_core::{Error, Matrix, Progress, Result};
 use microtome_numerics::products::{cross, linear};
 use rayon::prelude::*;
@@ -39,15 +41,21 @@ impl ScoreOptions {
     }
 }
 
-/// Projected queries and keys of one block, ready to give scores.
+/// Scores between all genes at one place, ready to be walked over.
 #[derive(Clone, Debug)]
 pub struct Scores {
     n: usize,
-    n_heads: usize,
-    scoring: Scoring,
-    /// `[n, width]` per head; one entry for [`Scoring::Raw`], where the mean over heads is one product.
-    queries: Vec<Matrix>,
-    keys: Vec<Matrix>,
+    kind: Kind,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    /// One product, `queries[i] . keys[j]`; the mean of raw scores over heads is one.
+    Product { queries: Matrix, keys: Matrix },
+    /// Mean over heads of row softmaxes.
+    Softmax(Heads),
+    /// Several scores made one.
+    Combined(Combined),
 }
 
 impl Scores {
@@ -74,24 +82,20 @@ impl Scores {
         }
         q.data_mut().iter_mut().for_each(|v| *v = (f64::from(*v) * scale) as f32);
         let shared = h / weights.n_kv_heads;
-        let (queries, keys) = match options.scoring {
-            Scoring::Raw if shared == 1 => (vec![q], vec![k]),
-            Scoring::Raw => {
-                let heads: Vec<Matrix> = (0..h).map(|i| columns(&k, i / shared * d, d)).collect();
-                (vec![q], vec![side_by_side(&heads)?])
+        let key_heads = || (0..h).map(|i| columns(&k, i / shared * d, d)).collect::<Vec<Matrix>>();
+        match options.scoring {
+            Scoring::Raw if shared == 1 => Self::of_rows(q, k),
+            Scoring::Raw => Self::of_rows(q, side_by_side(&key_heads())?),
+            Scoring::Softmax => {
+                let queries: Vec<Matrix> = (0..h).map(|i| columns(&q, i * d, d)).collect();
+                let keys = key_heads();
+                queries.iter().zip(&keys).try_for_each(|(q, k)| check_bounded(q, k))?;
+                Ok(Self { n: stream.rows(), kind: Kind::Softmax(Heads::new(queries, keys)) })
             }
-            Scoring::Softmax => (
-                (0..h).map(|i| columns(&q, i * d, d)).collect(),
-                (0..h).map(|i| columns(&k, i / shared * d, d)).collect(),
-            ),
-        };
-        let out = Self { n: stream.rows(), n_heads: h, scoring: options.scoring, queries, keys };
-        out.check_bounded()?;
-        Ok(out)
+        }
     }
 
-    /// Scores that are plain dot products of given rows, `queries[i] . keys[j]` (a static embedding's cosine, an expression
-    /// correlation of standardised rows, any low-rank gene by gene score).
+    /// Scores that are plain dot products of given rows, `queries[i] . keys[j]`: any gene by gene score of low rank.
     ///
     /// Errors when shapes differ or a value is not finite.
     pub fn of_rows(queries: Matrix, keys: Matrix) -> Result<Self> {
@@ -102,32 +106,24 @@ impl Scores {
         }
         check_finite(&queries, "queries")?;
         check_finite(&keys, "keys")?;
-        let out = Self {
-            n: queries.rows(),
-            n_heads: 1,
-            scoring: Scoring::Raw,
-            queries: vec![queries],
-            keys: vec![keys],
-        };
-        out.check_bounded()?;
-        Ok(out)
+        check_bounded(&queries, &keys)?;
+        Ok(Self { n: queries.rows(), kind: Kind::Product { queries, keys } })
     }
 
-    /// Refuses inputs whose products could overflow, so that every score is finite.
-    fn check_bounded(&self) -> Result<()> {
-        let longest = |m: &Matrix| {
-            (0..m.rows())
-                .map(|i| m.row(i).iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt())
-                .fold(0.0, f64::max)
+    /// Several scores of the same genes made one. All parts are held at the same time.
+    ///
+    /// Errors without parts, when the numbers of genes differ, or when stopped ([`Consensus::MeanRank`] walks over every
+    /// part first).
+    pub fn consensus(parts: Vec<Self>, how: Consensus, progress: &dyn Progress) -> Result<Self> {
+        let Some(n) = parts.first().map(Self::n_genes) else {
+            return Err(Error::usage("there are no scores to combine").expected("at least one"));
         };
-        let bound =
-            self.queries.iter().zip(&self.keys).map(|(q, k)| longest(q) * longest(k)).fold(0.0, f64::max);
-        if bound < f64::from(f32::MAX) / 4.0 {
-            return Ok(());
+        if let Some(other) = parts.iter().find(|p| p.n != n) {
+            return Err(Error::mismatch("scores to combine are of different genes")
+                .expected(format!("{n} genes"))
+                .found(other.n.to_string()));
         }
-        Err(Error::mismatch("attention scores overflow")
-            .expected("products of queries and keys below 1e38")
-            .found(format!("up to {bound:e}")))
+        Ok(Self { n, kind: Kind::Combined(Combined::new(parts, how, progress)?) })
     }
 
     /// Genes.
@@ -135,14 +131,43 @@ impl Scores {
         self.n
     }
 
-    /// Heads that were averaged.
-    pub fn n_heads(&self) -> usize {
-        self.n_heads
+    /// The heads, where scores are softmaxes of one block.
+    pub(super) fn heads(&self) -> Option<&Heads> {
+        match &self.kind {
+            Kind::Softmax(heads) => Some(heads),
+            _ => None,
+        }
     }
 
-    /// Bytes held.
-    pub fn bytes(&self) -> usize {
-        self.queries.iter().chain(&self.keys).map(|m| m.data().len() * size_of::<f32>()).sum()
+    /// A bound on the magnitude of every score.
+    pub(super) fn bound(&self) -> f64 {
+        match &self.kind {
+            Kind::Product { queries, keys } => longest(queries) * longest(keys),
+            Kind::Softmax(_) => 1.0,
+            Kind::Combined(combined) => combined.bound(),
+        }
+    }
+
+    /// True when scores come only as whole rows.
+    pub(super) fn needs_rows(&self) -> bool {
+        match &self.kind {
+            Kind::Product { .. } => false,
+            Kind::Softmax(_) => true,
+            Kind::Combined(combined) => combined.needs_rows(),
+        }
+    }
+
+    /// Scores of a tile, row-major, into `out`.
+    pub(super) fn fill(&self, tile: &Tile, scratch: &mut Scratch, out: &mut Vec<f32>) -> Result<()> {
+        match &self.kind {
+            Kind::Product { queries, keys } => {
+                let d = queries.cols();
+                out.resize(tile.rows * tile.cols, 0.0);
+                cross(&queries.data()[tile.row_range(d)], &keys.data()[tile.col_range(d)], d, out)
+            }
+            Kind::Softmax(heads) => heads.mean(tile, &mut scratch.stripe, out, |_, _, _| ()),
+            Kind::Combined(combined) => combined.fill(tile, scratch, out),
+        }
     }
 
     /// Hands every score to `each(state, tile, values)` once, `values` row-major over the tile; tiles run in parallel,
@@ -154,103 +179,48 @@ impl Scores {
         merge: impl Fn(S, S) -> Result<S> + Sync + Send,
         progress: &dyn Progress,
     ) -> Result<S> {
-        match self.scoring {
-            Scoring::Raw => square(self.n)
-                .par_iter()
-                .try_fold(
-                    || (start(), Vec::new()),
-                    |(mut state, mut values), tile| {
-                        progress.check()?;
-                        self.raw_tile(tile, &mut values)?;
-                        each(&mut state, tile, &values)?;
-                        progress.advance((tile.rows * tile.cols) as u64);
-                        Ok((state, values))
-                    },
-                )
-                .map(|r| r.map(|(state, _)| state))
-                .try_reduce(&start, &merge),
-            Scoring::Softmax => self
-                .stripes()
-                .par_iter()
-                .try_fold(
-                    || (start(), Stripe::default()),
-                    |(mut state, mut stripe), tile| {
-                        progress.check()?;
-                        self.softmax_stripe(tile, &mut stripe, |_, _| ())?;
-                        each(&mut state, tile, &stripe.mean)?;
-                        progress.advance((tile.rows * tile.cols) as u64);
-                        Ok((state, stripe))
-                    },
-                )
-                .map(|r| r.map(|(state, _)| state))
-                .try_reduce(&start, &merge),
-        }
-    }
-
-    fn raw_tile(&self, tile: &Tile, out: &mut Vec<f32>) -> Result<()> {
-        let d = self.queries[0].cols();
-        out.resize(tile.rows * tile.cols, 0.0);
-        let (q, k) = (self.queries[0].data(), self.keys[0].data());
-        cross(&q[tile.row_range(d)], &k[tile.col_range(d)], d, out)
-    }
-
-    /// Whole rows of attention, few at a time.
-    pub(super) fn stripes(&self) -> Vec<Tile> {
-        const STRIPE: usize = 64;
-        (0..self.n)
-            .step_by(STRIPE)
-            .map(|row| Tile { row, rows: STRIPE.min(self.n - row), col: 0, cols: self.n })
-            .collect()
-    }
-
-    /// Head mean of the row softmax over all keys; `head(index, probabilities)` sees every head's rows on the way.
-    pub(super) fn softmax_stripe(
-        &self,
-        tile: &Tile,
-        stripe: &mut Stripe,
-        mut head: impl FnMut(usize, &[f32]),
-    ) -> Result<()> {
-        let n = self.n;
-        stripe.mean.clear();
-        stripe.mean.resize(tile.rows * n, 0.0);
-        stripe.head.resize(tile.rows * n, 0.0);
-        let share = 1.0 / self.n_heads as f32;
-        for (index, (q, k)) in self.queries.iter().zip(&self.keys).enumerate() {
-            let d = q.cols();
-            for col in (0..n).step_by(COLS) {
-                let part = Tile { col, cols: COLS.min(n - col), ..*tile };
-                stripe.tile.resize(part.rows * part.cols, 0.0);
-                cross(&q.data()[part.row_range(d)], &k.data()[part.col_range(d)], d, &mut stripe.tile)?;
-                for (row, values) in stripe.tile.chunks_exact(part.cols).enumerate() {
-                    stripe.head[row * n + col..][..part.cols].copy_from_slice(values);
-                }
-            }
-            stripe.head.chunks_exact_mut(n).for_each(softmax);
-            head(index, &stripe.head);
-            stripe.mean.iter_mut().zip(&stripe.head).for_each(|(m, p)| *m += p * share);
-        }
-        Ok(())
+        let tiles = if self.needs_rows() { stripes(self.n) } else { square(self.n) };
+        tiles
+            .par_iter()
+            .try_fold(
+                || (start(), Scratch::default(), Vec::new()),
+                |(mut state, mut scratch, mut values), tile| {
+                    progress.check()?;
+                    self.fill(tile, &mut scratch, &mut values)?;
+                    each(&mut state, tile, &values)?;
+                    progress.advance((tile.rows * tile.cols) as u64);
+                    Ok((state, scratch, values))
+                },
+            )
+            .map(|r| r.map(|(state, ..)| state))
+            .try_reduce(&start, &merge)
     }
 }
 
-/// Scratch of one thread for whole rows.
+/// Memory of one thread, used again for every tile.
 #[derive(Default)]
-pub(super) struct Stripe {
-    tile: Vec<f32>,
-    head: Vec<f32>,
-    mean: Vec<f32>,
+pub(super) struct Scratch {
+    pub(super) stripe: Stripe,
+    /// Values of one part of a consensus.
+    pub(super) part: Vec<f32>,
 }
 
-/// Softmax in place; the sum runs in `f64`, since 20,000 small terms meet one large total.
-fn softmax(row: &mut [f32]) {
-    let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut total = 0.0f64;
-    for v in row.iter_mut() {
-        *v = (*v - largest).exp();
-        total += f64::from(*v);
+/// Length of the longest row.
+fn longest(m: &Matrix) -> f64 {
+    (0..m.rows())
+        .map(|i| m.row(i).iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt())
+        .fold(0.0, f64::max)
+}
+
+/// Refuses rows whose products could overflow, so that every score is finite.
+fn check_bounded(queries: &Matrix, keys: &Matrix) -> Result<()> {
+    let bound = longest(queries) * longest(keys);
+    if bound < f64::from(f32::MAX) / 4.0 {
+        return Ok(());
     }
-    let scale = (1.0 / total) as f32;
-    row.iter_mut().for_each(|v| *v *= scale);
+    Err(Error::mismatch("attention scores overflow")
+        .expected("products of queries and keys below 1e38")
+        .found(format!("up to {bound:e}")))
 }
 
 fn columns(x: &Matrix, first: usize, count: usize) -> Matrix {
