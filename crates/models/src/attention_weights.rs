@@ -57,8 +57,8 @@ pub struct AttentionWeights {
     pub b_o: Option<Vec<f32>>,
     /// Where the norms sit.
     pub norm_place: NormPlace,
-    /// The norm of the attention's side.
-    pub norm1: NormWeights,
-    /// The norm of the feed-forward side.
-    pub norm2: NormWeights,
+    /// The norm of the attention's side; `None` where a store does not state it.
+    pub norm1: Option<NormWeights>,
+    /// The norm of the feed-forward side; `None` where a store does not state it.
+    pub norm2: Option<NormWeights>,
 }

@@ -25,8 +25,13 @@ const RESUME: &str = "finished categories are kept: repeat the command with --re
 
 /// Writes a gene store.
 pub fn extract(options: &ExtractOptions, progress: &dyn Progress) -> Result<ExtractReport> {
-    let begun = Instant::now();
     output::check_folder(&options.out, MANIFEST, options.resume, options.overwrite)?;
+    extract_into(options, progress)
+}
+
+/// [`extract`] into a folder that is allowed to be written to: categories that an equal run wrote are taken as they are.
+pub(super) fn extract_into(options: &ExtractOptions, progress: &dyn Progress) -> Result<ExtractReport> {
+    let begun = Instant::now();
     let mut data = Data::open(&DataOptions { max_cells: None, ..options.data.clone() })?;
     let seed = options.data.seed;
     let categories =

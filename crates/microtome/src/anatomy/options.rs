@@ -51,3 +51,39 @@ pub struct ExtractReport {
     /// Things to know.
     pub notes: Vec<String>,
 }
+
+/// The workflow: extraction and everything that is looked at afterwards.
+#[derive(Clone, Debug)]
+pub struct AnatomyOptions {
+    /// What is extracted; its folder is the result folder.
+    pub extract: ExtractOptions,
+    /// Most genes over which models are compared.
+    pub n_genes: usize,
+    /// Numbers of strongest edges.
+    pub ks: Vec<usize>,
+    /// Tables whose first two columns name genes.
+    pub networks: Vec<PathBuf>,
+    /// GMT files.
+    pub gene_sets: Vec<PathBuf>,
+}
+
+/// What came out; also `summary.json`.
+#[derive(Clone, Debug, Serialize)]
+pub struct AnatomyReport {
+    /// Folder with the result.
+    pub out: PathBuf,
+    /// The page to look at.
+    pub report: PathBuf,
+    /// The gene store.
+    pub store: PathBuf,
+    /// Models and controls.
+    pub models: Vec<String>,
+    /// Categories with the number of genes compared.
+    pub categories: Vec<(String, usize)>,
+    /// What was found, in words.
+    pub sentences: Vec<String>,
+    /// Things to know.
+    pub notes: Vec<String>,
+    /// Wall seconds in all.
+    pub seconds: f64,
+}

@@ -20,10 +20,17 @@ pub struct BlockAttention {
     pub soft_cap: Option<f32>,
     /// True when queries, keys and values are made of the normed stream (pre-LN).
     pub norm_before: bool,
-    /// True when the norms take the mean off (LayerNorm), false for RMSNorm; for `norm1` and `norm2`.
-    pub norm_centres: [bool; 2],
-    /// Added to the variance by `norm1` and `norm2`.
-    pub norm_eps: [f32; 2],
+    /// `norm1` and `norm2`; null where the store does not hold them.
+    pub norms: [Option<NormKind>; 2],
+}
+
+/// A norm without its arrays.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NormKind {
+    /// True for LayerNorm, which takes the mean off; false for RMSNorm.
+    pub centres: bool,
+    /// Added to the variance or mean square.
+    pub eps: f32,
 }
 
 impl BlockAttention {
@@ -35,8 +42,7 @@ impl BlockAttention {
             scale: w.scale,
             soft_cap: w.soft_cap,
             norm_before: w.norm_place == NormPlace::BeforeAttention,
-            norm_centres: [w.norm1.centres, w.norm2.centres],
-            norm_eps: [w.norm1.eps, w.norm2.eps],
+            norms: [&w.norm1, &w.norm2].map(|n| n.as_ref().map(|n| NormKind { centres: n.centres, eps: n.eps })),
         }
     }
 
@@ -49,14 +55,15 @@ impl BlockAttention {
         let vector = |key: String| -> Result<Option<Vec<f32>>> {
             file.info(&key).is_some().then(|| file.read_f32(&key)).transpose()
         };
-        let norm = |which: usize| -> Result<NormWeights> {
+        let norm = |which: usize| -> Result<Option<NormWeights>> {
+            let Some(kind) = self.norms[which - 1] else { return Ok(None) };
             let key = |part: &str| format!("blocks.{i}.norm{which}.{part}");
-            Ok(NormWeights {
+            Ok(Some(NormWeights {
                 weight: file.read_f32(&key("weight"))?,
                 bias: vector(key("bias"))?,
-                eps: self.norm_eps[which - 1],
-                centres: self.norm_centres[which - 1],
-            })
+                eps: kind.eps,
+                centres: kind.centres,
+            }))
         };
         let bias = |name: &str| vector(format!("blocks.{i}.attn.{name}"));
         Ok(AttentionWeights {

@@ -16,13 +16,16 @@ mod manifest;
 mod read;
 mod write;
 
-pub use attention::BlockAttention;
+pub use attention::{BlockAttention, NormKind};
 pub use genes::{Gene, GeneList};
 pub use manifest::{
     CategoryEntry, CategoryFile, FORMAT, GeneStoreManifest, KeyValue, ModelEntry, SiteEntry, VERSION,
 };
 pub use read::{GeneStore, SiteMeans};
-pub(crate) use write::{stem_of, write_attention, write_category, write_manifest, write_static};
+pub(crate) use read::matrix;
+pub(crate) use write::{
+    stem_of, write_attention, write_category, write_manifest, write_static, write_vectors,
+};
 
 /// Name of the manifest.
 pub(crate) const MANIFEST: &str = "manifest.json";

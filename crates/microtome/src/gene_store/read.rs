@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use microtome_core::{Error, Matrix, Result, suggest};
+use microtome_core::{Error, Matrix, Result, closest};
 use microtome_models::AttentionWeights;
 use microtome_weights::Checkpoint;
 
@@ -25,12 +25,12 @@ pub struct GeneStore {
 pub struct SiteMeans {
     /// Rows of the table of genes.
     pub genes: Vec<usize>,
-    /// Cells that hold the gene; occurrences where a family takes a gene several times.
+    /// Cells that hold the gene (occurrences where a family takes a gene several times); 0 where an imported store does not say.
     pub n_cells: Vec<u64>,
     /// `[gene, d]`.
     pub mean: Matrix,
-    /// Population variance summed over columns, per gene.
-    pub variance: Vec<f64>,
+    /// Population variance summed over columns, per gene; `None` where an imported store does not say.
+    pub variance: Option<Vec<f64>>,
 }
 
 impl GeneStore {
@@ -91,7 +91,7 @@ impl GeneStore {
                 .in_file(&self.dir)
                 .expected(names().collect::<Vec<_>>().join(", "))
                 .found(format!("\"{name}\""))
-                .remedy(suggest::closest(name, names()).map_or_else(
+                .remedy(closest(name, names()).map_or_else(
                     || "list them with: microtome store info".into(),
                     |n| format!("did you mean {n}?"),
                 ))
@@ -117,17 +117,19 @@ impl GeneStore {
         let n_cells = file
             .read_i64("n_cells")?
             .into_iter()
-            .map(|n| u64::try_from(n).ok().filter(|n| *n > 0))
+            .map(|n| u64::try_from(n).ok())
             .collect::<Option<Vec<u64>>>()
-            .ok_or_else(|| Error::unreadable("a number of cells is not above 0").in_file(&path))?;
+            .ok_or_else(|| Error::unreadable("a number of cells is below 0").in_file(&path))?;
         let mean = matrix(&file, &format!("{site}.mean"))?;
-        let variance = file.read_f64(&format!("{site}.variance"))?;
-        if [n_cells.len(), mean.rows(), variance.len()] != [genes.len(); 3] {
+        let key = format!("{site}.variance");
+        let variance = file.info(&key).is_some().then(|| file.read_f64(&key)).transpose()?;
+        let n_variances = variance.as_ref().map_or(genes.len(), Vec::len);
+        if [n_cells.len(), mean.rows(), n_variances] != [genes.len(); 3] {
             return Err(Error::unreadable("arrays of a category differ in length")
                 .in_file(&path)
                 .at_key(site)
                 .expected(format!("{} genes", genes.len()))
-                .found(format!("{}, {} and {}", n_cells.len(), mean.rows(), variance.len())));
+                .found(format!("{}, {} and {n_variances}", n_cells.len(), mean.rows())));
         }
         Ok(SiteMeans { genes, n_cells, mean, variance })
     }
@@ -188,7 +190,7 @@ impl GeneStore {
 }
 
 /// A tensor of two axes.
-pub(super) fn matrix(file: &Checkpoint, name: &str) -> Result<Matrix> {
+pub(crate) fn matrix(file: &Checkpoint, name: &str) -> Result<Matrix> {
     match file.info(name).map(|i| i.shape.clone()).as_deref() {
         Some(&[rows, cols]) => Matrix::new(rows, cols, file.read_f32(name)?),
         other => Err(Error::unreadable("the file has no such matrix")

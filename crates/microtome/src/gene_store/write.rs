@@ -22,7 +22,7 @@ pub(crate) fn stem_of(text: &str) -> String {
     stem
 }
 
-/// Writes the means of one category: one [`GeneMeans`] per site, all over the same genes. `row_of` gives the row of the table of
+/// Writes the means of one category: one [`GeneMeans`] per site, all over the same genes, with variances where there are any. `row_of` gives the row of the table of
 /// genes for a gene of the vocabulary; genes without one are left out. Returns the number of genes.
 pub(crate) fn write_category(
     path: &Path,
@@ -44,7 +44,7 @@ pub(crate) fn write_category(
         if m.tokens != first.tokens {
             return Err(Error::usage("sites of one pass hold different genes").at_key(site.to_string()));
         }
-        let variance = places.iter().map(|&i| m.variances[i]).collect();
+        let variance = places.iter().filter_map(|&i| m.variances.get(i).copied()).collect();
         arrays.push((site.to_string(), m.means.select_rows(&places), variance));
     }
     let n = genes.len();
@@ -54,7 +54,9 @@ pub(crate) fn write_category(
     ];
     for (site, mean, variance) in &arrays {
         tensors.push((format!("{site}.mean"), vec![n, mean.cols()], TensorData::F32(mean.data())));
-        tensors.push((format!("{site}.variance"), vec![n], TensorData::F64(variance)));
+        if variance.len() == n {
+            tensors.push((format!("{site}.variance"), vec![n], TensorData::F64(variance)));
+        }
     }
     write_safetensors(path, &tensors, &[("inputs".into(), inputs.into())])?;
     Ok(n)
@@ -65,14 +67,19 @@ pub(crate) fn write_static(path: &Path, model: &dyn Model, genes: &[(u32, usize)
     let Some(table) = model.gene_table() else { return Ok(false) };
     let kept: Vec<&(u32, usize)> = genes.iter().filter(|(t, _)| (*t as usize) < table.rows()).collect();
     let places: Vec<usize> = kept.iter().map(|(t, _)| *t as usize).collect();
-    let rows: Vec<i64> = kept.iter().map(|(_, row)| *row as i64).collect();
-    let vectors = table.select_rows(&places);
+    let rows: Vec<usize> = kept.iter().map(|(_, row)| *row).collect();
+    write_vectors(path, &rows, &table.select_rows(&places))?;
+    Ok(true)
+}
+
+/// Writes `vectors` `[gene, d]` of these rows of the table of genes.
+pub(crate) fn write_vectors(path: &Path, rows: &[usize], vectors: &Matrix) -> Result<()> {
+    let rows: Vec<i64> = rows.iter().map(|&r| r as i64).collect();
     let tensors = [
         ("gene".to_string(), vec![rows.len()], TensorData::I64(&rows)),
         ("gene_embedding".to_string(), vec![vectors.rows(), vectors.cols()], TensorData::F32(vectors.data())),
     ];
-    write_safetensors(path, &tensors, &[])?;
-    Ok(true)
+    write_safetensors(path, &tensors, &[])
 }
 
 /// Writes the attention weights of every block; empty where the family has no softmax attention.
@@ -92,6 +99,7 @@ pub(crate) fn write_attention(path: &Path, blocks: &[AttentionWeights]) -> Resul
             }
         }
         for (which, norm) in [(1, &w.norm1), (2, &w.norm2)] {
+            let Some(norm) = norm else { continue };
             for (part, v) in [("weight", Some(&norm.weight)), ("bias", norm.bias.as_ref())] {
                 if let Some(v) = v {
                     tensors.push((format!("blocks.{i}.norm{which}.{part}"), vec![v.len()], TensorData::F32(v)));

@@ -59,7 +59,7 @@ fn weights(
         b_v: bias(q + kv, kv),
         b_o: out.bias().map(<[f32]>::to_vec),
         norm_place,
-        norm1,
-        norm2,
+        norm1: Some(norm1),
+        norm2: Some(norm2),
     })
 }

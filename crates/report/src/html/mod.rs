@@ -5,8 +5,11 @@ mod curve;
 mod dots;
 mod escape;
 mod figure;
+mod figures;
 mod frame;
+mod heat_map;
 mod labels;
+mod lines;
 mod marks;
 mod palette;
 mod records;
@@ -43,13 +46,17 @@ pub fn html(page: &Page) -> String {
     out.push_str("<main>\n");
     verdict::section(page, &mut out);
     figure::section(&panels(&page.records, &page.summaries), &mut out);
+    figures::section(&page.figures, &mut out);
     scatter::section(&page.scatters, &mut out);
     if !page.tables.is_empty() {
         out.push_str("\n<section class=\"tables\"><h2>Details</h2>");
         page.tables.iter().for_each(|t| table::block(t, &mut out));
         out.push_str("</section>\n");
     }
-    records::section(&page.records, &mut out);
+    // A page of figures alone has no records to list.
+    if !page.records.is_empty() || page.figures.is_empty() {
+        records::section(&page.records, &mut out);
+    }
     repeat::section(page, &mut out);
     let _ = write!(out, "</main>\n<script>{}</script>\n</body>\n</html>\n", script::SCRIPT);
     out

@@ -1,0 +1,79 @@
+//! `anatomy`, `anatomy extract`.
+
+use microtome::{AnatomyOptions, AnatomyReport, ExtractOptions};
+use microtome_core::{Error, Progress, Result};
+
+use super::{command_line, data_options};
+use crate::args::{self, AnatomyCommand};
+use crate::print;
+
+pub(super) fn anatomy(a: &args::Anatomy, progress: &dyn Progress) -> Result<u8> {
+    match (&a.command, &a.run) {
+        (Some(AnatomyCommand::Extract(extract)), _) => self::extract(extract, progress),
+        (None, Some(run)) => self::run(run, progress),
+        (None, None) => Err(Error::usage("no data set is named").remedy("see microtome anatomy --help")),
+    }
+}
+
+fn options(data: &args::DataArgs, genes: &args::GenesArgs, sites: &str, with_twins: bool) -> ExtractOptions {
+    ExtractOptions {
+        data: data_options(data),
+        models: genes.models.clone(),
+        categories: genes.category.clone(),
+        max_cells: genes.max_cells_per_category,
+        min_cells: genes.min_cells,
+        sites: sites.into(),
+        with_twins,
+        out: genes.out.clone(),
+        resume: genes.resume,
+        overwrite: genes.overwrite,
+        command: command_line(),
+    }
+}
+
+fn extract(a: &args::Extract, progress: &dyn Progress) -> Result<u8> {
+    let report = microtome::extract(&options(&a.data, &a.genes, &a.sites, a.twins), progress)?;
+    if a.genes.json {
+        print::json(&report)?;
+        return Ok(0);
+    }
+    for (name, n) in &report.categories {
+        print::line(format!("{name}: {n} cells"));
+    }
+    print::line(format!(
+        "wrote {}: {} of {} genes in {} categories ({:.0} s)",
+        report.out.display(),
+        report.models.join(", "),
+        print::thousands(report.n_genes as u64),
+        report.categories.len(),
+        report.seconds
+    ));
+    Ok(0)
+}
+
+fn run(a: &args::AnatomyRun, progress: &dyn Progress) -> Result<u8> {
+    let options = AnatomyOptions {
+        extract: options(&a.data, &a.genes, "embed,blocks.*.resid_post", true),
+        n_genes: a.n_genes as usize,
+        ks: a.top.iter().map(|&k| k as usize).collect(),
+        networks: a.networks.clone(),
+        gene_sets: a.gene_sets.clone(),
+    };
+    let report = microtome::anatomy(&options, progress)?;
+    if a.genes.json {
+        print::json(&report)?;
+    } else {
+        show(&report);
+    }
+    Ok(0)
+}
+
+fn show(report: &AnatomyReport) {
+    for sentence in &report.sentences {
+        print::line(sentence);
+    }
+    for note in &report.notes {
+        print::line(format!("  note: {note}"));
+    }
+    print::line(format!("report: {} ({:.0} s in all)", report.report.display(), report.seconds));
+}
