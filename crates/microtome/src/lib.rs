@@ -35,7 +35,10 @@ pub use data::{Data, DataOptions, PrepareOptions};
 pub use demo::{DemoOptions, demo};
 pub use doctor::{Diagnosis, doctor};
 pub use embed::{EmbedOptions, EmbedReport, embed};
-pub use gene_store::{GeneStore, GeneStoreManifest, SiteMeans};
+pub use gene_store::{
+    BlockAttention, CategoryEntry, CategoryFile, Gene, GeneList, GeneStore, GeneStoreManifest, KeyValue, ModelEntry,
+    NormKind, SiteEntry, SiteMeans,
+};
 pub use init::init;
 pub use inspect::{Inspection, inspect, models};
 pub use microtome_models::Overlap;

@@ -24,8 +24,6 @@ pub(super) struct CategoryResult {
 
 /// Models, or twins, over the same genes. Places are named `model/site`.
 pub(super) struct Side {
-    /// Names of the members, in the order of the store.
-    pub(super) members: Vec<String>,
     /// Sites of every member.
     pub(super) sites: Vec<Vec<String>>,
     /// Similarity of every site of every member with every other.
@@ -94,7 +92,6 @@ impl Question<'_> {
         }
         let (routing, places) = self.route(&entries, &streams)?;
         Ok(Side {
-            members: entries.iter().map(|e| e.name.clone()).collect(),
             sites,
             rsa: similarity,
             cka: alignment,

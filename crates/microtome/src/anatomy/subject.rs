@@ -10,7 +10,7 @@ use microtome_weights::Checkpoint;
 
 use super::categories::Category;
 use crate::data::Data;
-use crate::gene_store::{self, BlockAttention, GeneStoreManifest, ModelEntry, SiteEntry, stem_of};
+use crate::gene_store::{self, BlockAttention, ModelEntry, SiteEntry, stem_of};
 use crate::hash;
 use crate::open::OpenModel;
 use crate::represent::{TOKEN_BUDGET, chunk_size};
@@ -172,9 +172,4 @@ pub(super) fn distinct_names(subjects: &mut [Subject]) {
             subject.name = format!("{} #{nth}", names[i]);
         }
     }
-}
-
-/// The model of a manifest that has this name.
-pub(super) fn entry_of<'m>(manifest: &'m GeneStoreManifest, name: &str) -> Option<&'m ModelEntry> {
-    manifest.models.iter().find(|m| m.name == name)
 }

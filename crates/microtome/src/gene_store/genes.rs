@@ -74,7 +74,7 @@ impl GeneList {
         let mut genes = Vec::new();
         let mut seen = std::collections::HashSet::new();
         for (i, row) in rows.into_iter().enumerate() {
-            let <[String; 3]>::Ok([id, symbol, var_name]) = <[String; 3]>::try_from(row) else {
+            let Ok([id, symbol, var_name]) = <[String; 3]>::try_from(row) else {
                 return Err(Error::unreadable("a row of the table of genes has another number of columns")
                     .in_file(path)
                     .at_key(format!("row {i}"))

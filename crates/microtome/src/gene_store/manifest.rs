@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::BlockAttention;
 
 /// Name of the format.
-pub const FORMAT: &str = "microtome-gene-store";
+pub(crate) const FORMAT: &str = "microtome-gene-store";
 /// Version of the format.
-pub const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -18,9 +18,8 @@ mod write;
 
 pub use attention::{BlockAttention, NormKind};
 pub use genes::{Gene, GeneList};
-pub use manifest::{
-    CategoryEntry, CategoryFile, FORMAT, GeneStoreManifest, KeyValue, ModelEntry, SiteEntry, VERSION,
-};
+pub use manifest::{CategoryEntry, CategoryFile, GeneStoreManifest, KeyValue, ModelEntry, SiteEntry};
+pub(crate) use manifest::{FORMAT, VERSION};
 pub use read::{GeneStore, SiteMeans};
 pub(crate) use read::matrix;
 pub(crate) use write::{

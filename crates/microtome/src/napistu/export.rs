@@ -137,14 +137,8 @@ impl<'a> Export<'a> {
         let mut layers = Vec::new();
         for (i, (w, [k, v])) in self.blocks.iter().zip(&repeated).enumerate() {
             let parts = [("W_q", &w.w_q), ("W_k", k), ("W_v", v), ("W_o", &w.w_o)];
-            let named = |(name, m): (&str, &'_ Matrix)| (name.to_string(), [m.rows(), m.cols()]);
-            let layer: Vec<NamedMatrix<'_>> = parts
-                .into_iter()
-                .map(|(name, m)| {
-                    let (name, shape) = named((name, m));
-                    (name, shape, m.data())
-                })
-                .collect();
+            let layer: Vec<NamedMatrix<'_>> =
+                parts.into_iter().map(|(name, m)| (name.to_string(), [m.rows(), m.cols()], m.data())).collect();
             layers.push((format!("layer_{i:02}"), layer));
         }
         let (_, vectors) = &self.fixed;
@@ -154,17 +148,19 @@ impl<'a> Export<'a> {
             ("attention_weights".to_string(), NpzMember::Nested(layers)),
         ];
         for (i, w) in self.blocks.iter().enumerate() {
-            let mut add = |name: String, v: Option<&'_ Vec<f32>>| {
-                let data = v.map(Vec::as_slice);
-                members.extend(data.map(|d| (name, NpzMember::F32 { shape: vec![d.len()], data: d })));
-            };
+            let mut more: Vec<(String, Option<&Vec<f32>>)> = vec![];
             for (name, b) in [("b_q", &w.b_q), ("b_k", &w.b_k), ("b_v", &w.b_v), ("b_o", &w.b_o)] {
-                add(format!("blocks.{i}.attn.{name}"), b.as_ref());
+                more.push((format!("blocks.{i}.attn.{name}"), b.as_ref()));
             }
             for (which, norm) in [(1, &w.norm1), (2, &w.norm2)] {
-                add(format!("blocks.{i}.norm{which}.weight"), norm.as_ref().map(|n| &n.weight));
-                add(format!("blocks.{i}.norm{which}.bias"), norm.as_ref().and_then(|n| n.bias.as_ref()));
+                more.push((format!("blocks.{i}.norm{which}.weight"), norm.as_ref().map(|n| &n.weight)));
+                let bias = norm.as_ref().and_then(|n| n.bias.as_ref());
+                more.push((format!("blocks.{i}.norm{which}.bias"), bias));
             }
+            members.extend(more.into_iter().filter_map(|(name, v)| {
+                let data = v?.as_slice();
+                Some((name, NpzMember::F32 { shape: vec![data.len()], data }))
+            }));
         }
         write_npz(path, &members)
     }

@@ -44,6 +44,7 @@ pub(super) fn build(parts: Parts<'_>) -> Page {
         scatters: parts.map.map(|m| scatters(m, &parts)).unwrap_or_default(),
         warnings,
         run_card: parts.card,
+        ..Page::default()
     }
 }
 
