@@ -86,7 +86,6 @@ def write(exported, out):
     folder = max((p for p in exported.iterdir() if p.is_dir()), key=lambda p: len(FoundationModel.load(p, verbose=False).weights.attention_layers))
     model = FoundationModel.load(folder, verbose=False)
     model.gene_annotations.loc[model.gene_annotations.index[0], "symbol"] = float("nan")
-    out.mkdir(parents=True)
     model.save(out)
     assert "NaN" in (out / "metadata.json").read_text()
     source, target = FoundationModelStore(folder), FoundationModelStore(out)

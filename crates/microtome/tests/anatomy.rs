@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use microtome::{DataOptions, ExtractOptions, GeneStore, OpenModel, export, extract, import};
 use microtome_core::{BlockSite, Matrix, Silent, Site};
-use microtome_models::taps::{Recorded, Recorder};
+use microtome_models::taps::{EdgeMeanTap, Recorded, Recorder};
 use microtome_models::{AttentionWeights, NormPlace, NormWeights, TokenizeOptions, Tokens};
 
 fn kit(name: &str) -> PathBuf {
@@ -286,4 +286,61 @@ fn hostile_napistu_stores_are_refused() {
     let metadata = std::fs::read_to_string(folder.join("metadata.json")).unwrap();
     std::fs::write(folder.join("metadata.json"), metadata.replace("\"n_layers\":", "\"n_layers\":9")).unwrap();
     assert!(refused("another number of layers").contains("n_layers"));
+}
+
+#[test]
+fn attention_of_cells_is_the_mean_of_their_own_patterns() {
+    for name in SOFTMAX {
+        let opened = OpenModel::open(&kit(name).join("checkpoint")).unwrap();
+        let model = opened.model.as_ref();
+        let tokens = tokens(&opened, &kit(name).join("cells.h5ad")).select(&[0, 1, 2]);
+        let n_blocks = model.info().n_blocks;
+        let own = |c: usize| model.gene_tokens(tokens.len_of(c));
+        let mut genes: Vec<u32> = (0..3).flat_map(|c| tokens.cell(c).0[own(c)].to_vec()).collect();
+        genes.sort_unstable();
+        genes.dedup();
+        genes.truncate(40);
+        let g = genes.len();
+        let mut tap = EdgeMeanTap::new(model, &genes);
+        model.forward(&tokens, &mut tap).unwrap();
+        let cells = tap.cells().to_vec();
+        let found = tap.finish().unwrap();
+        let mut recorder = Recorder::new((0..n_blocks).map(|i| Site::Block(i, BlockSite::Pattern)));
+        model.forward(&tokens, &mut recorder).unwrap();
+        for (i, block) in found.iter().enumerate() {
+            let Some(Recorded::Maps { cells: maps, n_heads, .. }) =
+                recorder.get(&Site::Block(i, BlockSite::Pattern))
+            else {
+                panic!("{name}: no maps")
+            };
+            let (mut sums, mut seen) = (vec![0.0; g * g], vec![0u32; g * g]);
+            let mut special = vec![0.0; *n_heads];
+            for (c, map) in maps.iter().enumerate() {
+                let (ids, n) = (tokens.cell(c).0, tokens.len_of(c));
+                let first = |gene: u32| own(c).find(|&at| ids[at] == gene);
+                for (a, &query) in genes.iter().enumerate() {
+                    for (b, &key) in genes.iter().enumerate() {
+                        let (Some(q), Some(k)) = (first(query), first(key)) else { continue };
+                        let of_head = |h: usize| f64::from(map[(h * n + q) * n + k]);
+                        sums[a * g + b] += (0..*n_heads).map(of_head).sum::<f64>() / *n_heads as f64;
+                        seen[a * g + b] += 1;
+                    }
+                }
+                for (h, special) in special.iter_mut().enumerate() {
+                    let keys = (0..n).filter(|k| !own(c).contains(k));
+                    let received = |k: usize| (0..n).map(|q| f64::from(map[(h * n + q) * n + k])).sum::<f64>();
+                    *special += keys.map(received).sum::<f64>() / n as f64 / maps.len() as f64;
+                }
+            }
+            assert_eq!(cells, seen, "{name}");
+            for (at, &n) in seen.iter().enumerate() {
+                let want = sums[at] / f64::from(n);
+                assert!(n == 0 || (block.mean[at] - want).abs() < 1e-6, "{name} {i}: {} {want}", block.mean[at]);
+            }
+            for (head, want) in block.heads.iter().zip(special) {
+                assert!((head.special_share - want).abs() < 1e-5, "{name} {i}: {} {want}", head.special_share);
+                assert!(head.entropy > 0.0 && head.effective_keys >= 1.0 && head.sink_share > 0.0);
+            }
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! Start with [`open`]: it finds the family of a checkpoint and returns a [`Model`].
 
+mod attention_view;
 mod attention_weights;
 pub mod families;
 pub mod grn;
@@ -20,6 +21,7 @@ mod untrained;
 mod var_names;
 mod yaml;
 
+pub use attention_view::{AttentionView, attention_site};
 pub use attention_weights::{AttentionWeights, NormPlace, NormWeights};
 pub use families::{detect, families, find_family, open};
 pub use model::{

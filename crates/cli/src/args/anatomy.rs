@@ -92,6 +92,9 @@ pub(crate) struct AnatomyRun {
     /// Gene sets to look for among the strongest edges (GMT); repeat for several
     #[arg(long = "gene-sets", value_name = "FILE.gmt")]
     pub(crate) gene_sets: Vec<PathBuf>,
+    /// Run the cells a second time for their own attention: softmax in every cell, mean over cells; doubles the time
+    #[arg(long)]
+    pub(crate) exact_attention: bool,
 }
 
 #[derive(Args, Debug)]

@@ -58,6 +58,7 @@ fn run(a: &args::AnatomyRun, progress: &dyn Progress) -> Result<u8> {
         ks: a.top.iter().map(|&k| k as usize).collect(),
         networks: a.networks.clone(),
         gene_sets: a.gene_sets.clone(),
+        exact_attention: a.exact_attention,
     };
     let report = microtome::anatomy(&options, progress)?;
     if a.genes.json {

@@ -36,7 +36,7 @@ impl Source<'_> {
         Ok(out)
     }
 
-    fn entries(&self, of: Of) -> Vec<&ModelEntry> {
+    pub(super) fn entries(&self, of: Of) -> Vec<&ModelEntry> {
         let role = if of == Of::Models { Role::Model } else { Role::Control };
         self.store.manifest().models.iter().filter(|m| m.role == role).collect()
     }

@@ -2,9 +2,12 @@
 
 mod analyse;
 mod categories;
+mod exact;
 mod extract;
 mod figures;
+mod grounding;
 mod medians;
+mod networks;
 mod options;
 mod run;
 mod sentences;

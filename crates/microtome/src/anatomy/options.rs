@@ -65,6 +65,8 @@ pub struct AnatomyOptions {
     pub networks: Vec<PathBuf>,
     /// GMT files.
     pub gene_sets: Vec<PathBuf>,
+    /// Whether the cells run a second time for their own attention.
+    pub exact_attention: bool,
 }
 
 /// What came out; also `summary.json`.

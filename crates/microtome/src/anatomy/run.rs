@@ -6,12 +6,15 @@ use microtome_core::{Error, Progress, Result, RunCard};
 use microtome_report::{Page, TableBlock};
 
 use super::analyse::{CategoryResult, Question};
+use super::exact;
 use super::extract::extract_into;
 use super::figures::Source;
+use super::networks::Network;
 use super::options::{AnatomyOptions, AnatomyReport, ExtractOptions};
 use super::sentences;
 use crate::card::{self, VERSION};
 use crate::gene_store::GeneStore;
+use crate::hash;
 use crate::output::{self, WORK, write_atomic};
 use crate::scan::PAGE;
 
@@ -30,6 +33,10 @@ pub fn anatomy(options: &AnatomyOptions, progress: &dyn Progress) -> Result<Anat
     let mut ks = options.ks.clone();
     ks.sort_unstable();
     ks.dedup();
+    for path in options.networks.iter().chain(&options.gene_sets) {
+        std::fs::File::open(path)
+            .map_err(|err| Error::unreadable("cannot read the file").in_file(path).caused_by(err))?;
+    }
     output::check_folder(&e.out, FINISHED, e.resume, e.overwrite)?;
     output::make_folder(&e.out, FINISHED, e.overwrite)?;
     let (work, dir) = (e.out.join(WORK), e.out.join(STORE));
@@ -46,6 +53,13 @@ pub fn anatomy(options: &AnatomyOptions, progress: &dyn Progress) -> Result<Anat
     let extracted = extract_into(&ExtractOptions { out: dir.clone(), ..e.clone() }, progress)?;
     let store = GeneStore::open(&dir)?;
     let mut notes = extracted.notes.clone();
+    let mut networks = vec![];
+    for path in &options.networks {
+        networks.push(Network::read(path, store.genes())?);
+    }
+    for path in &options.gene_sets {
+        networks.push(Network::read_sets(path, store.genes())?);
+    }
 
     let question = Question { store: &store, n_genes: options.n_genes, ks: &ks, progress };
     let mut results: Vec<CategoryResult> = vec![];
@@ -69,11 +83,20 @@ pub fn anatomy(options: &AnatomyOptions, progress: &dyn Progress) -> Result<Anat
     }
 
     let source = Source { store: &store, results: &results, ks: &ks, seed: e.data.seed };
-    let drawn = source.figures()?;
+    let mut drawn = source.figures()?;
+    drawn.extend(source.grounding(&networks)?);
+    let mut more_tables = vec![];
+    if options.exact_attention {
+        let k = ks[ks.len() / 2];
+        let found = exact::attention(e, &store, &results, k, &work, progress)?;
+        drawn.extend(source.exact(&found)?);
+        let names: Vec<String> = results.iter().map(|r| r.category.clone()).collect();
+        more_tables = exact::tables(&found, &store, &names);
+    }
     let tables = e.out.join("tables");
     folder(&tables)?;
-    for d in &drawn {
-        write_atomic(&tables.join(&d.table.0), d.table.1.as_bytes())?;
+    for (file, text) in drawn.iter().map(|d| &d.table).chain(&more_tables) {
+        write_atomic(&tables.join(file), text.as_bytes())?;
     }
     let found = sentences::of(&source)?;
     let m = store.manifest();
@@ -86,10 +109,12 @@ pub fn anatomy(options: &AnatomyOptions, progress: &dyn Progress) -> Result<Anat
     for model in &m.models {
         choices.insert(model.name.clone(), model.choices.clone().into());
     }
+    let references = options.networks.iter().chain(&options.gene_sets);
+    let references = references.map(|f| hash::input_file("reference", f)).collect::<Result<Vec<_>>>()?;
     let card = RunCard {
         microtome: VERSION.into(),
         command: e.command.clone(),
-        inputs: m.inputs.iter().chain(m.models.iter().flat_map(|m| &m.inputs)).cloned().collect(),
+        inputs: m.inputs.iter().chain(m.models.iter().flat_map(|m| &m.inputs)).cloned().chain(references).collect(),
         seed: e.data.seed,
         precision: "f32".into(),
         choices,

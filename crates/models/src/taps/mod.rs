@@ -1,11 +1,13 @@
 //! Ready-made listeners to a forward pass.
 
+mod edges;
 mod gene_mean;
 mod mean_qk;
 mod pool;
 mod recorder;
 mod tee;
 
+pub use edges::{BlockEdges, EdgeMeanTap, HeadMeans};
 pub use gene_mean::{Averaged, GeneMeanTap, GeneMeans};
 pub use mean_qk::{MeanQueryKey, MeanQueryKeyTap};
 pub use pool::{PoolTap, Pooled, Pooling};
