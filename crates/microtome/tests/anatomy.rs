@@ -126,7 +126,7 @@ fn options(name: &str, out: &Path) -> ExtractOptions {
         data: DataOptions { path: kit(name).join("cells.h5ad"), ..DataOptions::default() },
         models: vec![kit(name).join("checkpoint")],
         categories: vec!["group".into()],
-        max_cells: 4,
+        max_cells: 1000,
         min_cells: 1,
         sites: "embed,blocks.*.resid_post".into(),
         with_twins: false,
@@ -168,7 +168,7 @@ fn means_are_those_of_the_cells_and_a_repeated_run_takes_them_as_they_are() {
     // The same by hand for the first category ("0": odd rows).
     let opened = OpenModel::open(&options.models[0]).unwrap();
     let all = tokens(&opened, &options.data.path);
-    let rows: Vec<usize> = (0..all.n_cells()).filter(|c| c % 2 == 1).take(4).collect();
+    let rows: Vec<usize> = (0..all.n_cells()).filter(|c| c % 2 == 1).collect();
     let cells = all.select(&rows);
     let site = Site::resid_post(0);
     let mut recorder = Recorder::new([site.clone()]);

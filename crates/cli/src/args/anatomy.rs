@@ -21,8 +21,13 @@ Every model is compared with an untrained twin of the same shape; that cannot be
 pub(crate) struct Anatomy {
     #[command(subcommand)]
     pub(crate) command: Option<AnatomyCommand>,
+    // Absent beside a subcommand; the command says what is missing otherwise.
     #[command(flatten)]
-    pub(crate) run: Option<AnatomyRun>,
+    pub(crate) data: Option<DataArgs>,
+    #[command(flatten)]
+    pub(crate) genes: Option<GenesArgs>,
+    #[command(flatten)]
+    pub(crate) look: LookArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -74,12 +79,9 @@ pub(crate) struct Extract {
     pub(crate) twins: bool,
 }
 
+/// What is looked at.
 #[derive(Args, Debug)]
-pub(crate) struct AnatomyRun {
-    #[command(flatten)]
-    pub(crate) data: DataArgs,
-    #[command(flatten)]
-    pub(crate) genes: GenesArgs,
+pub(crate) struct LookArgs {
     /// Compare over at most N genes: those that most cells show to every model
     #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(u32).range(10..=30_000))]
     pub(crate) n_genes: u32,

@@ -8,11 +8,13 @@ use crate::args::{self, AnatomyCommand};
 use crate::print;
 
 pub(super) fn anatomy(a: &args::Anatomy, progress: &dyn Progress) -> Result<u8> {
-    match (&a.command, &a.run) {
-        (Some(AnatomyCommand::Extract(extract)), _) => self::extract(extract, progress),
-        (None, Some(run)) => self::run(run, progress),
-        (None, None) => Err(Error::usage("no data set is named").remedy("see microtome anatomy --help")),
+    if let Some(AnatomyCommand::Extract(extract)) = &a.command {
+        return self::extract(extract, progress);
     }
+    let missing = |what: &str| Error::usage(what.to_owned()).remedy("see microtome anatomy --help");
+    let data = a.data.as_ref().ok_or_else(|| missing("no data set is named"))?;
+    let genes = a.genes.as_ref().ok_or_else(|| missing("no --model, --category and --out are named"))?;
+    run(data, genes, &a.look, progress)
 }
 
 fn options(data: &args::DataArgs, genes: &args::GenesArgs, sites: &str, with_twins: bool) -> ExtractOptions {
@@ -51,9 +53,14 @@ fn extract(a: &args::Extract, progress: &dyn Progress) -> Result<u8> {
     Ok(0)
 }
 
-fn run(a: &args::AnatomyRun, progress: &dyn Progress) -> Result<u8> {
+fn run(
+    data: &args::DataArgs,
+    genes: &args::GenesArgs,
+    a: &args::LookArgs,
+    progress: &dyn Progress,
+) -> Result<u8> {
     let options = AnatomyOptions {
-        extract: options(&a.data, &a.genes, "embed,blocks.*.resid_post", true),
+        extract: options(data, genes, "embed,blocks.*.resid_post", true),
         n_genes: a.n_genes as usize,
         ks: a.top.iter().map(|&k| k as usize).collect(),
         networks: a.networks.clone(),
@@ -61,7 +68,7 @@ fn run(a: &args::AnatomyRun, progress: &dyn Progress) -> Result<u8> {
         exact_attention: a.exact_attention,
     };
     let report = microtome::anatomy(&options, progress)?;
-    if a.genes.json {
+    if genes.json {
         print::json(&report)?;
     } else {
         show(&report);

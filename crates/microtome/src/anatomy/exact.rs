@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use microtome_core::{Progress, Result, Role};
+use microtome_core::{Error, Progress, Result, Role};
 use microtome_models::taps::{BlockEdges, EdgeMeanTap, HeadMeans};
 use microtome_models::minibatches;
 use microtome_report::{LineSeries, Lines};
@@ -97,8 +97,12 @@ fn run(
         let range = first..first + category.cells.len();
         first = range.end;
         let Some(result) = results.iter().find(|r| r.category == category.entry.name) else { continue };
-        // A row without a token would be an error of ours: shared genes are in every vocabulary.
-        let genes: Vec<u32> = result.genes.iter().filter_map(|g| token_of_row.get(g).copied()).collect();
+        let tokens_of = result.genes.iter().map(|g| token_of_row.get(g).copied()).collect::<Option<Vec<u32>>>();
+        let genes = tokens_of.ok_or_else(|| {
+            Error::mismatch("a gene of the store is not in the model's vocabulary")
+                .at_key(name)
+                .remedy("the checkpoint is another than the store was made with; run again with --overwrite")
+        })?;
         let model = subject.model();
         let mut tap = EdgeMeanTap::new(model, &genes);
         let chunk = chunk_size(model);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use microtome_core::{Error, Result};
 
-use crate::gene_store::GeneList;
+use crate::gene_store::{Gene, GeneList};
 use crate::read_table;
 
 /// Largest file that is read, unpacked.
@@ -114,9 +114,10 @@ struct Names<'a>(HashMap<&'a str, u32>);
 impl<'a> Names<'a> {
     fn of(genes: &'a GeneList) -> Self {
         let mut out = HashMap::new();
-        for pick in [|g: &'a crate::gene_store::Gene| &g.id, |g| &g.symbol, |g| &g.var_name] {
+        let picks: [fn(&Gene) -> &str; 3] = [|g| &g.id, |g| &g.symbol, |g| &g.var_name];
+        for pick in picks {
             for (row, gene) in genes.genes.iter().enumerate() {
-                let name = pick(gene).as_str();
+                let name = pick(gene);
                 if !name.is_empty() {
                     out.entry(name).or_insert(row as u32);
                 }

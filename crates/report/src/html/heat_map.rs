@@ -12,6 +12,8 @@ use crate::number::decimal;
 const SIDE: i64 = 6;
 /// Up to this many columns the fields hold their numbers.
 const WITH_NUMBERS: usize = 18;
+/// Up to this many columns two maps stand side by side.
+const BESIDE: usize = 13;
 /// Size of the text beside the fields.
 const SIZE: f64 = 11.0;
 
@@ -25,7 +27,7 @@ pub(super) fn figure(f: &HeatMap, out: &mut String) {
         body.push_str("</div>");
         legend(f, &mut body);
     }
-    let class = if f.columns.len() > WITH_NUMBERS || !f.groups.is_empty() { "wide" } else { "half" };
+    let class = if f.columns.len() > BESIDE || !f.groups.is_empty() { "wide" } else { "half" };
     frame(&f.title, &f.note, f.table.as_deref(), class, &body, out);
 }
 
@@ -46,15 +48,15 @@ fn class(step: i64) -> String {
 fn svg(f: &HeatMap, out: &mut String) {
     let (n, m) = (f.rows.len(), f.columns.len());
     let numbers = m <= WITH_NUMBERS;
-    let field = if numbers { 34.0 } else { (880.0 / m as f64).clamp(7.0, 18.0) };
+    let field = if numbers { (366.0 / m as f64).clamp(28.0, 34.0) } else { (880.0 / m as f64).clamp(7.0, 18.0) };
     let height = if numbers { 26.0 } else { field };
     let grouped = !f.groups.is_empty();
     let every = if numbers { 1 } else { (SIZE * 1.15 / field).ceil() as usize };
     let longest = f.rows.iter().map(|r| text_width(&shorten(r, 22), SIZE)).fold(0.0, f64::max);
-    let left = longest + 10.0 + if grouped { 18.0 } else { 0.0 };
+    let left = longest + 18.0 + if grouped { 18.0 } else { 0.0 };
     let top = if grouped { 22.0 } else { 4.0 };
     let under = f.columns.iter().map(|c| text_width(&shorten(c, 22), SIZE)).fold(0.0, f64::max) * 0.75 + 16.0;
-    let (width, tall) = (left + m as f64 * field + 24.0, top + n as f64 * height + under);
+    let (width, tall) = (left + m as f64 * field + 8.0, top + n as f64 * height + under);
     let _ = write!(
         out,
         "<svg class=\"heat\" width=\"{width:.0}\" height=\"{tall:.0}\" viewBox=\"0 0 {width:.0} {tall:.0}\" role=\"img\" aria-label=\"{}\">",
