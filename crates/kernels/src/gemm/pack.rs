@@ -96,32 +96,6 @@ impl Packed {
         }
     }
 
-    /// The transpose, `[n, k]` row by row: what [`Self::pack_transposed`] was given, in the precision it is held in.
-    pub(crate) fn unpack_transposed(&self) -> Vec<f32> {
-        let mut out = vec![0.0; self.n * self.k];
-        for block in 0..self.n_blocks() {
-            let (depth, words) = (self.depth(block), self.words(block));
-            for panel in 0..self.n_panels() {
-                let packed = self.panel(block, panel);
-                for c in 0..(self.n - panel * PANEL).min(PANEL) {
-                    let row = &mut out[(panel * PANEL + c) * self.k..][depth.clone()];
-                    for (i, x) in row.iter_mut().enumerate() {
-                        *x = match self.precision {
-                            Precision::F32 => packed[i * PANEL + c],
-                            Precision::Bf16 if i < words => {
-                                f32::from_bits(packed[i * PANEL + c].to_bits() << 16)
-                            }
-                            Precision::Bf16 => {
-                                f32::from_bits(packed[(i - words) * PANEL + c].to_bits() & 0xffff_0000)
-                            }
-                        };
-                    }
-                }
-            }
-        }
-        out
-    }
-
     /// Columns.
     pub(crate) fn n(&self) -> usize {
         self.n
