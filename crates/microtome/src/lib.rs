@@ -36,8 +36,8 @@ pub use demo::{DemoOptions, demo};
 pub use doctor::{Diagnosis, doctor};
 pub use embed::{EmbedOptions, EmbedReport, embed};
 pub use gene_store::{
-    BlockAttention, CategoryEntry, CategoryFile, Gene, GeneList, GeneStore, GeneStoreManifest, KeyValue, ModelEntry,
-    NormKind, SiteEntry, SiteMeans,
+    BlockAttention, CategoryEntry, CategoryFile, Gene, GeneList, GeneStore, GeneStoreManifest, KeyValue,
+    ModelEntry, NormKind, SiteEntry, SiteMeans,
 };
 pub use init::init;
 pub use inspect::{Inspection, inspect, models};

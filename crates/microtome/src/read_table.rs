@@ -19,7 +19,8 @@ pub(crate) fn text(path: &Path, limit: u64) -> Result<String> {
             .in_file(path)
             .expected(format!("at most {limit} bytes")));
     }
-    String::from_utf8(bytes).map_err(|e| Error::unreadable("the table is not text").in_file(path).caused_by(e))
+    String::from_utf8(bytes)
+        .map_err(|e| Error::unreadable("the table is not text").in_file(path).caused_by(e))
 }
 
 /// Rows of fields. A field in double quotes may hold the separator, line breaks and doubled quotes (RFC 4180). Empty lines are left out.

@@ -146,7 +146,8 @@ fn with_groups(name: &str, dir: &Path) -> ExtractOptions {
     let groups = (0..n).map(|i| Some(if i % 2 == 0 { "a / b" } else { "0" }.to_string())).collect();
     obs.columns.push(("group".into(), microtome_core::Column::Text(groups)));
     let reader = from.matrix(&slot).unwrap();
-    let mut writer = microtome_h5ad::Writer::create(&dir.join("cells.h5ad"), &obs, &from.var(&slot).unwrap()).unwrap();
+    let mut writer =
+        microtome_h5ad::Writer::create(&dir.join("cells.h5ad"), &obs, &from.var(&slot).unwrap()).unwrap();
     writer.set_x(&reader.rows(0..n).unwrap()).unwrap();
     writer.finish().unwrap();
     let mut options = options(name, &dir.join("store"));
@@ -179,7 +180,9 @@ fn means_are_those_of_the_cells_and_a_repeated_run_takes_them_as_they_are() {
     for (at, &gene) in means.genes.iter().enumerate() {
         let id = &store.genes().genes[gene];
         let token = (0..opened.model.info().d_vocab as u32)
-            .find(|&t| opened.model.token_name(t).is_some_and(|n| n == id.id || n == id.symbol || n == id.var_name))
+            .find(|&t| {
+                opened.model.token_name(t).is_some_and(|n| n == id.id || n == id.symbol || n == id.var_name)
+            })
             .unwrap();
         let found: Vec<&[f32]> = cells
             .ids
@@ -284,7 +287,8 @@ fn hostile_napistu_stores_are_refused() {
     assert!(refused("a path that leaves the folder").contains("leaves its folder"));
     std::fs::write(&index, text).unwrap();
     let metadata = std::fs::read_to_string(folder.join("metadata.json")).unwrap();
-    std::fs::write(folder.join("metadata.json"), metadata.replace("\"n_layers\":", "\"n_layers\":9")).unwrap();
+    std::fs::write(folder.join("metadata.json"), metadata.replace("\"n_layers\":", "\"n_layers\":9"))
+        .unwrap();
     assert!(refused("another number of layers").contains("n_layers"));
 }
 
@@ -328,17 +332,26 @@ fn attention_of_cells_is_the_mean_of_their_own_patterns() {
                 }
                 for (h, special) in special.iter_mut().enumerate() {
                     let keys = (0..n).filter(|k| !own(c).contains(k));
-                    let received = |k: usize| (0..n).map(|q| f64::from(map[(h * n + q) * n + k])).sum::<f64>();
+                    let received =
+                        |k: usize| (0..n).map(|q| f64::from(map[(h * n + q) * n + k])).sum::<f64>();
                     *special += keys.map(received).sum::<f64>() / n as f64 / maps.len() as f64;
                 }
             }
             assert_eq!(cells, seen, "{name}");
             for (at, &n) in seen.iter().enumerate() {
                 let want = sums[at] / f64::from(n);
-                assert!(n == 0 || (block.mean[at] - want).abs() < 1e-6, "{name} {i}: {} {want}", block.mean[at]);
+                assert!(
+                    n == 0 || (block.mean[at] - want).abs() < 1e-6,
+                    "{name} {i}: {} {want}",
+                    block.mean[at]
+                );
             }
             for (head, want) in block.heads.iter().zip(special) {
-                assert!((head.special_share - want).abs() < 1e-5, "{name} {i}: {} {want}", head.special_share);
+                assert!(
+                    (head.special_share - want).abs() < 1e-5,
+                    "{name} {i}: {} {want}",
+                    head.special_share
+                );
                 assert!(head.entropy > 0.0 && head.effective_keys >= 1.0 && head.sink_share > 0.0);
             }
         }

@@ -30,7 +30,7 @@ pub use model::{
 };
 pub use plan::{minibatches, pool_cells};
 pub use tables::{TextsReader, provide_hdf5_texts};
-pub use yaml::read_mapping as read_yaml;
 pub use tap::{MapKind, SiteData, Tap};
 pub use tokens::{GENE_MASK, MASKED, POOL_MASK, Tokens};
 pub use var_names::{ReadVarNames, provide_var_names};
+pub use yaml::read_mapping as read_yaml;

@@ -280,7 +280,8 @@ mod tests {
         let path = dir.path().join("w.npz");
         let (a, q, k) = ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [0.5, -0.5], [7.0, 8.0]);
         let layer = |d| vec![("W_q".to_string(), [1, 2], d)];
-        let nested = NpzMember::Nested(vec![("layer_00".into(), layer(&q[..])), ("layer_10".into(), layer(&k[..]))]);
+        let nested =
+            NpzMember::Nested(vec![("layer_00".into(), layer(&q[..])), ("layer_10".into(), layer(&k[..]))]);
         let members = [
             ("static".to_string(), NpzMember::F32 { shape: vec![3, 2], data: &a }),
             ("attention".to_string(), nested),

@@ -80,7 +80,8 @@ impl Question<'_> {
         }
         let sites: Vec<Vec<String>> =
             entries.iter().map(|e| e.sites.iter().map(|s| s.site.clone()).collect()).collect();
-        let named = entries.iter().zip(&sites).flat_map(|(e, s)| s.iter().map(move |s| format!("{}/{s}", e.name)));
+        let named =
+            entries.iter().zip(&sites).flat_map(|(e, s)| s.iter().map(move |s| format!("{}/{s}", e.name)));
         let all = Blocks::new(named.collect(), streams.iter().flatten().collect())?;
         let similarity = rsa(&all, &RsaOptions::default(), self.progress)?;
         let (mut alignment, mut shape, mut step) = (vec![], vec![], vec![]);
@@ -91,15 +92,7 @@ impl Question<'_> {
             step.push(steps(&blocks)?);
         }
         let (routing, places) = self.route(&entries, &streams)?;
-        Ok(Side {
-            sites,
-            rsa: similarity,
-            cka: alignment,
-            shapes: shape,
-            steps: step,
-            routing,
-            places,
-        })
+        Ok(Side { sites, rsa: similarity, cka: alignment, shapes: shape, steps: step, routing, places })
     }
 
     /// Attention of the mean stream of every member that has weights for it.

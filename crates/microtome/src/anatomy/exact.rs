@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use microtome_core::{Error, Progress, Result, Role};
-use microtome_models::taps::{BlockEdges, EdgeMeanTap, HeadMeans};
 use microtome_models::minibatches;
+use microtome_models::taps::{BlockEdges, EdgeMeanTap, HeadMeans};
 use microtome_report::{LineSeries, Lines};
 
 use super::analyse::CategoryResult;
@@ -50,8 +50,7 @@ pub(super) fn attention(
 ) -> Result<ExactAttention> {
     let mut data = Data::open(&DataOptions { max_cells: None, ..options.data.clone() })?;
     let seed = options.data.seed;
-    let drawn =
-        categories::draw(&mut data, &options.categories, options.min_cells, options.max_cells, seed)?;
+    let drawn = categories::draw(&mut data, &options.categories, options.min_cells, options.max_cells, seed)?;
     data.cells = drawn.iter().flat_map(|c| c.cells.iter().copied()).collect();
     let models = || store.manifest().models.iter().filter(|m| m.role == Role::Model);
     let mut out = ExactAttention::new();
@@ -97,7 +96,8 @@ fn run(
         let range = first..first + category.cells.len();
         first = range.end;
         let Some(result) = results.iter().find(|r| r.category == category.entry.name) else { continue };
-        let tokens_of = result.genes.iter().map(|g| token_of_row.get(g).copied()).collect::<Option<Vec<u32>>>();
+        let tokens_of =
+            result.genes.iter().map(|g| token_of_row.get(g).copied()).collect::<Option<Vec<u32>>>();
         let genes = tokens_of.ok_or_else(|| {
             Error::mismatch("a gene of the store is not in the model's vocabulary")
                 .at_key(name)
@@ -153,9 +153,24 @@ impl Source<'_> {
             |c, of, m, i, block| self.in_common(c, of, m, i, block, k),
         )?];
         let heads: [(&str, &str, &str, fn(&HeadMeans) -> f64); 3] = [
-            ("exact_keys.csv", "Keys in effect", "exp of the entropy of a query's attention, mean over heads and gene tokens of all cells: how many keys a gene looks at", |h| h.effective_keys),
-            ("exact_sink.csv", "Attention on the sink", "Share of a cell's attention on the one token that receives most, mean over heads and cells", |h| h.sink_share),
-            ("exact_special.csv", "Attention on special tokens", "Share of a cell's attention on tokens that are no genes, mean over heads and cells", |h| h.special_share),
+            (
+                "exact_keys.csv",
+                "Keys in effect",
+                "exp of the entropy of a query's attention, mean over heads and gene tokens of all cells: how many keys a gene looks at",
+                |h| h.effective_keys,
+            ),
+            (
+                "exact_sink.csv",
+                "Attention on the sink",
+                "Share of a cell's attention on the one token that receives most, mean over heads and cells",
+                |h| h.sink_share,
+            ),
+            (
+                "exact_special.csv",
+                "Attention on special tokens",
+                "Share of a cell's attention on tokens that are no genes, mean over heads and cells",
+                |h| h.special_share,
+            ),
         ];
         for (file, title, note, read) in heads {
             let y = title.to_lowercase();
@@ -234,9 +249,14 @@ impl Source<'_> {
 }
 
 /// Tables of a model: strongest edges, and heads.
-pub(super) fn tables(exact: &ExactAttention, store: &GeneStore, categories: &[String]) -> Vec<(String, String)> {
-    let mut heads =
-        String::from("model,category,block,head,entropy,effective_keys,top10_share,special_share,sink_share\n");
+pub(super) fn tables(
+    exact: &ExactAttention,
+    store: &GeneStore,
+    categories: &[String],
+) -> Vec<(String, String)> {
+    let mut heads = String::from(
+        "model,category,block,head,entropy,effective_keys,top10_share,special_share,sink_share\n",
+    );
     let mut out = vec![];
     for entry in &store.manifest().models {
         let mut edges = String::from("category,block,query_gene,key_gene,attention,n_cells\n");

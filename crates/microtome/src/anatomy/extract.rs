@@ -60,12 +60,18 @@ pub(super) fn extract_into(options: &ExtractOptions, progress: &dyn Progress) ->
     let data_files = hash::inputs("data", &options.data.path)?;
     let common = common_hash(&data_files, &data);
 
-    let run = Run { out: &options.out, data: &data, categories: &categories, rows: &rows, common: &common, progress };
+    let run = Run {
+        out: &options.out,
+        data: &data,
+        categories: &categories,
+        rows: &rows,
+        common: &common,
+        progress,
+    };
     let (mut models, mut n_reused) = (Vec::new(), 0);
     for subject in &subjects {
-        let (entry, reused) = run
-            .extract(subject)
-            .map_err(|e| if progress.stopped() { e.remedy(RESUME) } else { e })?;
+        let (entry, reused) =
+            run.extract(subject).map_err(|e| if progress.stopped() { e.remedy(RESUME) } else { e })?;
         n_reused += reused;
         models.push(entry);
     }

@@ -122,7 +122,10 @@ impl Source<'_> {
         let mut lines = Lines {
             section: GEOMETRY.into(),
             title: title.into(),
-            note: format!("{}. Median over categories, with a bootstrap interval over categories where there are 6 or more.", sentence(note)),
+            note: format!(
+                "{}. Median over categories, with a bootstrap interval over categories where there are 6 or more.",
+                sentence(note)
+            ),
             x: "depth (0 = embedding, 1 = last block)".into(),
             y: title.to_lowercase(),
             ..Lines::default()
@@ -213,7 +216,9 @@ impl Source<'_> {
         let mut lines = Lines {
             section: ROUTING.into(),
             title: title.into(),
-            note: format!("{note}: 1 - median quantile, median over categories. Grey: the untrained twin of the same shape, which is where chance lies for this model.", ),
+            note: format!(
+                "{note}: 1 - median quantile, median over categories. Grey: the untrained twin of the same shape, which is where chance lies for this model.",
+            ),
             x: "number of strongest edges K".into(),
             x_log: true,
             y: "agreement (1 = stay on top, 0.5 = middle of all pairs)".into(),
@@ -258,7 +263,8 @@ fn words(site: &str) -> String {
 }
 
 fn heat(map: &mut HeatMap, file: String) -> Drawn {
-    let of: Vec<&str> = map.groups.iter().flat_map(|(name, n)| std::iter::repeat_n(name.as_str(), *n)).collect();
+    let of: Vec<&str> =
+        map.groups.iter().flat_map(|(name, n)| std::iter::repeat_n(name.as_str(), *n)).collect();
     let name = |i: usize, names: &[String]| match of.get(i) {
         Some(group) => format!("{},{}", quoted(group), quoted(&names[i])),
         None => format!("{},{}", quoted(&map.title), quoted(&names[i])),

@@ -33,12 +33,17 @@ impl Source<'_> {
             let mut lines = Lines {
                 section: "Grounding".into(),
                 title: format!("{} among the strongest {k} edges", network.name),
-                note: format!("{}. Share of the strongest {k} edges of a block that are in the network, direction left aside, divided by the share among all pairs of the same genes: 1 = no more than any pair. Dotted: the same query and key genes paired at random ({DRAWS} draws), which is what hub genes alone give. Grey: the untrained twin. Median over categories.", network.note),
+                note: format!(
+                    "{}. Share of the strongest {k} edges of a block that are in the network, direction left aside, divided by the share among all pairs of the same genes: 1 = no more than any pair. Dotted: the same query and key genes paired at random ({DRAWS} draws), which is what hub genes alone give. Grey: the untrained twin. Median over categories.",
+                    network.note
+                ),
                 x: "depth of the stream that enters the block".into(),
                 y: "times as many as among all pairs".into(),
                 ..Lines::default()
             };
-            for (of, read) in [(Of::Models, Read::Edges), (Of::Twins, Read::Edges), (Of::Models, Read::Repaired)] {
+            for (of, read) in
+                [(Of::Models, Read::Edges), (Of::Twins, Read::Edges), (Of::Models, Read::Repaired)]
+            {
                 let role = match (of, read) {
                     (_, Read::Repaired) => Role::Baseline,
                     (Of::Models, _) => Role::Model,

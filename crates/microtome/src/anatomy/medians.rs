@@ -56,7 +56,12 @@ pub(super) fn agreement(side: &Side, at: usize, query: usize, eval: usize) -> Op
 }
 
 /// Mean agreement over pairs of different places of one member.
-pub(super) fn within(side: &Side, at: usize, member: usize, keep: impl Fn(usize, usize) -> bool) -> Option<f64> {
+pub(super) fn within(
+    side: &Side,
+    at: usize,
+    member: usize,
+    keep: impl Fn(usize, usize) -> bool,
+) -> Option<f64> {
     let places: Vec<usize> = (0..side.places.len()).filter(|&p| side.places[p].0 == member).collect();
     let pairs = places.iter().flat_map(|&a| places.iter().map(move |&b| (a, b)));
     let chosen = pairs.filter(|&(a, b)| a != b && keep(side.places[a].1, side.places[b].1));
@@ -68,7 +73,11 @@ pub(super) fn across(side: &Side, at: usize, member: usize) -> Option<f64> {
     let of = |p: usize| side.places[p].0;
     let all = 0..side.places.len();
     let pairs = all.clone().flat_map(|a| all.clone().map(move |b| (a, b)));
-    mean(pairs.filter(|&(a, b)| of(a) == member && of(b) != member).filter_map(|(a, b)| agreement(side, at, a, b)))
+    mean(
+        pairs
+            .filter(|&(a, b)| of(a) == member && of(b) != member)
+            .filter_map(|(a, b)| agreement(side, at, a, b)),
+    )
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {

@@ -29,7 +29,8 @@ impl Network {
     pub(super) fn read(path: &Path, genes: &GeneList) -> Result<Self> {
         let text = read_table::text(path, MAX_BYTES)?;
         let first = text.lines().next().unwrap_or_default();
-        let rows = read_table::rows(&text, if first.contains('\t') { '\t' } else { ',' }).map_err(|e| e.in_file(path))?;
+        let rows = read_table::rows(&text, if first.contains('\t') { '\t' } else { ',' })
+            .map_err(|e| e.in_file(path))?;
         let names = Names::of(genes);
         let (mut pairs, n) = (HashSet::new(), rows.len());
         for row in &rows {
@@ -78,7 +79,11 @@ impl Network {
                     .remedy("give fewer or smaller sets"));
             }
         }
-        Self::checked(path, pairs, &format!("{sets} sets, {large} left out with more than {MAX_SET} known genes"))
+        Self::checked(
+            path,
+            pairs,
+            &format!("{sets} sets, {large} left out with more than {MAX_SET} known genes"),
+        )
     }
 
     fn checked(path: &Path, pairs: HashSet<(u32, u32)>, read: &str) -> Result<Self> {

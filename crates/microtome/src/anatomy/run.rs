@@ -67,7 +67,9 @@ pub fn anatomy(options: &AnatomyOptions, progress: &dyn Progress) -> Result<Anat
         progress.note(&format!("looking at {}", category.name));
         match question.answer(&category.name)? {
             Ok(result) => results.push(result),
-            Err(n) => notes.push(format!("{}: the models share {n} genes only; it is left out", category.name)),
+            Err(n) => {
+                notes.push(format!("{}: the models share {n} genes only; it is left out", category.name))
+            }
         }
     }
     if results.is_empty() {
@@ -105,7 +107,10 @@ pub fn anatomy(options: &AnatomyOptions, progress: &dyn Progress) -> Result<Anat
     choices.insert("max_cells_per_category".into(), m.max_cells_per_category.into());
     choices.insert("n_genes".into(), options.n_genes.into());
     choices.insert("top".into(), ks.clone().into());
-    choices.insert("routing".into(), "attention of the mean stream: biases, norms, softmax per head over the shared genes".into());
+    choices.insert(
+        "routing".into(),
+        "attention of the mean stream: biases, norms, softmax per head over the shared genes".into(),
+    );
     for model in &m.models {
         choices.insert(model.name.clone(), model.choices.clone().into());
     }
@@ -114,7 +119,13 @@ pub fn anatomy(options: &AnatomyOptions, progress: &dyn Progress) -> Result<Anat
     let card = RunCard {
         microtome: VERSION.into(),
         command: e.command.clone(),
-        inputs: m.inputs.iter().chain(m.models.iter().flat_map(|m| &m.inputs)).cloned().chain(references).collect(),
+        inputs: m
+            .inputs
+            .iter()
+            .chain(m.models.iter().flat_map(|m| &m.inputs))
+            .cloned()
+            .chain(references)
+            .collect(),
         seed: e.data.seed,
         precision: "f32".into(),
         choices,
@@ -153,8 +164,11 @@ fn categories_table(store: &GeneStore, results: &[CategoryResult]) -> TableBlock
     let of = |name: &str| results.iter().find(|r| r.category == name).map(|r| r.genes.len());
     TableBlock {
         title: "Categories".into(),
-        note: "Cells drawn and averaged per category, and the genes over which all models are compared.".into(),
-        header: ["category", "cells averaged", "cells in the data", "genes compared"].map(String::from).into(),
+        note: "Cells drawn and averaged per category, and the genes over which all models are compared."
+            .into(),
+        header: ["category", "cells averaged", "cells in the data", "genes compared"]
+            .map(String::from)
+            .into(),
         rows: store
             .manifest()
             .categories
@@ -171,7 +185,9 @@ fn models_table(store: &GeneStore) -> TableBlock {
     TableBlock {
         title: "Models".into(),
         note: "The untrained twin has the same shape and vocabulary and random weights.".into(),
-        header: ["model", "family", "blocks", "width", "heads", "norm", "attention weights"].map(String::from).into(),
+        header: ["model", "family", "blocks", "width", "heads", "norm", "attention weights"]
+            .map(String::from)
+            .into(),
         rows: store
             .manifest()
             .models

@@ -19,8 +19,11 @@ pub(super) fn genes(store: &GeneStore, category: &str, most: usize) -> Result<Ve
             *entry = (entry.0 + 1, entry.1.min(n), entry.2 + n);
         }
     }
-    let mut all: Vec<(usize, u64, u64)> =
-        seen.into_iter().filter(|(_, (n, ..))| *n == models.len()).map(|(g, (_, min, sum))| (g, min, sum)).collect();
+    let mut all: Vec<(usize, u64, u64)> = seen
+        .into_iter()
+        .filter(|(_, (n, ..))| *n == models.len())
+        .map(|(g, (_, min, sum))| (g, min, sum))
+        .collect();
     all.sort_unstable_by(|a, b| b.1.cmp(&a.1).then(b.2.cmp(&a.2)).then(a.0.cmp(&b.0)));
     let mut genes: Vec<usize> = all.into_iter().take(most).map(|(g, ..)| g).collect();
     genes.sort_unstable();

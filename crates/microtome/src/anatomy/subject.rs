@@ -105,7 +105,11 @@ impl Subject {
     }
 
     /// Writes static vectors and attention weights, and returns the entry of the manifest, still without categories.
-    pub(super) fn write_weights(&self, dir: &Path, row_of: &dyn Fn(u32) -> Option<usize>) -> Result<ModelEntry> {
+    pub(super) fn write_weights(
+        &self,
+        dir: &Path,
+        row_of: &dyn Fn(u32) -> Option<usize>,
+    ) -> Result<ModelEntry> {
         let (model, info) = (self.model(), self.model().info());
         let folder = stem_of(&self.name);
         let at = dir.join("models").join(&folder);

@@ -42,7 +42,8 @@ impl BlockAttention {
             scale: w.scale,
             soft_cap: w.soft_cap,
             norm_before: w.norm_place == NormPlace::BeforeAttention,
-            norms: [&w.norm1, &w.norm2].map(|n| n.as_ref().map(|n| NormKind { centres: n.centres, eps: n.eps })),
+            norms: [&w.norm1, &w.norm2]
+                .map(|n| n.as_ref().map(|n| NormKind { centres: n.centres, eps: n.eps })),
         }
     }
 

@@ -20,8 +20,8 @@ pub use attention::{BlockAttention, NormKind};
 pub use genes::{Gene, GeneList};
 pub use manifest::{CategoryEntry, CategoryFile, GeneStoreManifest, KeyValue, ModelEntry, SiteEntry};
 pub(crate) use manifest::{FORMAT, VERSION};
-pub use read::{GeneStore, SiteMeans};
 pub(crate) use read::matrix;
+pub use read::{GeneStore, SiteMeans};
 pub(crate) use write::{
     stem_of, write_attention, write_category, write_manifest, write_static, write_vectors,
 };

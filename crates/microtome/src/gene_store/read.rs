@@ -57,7 +57,8 @@ impl GeneStore {
                 .expected(format!("{FORMAT} version {VERSION}"))
                 .found(format!("{} version {}", manifest.format, manifest.version)));
         }
-        let files = manifest.models.iter().flat_map(|m| m.categories.iter().map(|c| &c.file).chain([&m.folder]));
+        let files =
+            manifest.models.iter().flat_map(|m| m.categories.iter().map(|c| &c.file).chain([&m.folder]));
         for name in files {
             let plain = Path::new(name).components().eq([Component::Normal(name.as_ref())]);
             if !plain {
@@ -105,7 +106,10 @@ impl GeneStore {
     /// The file of a category, which every model of the store has.
     fn category_file<'m>(&self, model: &'m ModelEntry, category: &str) -> Result<&'m CategoryFile> {
         model.categories.iter().find(|c| c.category == category).ok_or_else(|| {
-            Error::usage("no such category in the store").in_file(&self.dir).at_key(&model.name).found(category)
+            Error::usage("no such category in the store")
+                .in_file(&self.dir)
+                .at_key(&model.name)
+                .found(category)
         })
     }
 

@@ -102,7 +102,11 @@ pub(crate) fn write_attention(path: &Path, blocks: &[AttentionWeights]) -> Resul
             let Some(norm) = norm else { continue };
             for (part, v) in [("weight", Some(&norm.weight)), ("bias", norm.bias.as_ref())] {
                 if let Some(v) = v {
-                    tensors.push((format!("blocks.{i}.norm{which}.{part}"), vec![v.len()], TensorData::F32(v)));
+                    tensors.push((
+                        format!("blocks.{i}.norm{which}.{part}"),
+                        vec![v.len()],
+                        TensorData::F32(v),
+                    ));
                 }
             }
         }

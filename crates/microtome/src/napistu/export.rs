@@ -56,8 +56,9 @@ pub fn export(store: &Path, models: &[String], normed: bool, out: &Path) -> Resu
         }
     }
     if report.folders.is_empty() {
-        return Err(Error::unsupported("no model of this store fits into Napistu-Torch's format")
-            .found(report.left_out.iter().map(|(m, why)| format!("{m}: {why}")).collect::<Vec<_>>().join("; ")));
+        return Err(Error::unsupported("no model of this store fits into Napistu-Torch's format").found(
+            report.left_out.iter().map(|(m, why)| format!("{m}: {why}")).collect::<Vec<_>>().join("; "),
+        ));
     }
     Ok(report)
 }
@@ -133,12 +134,15 @@ impl<'a> Export<'a> {
 
     fn write_weights(&self, path: &Path) -> Result<()> {
         // Keys and values that several query heads share are repeated for each of them.
-        let repeated: Vec<[Matrix; 2]> = self.blocks.iter().map(|w| [&w.w_k, &w.w_v].map(|m| repeat(m, w))).collect();
+        let repeated: Vec<[Matrix; 2]> =
+            self.blocks.iter().map(|w| [&w.w_k, &w.w_v].map(|m| repeat(m, w))).collect();
         let mut layers = Vec::new();
         for (i, (w, [k, v])) in self.blocks.iter().zip(&repeated).enumerate() {
             let parts = [("W_q", &w.w_q), ("W_k", k), ("W_v", v), ("W_o", &w.w_o)];
-            let layer: Vec<NamedMatrix<'_>> =
-                parts.into_iter().map(|(name, m)| (name.to_string(), [m.rows(), m.cols()], m.data())).collect();
+            let layer: Vec<NamedMatrix<'_>> = parts
+                .into_iter()
+                .map(|(name, m)| (name.to_string(), [m.rows(), m.cols()], m.data()))
+                .collect();
             layers.push((format!("layer_{i:02}"), layer));
         }
         let (_, vectors) = &self.fixed;
@@ -169,7 +173,8 @@ impl<'a> Export<'a> {
         let (rows, _) = &self.fixed;
         let genes = self.genes(rows);
         let annotations = annotations(&genes);
-        let block = Block { genes: &genes, model: self.model, layer: None, dataset: None, uri: None, category: None };
+        let block =
+            Block { genes: &genes, model: self.model, layer: None, dataset: None, uri: None, category: None };
         json!({
             "model_metadata": {
                 "model_name": self.model.name,
@@ -207,8 +212,14 @@ impl<'a> Export<'a> {
             let genes = self.genes(&means.genes);
             let annotations = annotations(&genes);
             let dataset = Some(manifest.dataset.as_str());
-            let block =
-                Block { genes: &genes, model: self.model, layer: Some(i), dataset, uri, category: Some(category) };
+            let block = Block {
+                genes: &genes,
+                model: self.model,
+                layer: Some(i),
+                dataset,
+                uri,
+                category: Some(category),
+            };
             records.push(block.json(&annotations));
             let norm = if self.normed { norm_of(&self.blocks[i]) } else { None };
             layers.push(match norm {

@@ -12,8 +12,8 @@ use serde::Serialize;
 use super::{INDEX, METADATA, RESIDUALS, WEIGHTS, json};
 use crate::card::VERSION;
 use crate::gene_store::{
-    self, CategoryEntry, CategoryFile, FORMAT, GENES, Gene, GeneList, GeneStoreManifest, MANIFEST, ModelEntry,
-    SiteEntry, stem_of, write_manifest,
+    self, CategoryEntry, CategoryFile, FORMAT, GENES, Gene, GeneList, GeneStoreManifest, MANIFEST,
+    ModelEntry, SiteEntry, stem_of, write_manifest,
 };
 use crate::{hash, output};
 
@@ -76,7 +76,8 @@ pub fn import(
     gene_store::write_vectors(&at.join("static.safetensors"), &model.fixed.0, &model.fixed.1)?;
     let genes = GeneList { genes: table.genes };
     genes.write(&out.join(GENES))?;
-    let inputs: Vec<InputFile> = files.iter().map(|f| hash::input_file("napistu store", f)).collect::<Result<_>>()?;
+    let inputs: Vec<InputFile> =
+        files.iter().map(|f| hash::input_file("napistu store", f)).collect::<Result<_>>()?;
     let entry = ModelEntry {
         name: model.name.clone(),
         folder,
@@ -154,7 +155,8 @@ fn read_index(from: &Path, wanted: Option<&str>) -> Result<(String, Vec<(String,
                 .expected(format!("--dataset with one of: {}", all.join(", "))));
         }
     };
-    let categories = datasets[&name].as_object().ok_or_else(|| bad("a data set of the index is no mapping"))?;
+    let categories =
+        datasets[&name].as_object().ok_or_else(|| bad("a data set of the index is no mapping"))?;
     let mut stems = Vec::new();
     for (category, stem) in categories {
         let stem = stem.as_str().map_or_else(|| stem.to_string(), String::from);
@@ -190,7 +192,8 @@ impl Table {
                 if !seen.insert(id.clone()) {
                     return Err(Error::unreadable("a gene is named twice").at_key(id));
                 }
-                let field = |key: &str| record.get(key).and_then(|v| v.as_str()).unwrap_or_default().to_string();
+                let field =
+                    |key: &str| record.get(key).and_then(|v| v.as_str()).unwrap_or_default().to_string();
                 let next = self.genes.len();
                 let row = *self.rows.entry(id.clone()).or_insert(next);
                 if row == next {
@@ -222,7 +225,9 @@ impl Model {
         let (n_blocks, n_heads) = (json::number(about, "n_layers")?, json::number(about, "n_heads")?);
         let d_model = json::number(about, "embed_dim")?;
         if n_heads == 0 || !d_model.is_multiple_of(n_heads) {
-            return Err(Error::unreadable("heads do not divide the width").found(format!("{d_model} by {n_heads}")));
+            return Err(
+                Error::unreadable("heads do not divide the width").found(format!("{d_model} by {n_heads}"))
+            );
         }
         let block = metadata
             .get("static_gene_embeddings")
@@ -257,7 +262,8 @@ fn attention(weights: &Checkpoint, n_heads: usize, d: usize) -> Result<Vec<Atten
     let mut numbered = Vec::new();
     for (name, layer) in layers.entries() {
         let number = name.as_str().and_then(|n| n.strip_prefix("layer_")?.parse::<usize>().ok());
-        numbered.push((number.ok_or_else(|| bad("a key of the attention weights is not layer_NUMBER"))?, layer));
+        numbered
+            .push((number.ok_or_else(|| bad("a key of the attention weights is not layer_NUMBER"))?, layer));
     }
     numbered.sort_by_key(|(n, _)| *n);
     if !numbered.iter().map(|(n, _)| *n).eq(0..numbered.len()) {
@@ -320,7 +326,9 @@ impl Layers {
             let layer = json::number(record, "layer_idx").map_err(|e| e.in_file(sidecar))?;
             let rows = table.rows_of(record).map_err(|e| e.in_file(sidecar))?;
             if at > 0 && rows != out.rows {
-                return Err(Error::unsupported("layers of one category hold different genes").in_file(sidecar));
+                return Err(
+                    Error::unsupported("layers of one category hold different genes").in_file(sidecar)
+                );
             }
             out.rows = rows;
             let m = gene_store::matrix(&file, &format!("layer_{layer}"))?;

@@ -64,7 +64,11 @@ pub(super) fn texts(value: &Value, key: &str) -> Result<Vec<String>> {
 
 /// A list of records.
 pub(super) fn records<'v>(value: &'v Value, key: &str) -> Result<&'v [Value]> {
-    value.get(key).and_then(Value::as_array).map(Vec::as_slice).ok_or_else(|| missing(key, "a list of records"))
+    value
+        .get(key)
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .ok_or_else(|| missing(key, "a list of records"))
 }
 
 fn missing(key: &str, expected: &str) -> Error {

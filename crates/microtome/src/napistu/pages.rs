@@ -8,7 +8,9 @@ use crate::gene_store::{Gene, ModelEntry};
 pub(super) fn annotations(genes: &[&Gene]) -> Vec<Value> {
     genes
         .iter()
-        .map(|g| json!({"vocab_name": g.id, "ensembl_gene": g.id, "symbol": g.symbol, "var_name": g.var_name}))
+        .map(
+            |g| json!({"vocab_name": g.id, "ensembl_gene": g.id, "symbol": g.symbol, "var_name": g.var_name}),
+        )
         .collect()
 }
 

@@ -17,7 +17,9 @@ impl Wanted {
             Site::Block(i, BlockSite::Pattern) => Some(attention_site(*i)),
             _ => None,
         };
-        Self(sites.into_iter().flat_map(|s| [views(&s), Some(s)]).flatten().filter(|s| tap.wants(s)).collect())
+        Self(
+            sites.into_iter().flat_map(|s| [views(&s), Some(s)]).flatten().filter(|s| tap.wants(s)).collect(),
+        )
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -37,7 +39,9 @@ impl Wanted {
         let extras = block_extras(block);
         let viewed = self.has(&attention_site(block));
         let at = |p: &BlockSite| {
-            self.has_at(block, *p) || (viewed && *p == BlockSite::Pattern) || extras.iter().any(|(s, before)| before == p && self.has(s))
+            self.has_at(block, *p)
+                || (viewed && *p == BlockSite::Pattern)
+                || extras.iter().any(|(s, before)| before == p && self.has(s))
         };
         BlockSite::ALL.into_iter().rev().find(at)
     }

@@ -77,7 +77,8 @@ impl<'a> EdgeMeanTap<'a> {
         let mut out = Vec::with_capacity(self.sums.len());
         for (block, (sums, heads)) in self.sums.into_iter().zip(self.heads).enumerate() {
             if heads.is_empty() && self.n_cells > 0 {
-                return Err(Error::unsupported("a block offers no softmax attention").at_key(format!("block {block}")));
+                return Err(Error::unsupported("a block offers no softmax attention")
+                    .at_key(format!("block {block}")));
             }
             let mean = sums.iter().zip(&self.cells).map(|(s, &n)| s / f64::from(n)).collect();
             let heads = heads.into_iter().map(|h| HeadMeans {
@@ -118,7 +119,8 @@ impl Tap for EdgeMeanTap<'_> {
                 }
                 let all = span.len().max(1) as f64;
                 let received = |at: usize| of(&statistics.received, at) / all;
-                sums.special_share += (0..span.len()).filter(|at| !own.contains(at)).map(received).sum::<f64>();
+                sums.special_share +=
+                    (0..span.len()).filter(|at| !own.contains(at)).map(received).sum::<f64>();
                 sums.sink_share += (0..span.len()).map(received).fold(0.0, f64::max);
             }
             if block == 0 {

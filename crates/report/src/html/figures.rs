@@ -14,7 +14,11 @@ pub(crate) fn section(figures: &[Figure], out: &mut String) {
             if open.is_some() {
                 out.push_str("</div></section>");
             }
-            let _ = write!(out, "<section class=\"more\"><h2>{}</h2><div class=\"pieces\">", esc(figure.section()));
+            let _ = write!(
+                out,
+                "<section class=\"more\"><h2>{}</h2><div class=\"pieces\">",
+                esc(figure.section())
+            );
             open = Some(figure.section());
         }
         match figure {

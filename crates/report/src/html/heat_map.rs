@@ -22,7 +22,11 @@ pub(super) fn figure(f: &HeatMap, out: &mut String) {
     if f.rows.is_empty() || f.columns.is_empty() || f.values.len() != f.rows.len() * f.columns.len() {
         body.push_str("<p class=\"note\">There is nothing to draw.</p>");
     } else {
-        let _ = write!(body, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{}\">", esc(&f.title));
+        let _ = write!(
+            body,
+            "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{}\">",
+            esc(&f.title)
+        );
         svg(f, &mut body);
         body.push_str("</div>");
         legend(f, &mut body);
@@ -48,7 +52,8 @@ fn class(step: i64) -> String {
 fn svg(f: &HeatMap, out: &mut String) {
     let (n, m) = (f.rows.len(), f.columns.len());
     let numbers = m <= WITH_NUMBERS;
-    let field = if numbers { (366.0 / m as f64).clamp(28.0, 34.0) } else { (880.0 / m as f64).clamp(7.0, 18.0) };
+    let field =
+        if numbers { (366.0 / m as f64).clamp(28.0, 34.0) } else { (880.0 / m as f64).clamp(7.0, 18.0) };
     let height = if numbers { 26.0 } else { field };
     let grouped = !f.groups.is_empty();
     let every = if numbers { 1 } else { (SIZE * 1.15 / field).ceil() as usize };
@@ -132,7 +137,10 @@ fn groups(f: &HeatMap, [left, top]: [f64; 2], [field, height]: [f64; 2], out: &m
         let count = *count as f64;
         if k > 0 {
             let (x, y) = (left + first * field, top + first * height);
-            let _ = write!(out, "<path class=\"part\" d=\"M{x:.1} {top:.1}V{bottom:.1}M{left:.1} {y:.1}H{right:.1}\"/>");
+            let _ = write!(
+                out,
+                "<path class=\"part\" d=\"M{x:.1} {top:.1}V{bottom:.1}M{left:.1} {y:.1}H{right:.1}\"/>"
+            );
         }
         let most = (count * field / (SIZE * 0.56)) as usize;
         if most >= 3 {
@@ -183,7 +191,9 @@ fn short(v: f64) -> String {
         "-0.00" | "0.00" => "0".into(),
         "1.00" => "1".into(),
         "-1.00" => "\u{2212}1".into(),
-        other => other.replacen("-0.", "\u{2212}.", 1).replacen("0.", ".", usize::from(v.abs() < 1.0 && v >= 0.0)),
+        other => {
+            other.replacen("-0.", "\u{2212}.", 1).replacen("0.", ".", usize::from(v.abs() < 1.0 && v >= 0.0))
+        }
     }
 }
 

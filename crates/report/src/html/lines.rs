@@ -122,7 +122,8 @@ fn axes(f: &Lines, frame: &Frame, height: f64, narrow: bool, out: &mut String) {
             tick(t, frame.y.step)
         );
     }
-    let _ = write!(out, "<path class=\"base\" d=\"M{:.1} {:.1}H{:.1}\"/>", frame.left, frame.bottom, frame.right);
+    let _ =
+        write!(out, "<path class=\"base\" d=\"M{:.1} {:.1}H{:.1}\"/>", frame.left, frame.bottom, frame.right);
     let mut label = |x: f64, text: &str| {
         let _ = write!(
             out,
