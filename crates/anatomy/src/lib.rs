@@ -13,6 +13,9 @@ mod outcome;
 mod tiles;
 
 pub mod geometry;
+pub mod grounding;
+pub mod models;
+pub mod nulls;
 pub mod routing;
 
 pub use input::{AttentionWeights, Blocks, Norm, NormKind};

@@ -52,7 +52,7 @@ pub fn top_edges(scores: &Scores, options: &TopOptions, progress: &dyn Progress)
         progress,
     )?;
     let mut list = held.list;
-    list.sort_unstable_by(falling);
+    list.sort_unstable_by(falling(options.absolute));
     list.truncate(prefix(&list, options.k, options.ties, options.absolute));
     Ok(list)
 }
@@ -85,8 +85,10 @@ fn value(key: u32) -> f32 {
     f32::from_bits(if key >> 31 == 1 { key & !(1 << 31) } else { !key })
 }
 
-fn falling(a: &ScoredEdge, b: &ScoredEdge) -> std::cmp::Ordering {
-    key(b.score).cmp(&key(a.score)).then(a.edge.cmp(&b.edge))
+/// Strongest first, then by query and key row.
+fn falling(absolute: bool) -> impl Fn(&ScoredEdge, &ScoredEdge) -> std::cmp::Ordering {
+    let key = move |e: &ScoredEdge| key(rank_value(e.score, absolute));
+    move |a, b| key(b).cmp(&key(a)).then(a.edge.cmp(&b.edge))
 }
 
 /// Candidates of one thread. `floor` is the key that an edge must reach, shared by all threads.
@@ -130,11 +132,7 @@ impl Held {
         let k = options.k;
         if self.list.len() > k {
             let absolute = options.absolute;
-            let order = |a: &ScoredEdge, b: &ScoredEdge| {
-                let key = |e: &ScoredEdge| key(rank_value(e.score, absolute));
-                key(b).cmp(&key(a)).then(a.edge.cmp(&b.edge))
-            };
-            let (_, last, _) = self.list.select_nth_unstable_by(k - 1, order);
+            let (_, last, _) = self.list.select_nth_unstable_by(k - 1, falling(absolute));
             let least = key(rank_value(last.score, absolute));
             floor.fetch_max(least, Ordering::Relaxed);
             match options.ties {
