@@ -66,7 +66,7 @@ def main():
     parser.add_argument("--ours", help="path of the built example `peak`")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--bf16", action="store_true", help="bf16 on both sides (ours: bf16 maps, f32 attention)")
+    parser.add_argument("--bf16", action="store_true", help="bf16 on both sides (ours: bf16 factors, f32 sums, norms and stream)")
     parser.add_argument("--one", nargs=2, type=int, metavar=("D_MODEL", "N_TOKENS"), help="only PyTorch, one shape")
     args = parser.parse_args()
     if args.one:

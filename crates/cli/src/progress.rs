@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use microtome_core::Progress;
 
 static STOPPED: AtomicBool = AtomicBool::new(false);
@@ -61,6 +61,16 @@ fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
+/// Rate and time left. Both are over everything done so far: whoever reports progress reports it in proportion to the work, so the rate
+/// is steady, while minibatches come in lumps that a short window would take for a change of pace.
+fn speed(done: u64, total: u64, elapsed: Duration) -> String {
+    if done == 0 {
+        return "time left not known yet".into();
+    }
+    let rate = done as f64 / elapsed.as_secs_f64().max(1e-9);
+    format!("{rate:.1} a second, about {} left", seconds(total.saturating_sub(done) as f64 / rate))
+}
+
 fn seconds(t: f64) -> String {
     let t = t.round() as u64;
     match t {
@@ -74,9 +84,12 @@ impl Progress for Terminal {
     fn begin(&self, stage: &str, total: u64, unit: &str) {
         let bar = (self.interactive && !self.quiet).then(|| {
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-            let template = "{msg:<34} {bar:24} {pos}/{len} {prefix}  {per_sec}  {eta} left";
+            let template = "{msg:<34} {bar:24} {pos}/{len} {prefix}  {speed}";
             if let Ok(style) = ProgressStyle::with_template(template) {
-                bar.set_style(style);
+                bar.set_style(style.with_key("speed", |s: &ProgressState, out: &mut dyn std::fmt::Write| {
+                    // A bar has no way to tell of a failure.
+                    let _ = out.write_str(&speed(s.pos(), s.len().unwrap_or(0), s.elapsed()));
+                }));
             }
             bar.set_message(stage.to_string());
             bar.set_prefix(unit.to_string());
@@ -96,16 +109,8 @@ impl Progress for Terminal {
                 bar.inc(n);
             } else if s.said.elapsed() >= EVERY {
                 s.said = Instant::now();
-                let rate = s.done as f64 / s.began.elapsed().as_secs_f64();
-                let left = s.total.saturating_sub(s.done) as f64 / rate;
-                say(&format!(
-                    "{}: {} of {} {} ({rate:.1} a second, about {} left)",
-                    s.name,
-                    s.done,
-                    s.total,
-                    s.unit,
-                    seconds(left)
-                ));
+                let speed = speed(s.done, s.total, s.began.elapsed());
+                say(&format!("{}: {} of {} {} ({speed})", s.name, s.done, s.total, s.unit));
             }
         });
     }
@@ -133,5 +138,17 @@ impl Progress for Terminal {
 
     fn stopped(&self) -> bool {
         STOPPED.load(Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_left_is_in_proportion_to_what_is_done() {
+        assert_eq!(speed(0, 10, Duration::from_secs(5)), "time left not known yet");
+        assert_eq!(speed(20, 80, Duration::from_secs(60)), "0.3 a second, about 3 min 00 s left");
+        assert_eq!(speed(80, 80, Duration::from_secs(60)), "1.3 a second, about 0 s left");
     }
 }

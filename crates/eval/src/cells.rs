@@ -44,6 +44,8 @@ pub struct Cells {
     pub dataset: String,
     /// Number of cells.
     pub n: usize,
+    /// What one row is, for a reader: `cell`, or `gene` where genes are scored.
+    pub noun: &'static str,
     /// The independent unit (donor, clone, guide). `None` makes every cell its own unit, which is stated as a
     /// warning wherever it matters, because cells of one donor are not independent.
     pub unit: Option<Groups>,
@@ -52,7 +54,12 @@ pub struct Cells {
 impl Cells {
     /// Cells without a unit.
     pub fn new(dataset: impl Into<String>, n: usize) -> Self {
-        Self { dataset: dataset.into(), n, unit: None }
+        Self { dataset: dataset.into(), n, noun: "cell", unit: None }
+    }
+
+    /// Genes without a unit: every row is a gene.
+    pub fn genes(dataset: impl Into<String>, n: usize) -> Self {
+        Self { noun: "gene", ..Self::new(dataset, n) }
     }
 
     /// Names the independent unit. Errors when it does not hold one code per cell.

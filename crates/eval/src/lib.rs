@@ -11,16 +11,19 @@
 //! * [`verdict`]: the rules that turn intervals into words.
 
 mod assess;
+pub mod calibration;
 mod cells;
 pub mod controls;
 pub mod metrics;
 mod outcome;
 pub mod protocol;
 mod representation;
+pub mod table;
 pub mod tasks;
+pub mod transforms;
 pub mod verdict;
 
 pub use cells::{Cells, Groups};
-pub use outcome::{Pseudotime, TaskOutcome, UnitScore};
+pub use outcome::{CellColumn, OutcomeTable, TaskOutcome, UnitScore};
 pub use protocol::Protocol;
-pub use representation::Representation;
+pub use representation::{GENES_PERMUTED, Representation};

@@ -1,18 +1,43 @@
 //! What a task hands back.
 
-use microtome_core::{Record, Summary};
+use microtome_core::{Column, Record, Summary};
 
-/// Pseudotime of every cell on one representation.
+/// What one representation says about every cell: a pseudotime, a predicted label.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Pseudotime {
+pub struct CellColumn {
     /// Model, baseline or control name.
     pub model: String,
     /// Site, for a network.
     pub site: Option<String>,
     /// Pooling, for a network.
     pub pooling: Option<String>,
-    /// One value per cell of the data set, 0..1; infinite where no root reaches the cell.
-    pub values: Vec<f64>,
+    /// Name for a column of `obs`, `[a-z0-9_]+`.
+    pub id: &'static str,
+    /// What it is, for a reader.
+    pub words: &'static str,
+    /// One value per cell of the data set.
+    pub values: Column,
+}
+
+/// A table about the run, for a reader.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OutcomeTable {
+    /// Heading.
+    pub title: String,
+    /// One sentence on how to read it.
+    pub note: String,
+    /// Column names.
+    pub header: Vec<String>,
+    /// Cells as text, row by row.
+    pub rows: Vec<Vec<String>>,
+}
+
+impl OutcomeTable {
+    /// A table without rows yet.
+    pub fn new(title: impl Into<String>, note: impl Into<String>, header: &[&str]) -> Self {
+        let header = header.iter().map(ToString::to_string).collect();
+        Self { title: title.into(), note: note.into(), header, rows: vec![] }
+    }
 }
 
 /// Score of one representation on the cells of one independent unit.
@@ -41,8 +66,10 @@ pub struct TaskOutcome {
     pub records: Vec<Record>,
     /// One answer per model and pooling.
     pub summaries: Vec<Summary>,
-    /// Pseudotime per representation, in the order the representations were given.
-    pub pseudotimes: Vec<Pseudotime>,
+    /// What representations say about every cell, in the order the representations were given.
+    pub columns: Vec<CellColumn>,
+    /// Further tables: left-out labels, scores per class.
+    pub tables: Vec<OutcomeTable>,
     /// Headline score per representation and unit; empty where cells are the unit.
     pub unit_scores: Vec<UnitScore>,
     /// What a reader must know, for instance dropped cells and the choice of roots.

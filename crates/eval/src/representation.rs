@@ -2,6 +2,10 @@
 
 use microtome_core::{BlockSite, Matrix, Role, Site};
 
+/// End of the name of a model that was run with gene identities exchanged. It is a control of its own, not an untrained
+/// twin.
+pub const GENES_PERMUTED: &str = "(genes permuted)";
+
 /// A representation of cells in one slot of a comparison: a model's site under one pooling, a baseline, or a
 /// control. All representations of a run hold the same cells in the same order.
 #[derive(Clone, Debug)]

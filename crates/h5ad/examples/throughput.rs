@@ -1,4 +1,4 @@
-//! Reads all of `X` in blocks of rows and says how fast. `tests/python/throughput.py` compares with h5py.
+//! Reads all of `X` in blocks of rows and says how fast. `bench/reading.py` compares with h5py.
 //! Usage: `throughput FILE.h5ad [ROWS_PER_BLOCK]`
 
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Measures the kernels on this machine: GEMM alone, and a stack of 12 post-norm blocks (FFN 4x, exact GELU, one cell).
+//! Measures the kernels on this machine: GEMM alone on every instruction set, and a stack of 12 post-norm blocks (FFN 4x, exact GELU, one cell).
 //!
 //! `peak` measures a table; `peak D_MODEL N_TOKENS THREADS [bf16]` one stack, printing only its GFLOP/s.
 //! Operations are counted as blocks x tokens x (24 d^2 + 4 L d). Figures are medians.
@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use microtome_kernels::{
-    Activation, AttentionShape, LayerNorm, Linear, Mask, PostLnBlock, Precision, Scratch, isa,
+    Activation, AttentionShape, Isa, LayerNorm, Linear, Mask, PostLnBlock, Precision, Scratch, isa, with_isa,
 };
 
 const BLOCKS: usize = 12;
@@ -52,18 +52,20 @@ fn on_threads<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(f)
 }
 
-fn gemm(threads: usize, precision: Precision) -> f64 {
+fn gemm(level: Isa, threads: usize, precision: Precision) -> f64 {
     let (rows, n_in, n_out) = (1920, 512, 2048);
-    let (map, x) = (linear(n_out, n_in, precision), noise(rows * n_in, 1.0));
+    let map = with_isa(level, || linear(n_out, n_in, precision));
+    let x = noise(rows * n_in, 1.0);
     let mut out = vec![0.0; rows * n_out];
     let flop = 2.0 * rows as f64 * n_in as f64 * n_out as f64;
-    on_threads(threads, || rate(flop, || map.apply(&x, rows, Activation::None, &mut out)))
+    let work = || rate(flop, || map.apply(&x, rows, Activation::None, &mut out));
+    on_threads(threads, || with_isa(level, work))
 }
 
 fn stack(d: usize, n_tokens: usize, threads: usize, precision: Precision) -> f64 {
     let norm = || LayerNorm::new(vec![1.0; d], vec![0.0; d], 1e-12);
     let block = || PostLnBlock {
-        shape: AttentionShape::new(d / 64, 64),
+        shape: AttentionShape { precision, ..AttentionShape::new(d / 64, 64) },
         qkv: linear(3 * d, d, precision),
         out: linear(d, d, precision),
         norm1: norm(),
@@ -100,9 +102,15 @@ fn main() {
         return;
     }
     println!("instruction set: {}", isa());
+    for level in Isa::available() {
+        for precision in [Precision::F32, Precision::Bf16] {
+            let rate = gemm(level, 2, precision);
+            println!("{}, {precision:?}, 2 threads, GEMM 1920 x 512 x 2048: {rate:.0} GFLOP/s", level.name());
+        }
+    }
     for precision in [Precision::F32, Precision::Bf16] {
         for threads in [1, 2] {
-            let peak = gemm(threads, precision);
+            let peak = gemm(Isa::current(), threads, precision);
             println!("{precision:?}, {threads} threads, GEMM 1920 x 512 x 2048: {peak:.0} GFLOP/s");
             for (d, n_tokens) in [(512, 512), (512, 2048), (768, 2048)] {
                 let rate = stack(d, n_tokens, threads, precision);

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::elementary::{gelu_erf, gelu_tanh, logistic};
+use crate::elementary::{gelu_tanh, logistic};
 use crate::isa::{Isa, dispatch};
 use crate::simd::Simd;
 
@@ -92,13 +92,13 @@ fn multiply_simd<S: Simd>(_s: S, x: &mut [f32], y: &[f32]) {
 }
 
 /// A function of one vector. (A trait rather than a closure: a closure would be compiled without the instruction set enabled.)
-trait Function {
+pub(crate) trait Function {
     fn call<S: Simd>(s: S, x: S::F) -> S::F;
 }
 
 macro_rules! functions {
     ($($name:ident = |$s:ident, $x:ident| $body:expr;)*) => {$(
-        struct $name;
+        pub(crate) struct $name;
         impl Function for $name {
             #[inline(always)]
             fn call<S: Simd>($s: S, $x: S::F) -> S::F {
@@ -109,8 +109,9 @@ macro_rules! functions {
 }
 
 functions! {
+    Identity = |_s, x| x;
     Relu = |s, x| s.max(s.splat(0.0), x);
-    GeluErf = |s, x| gelu_erf(s, x);
+    GeluErf = |s, x| s.gelu_erf(x);
     GeluTanh = |s, x| gelu_tanh(s, x);
     Silu = |s, x| s.mul(x, logistic(s, x));
 }

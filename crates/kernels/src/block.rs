@@ -4,8 +4,8 @@ use rayon::prelude::*;
 
 use crate::activation::Activation;
 use crate::attention::{AttentionShape, Mask, Rows, attention};
-use crate::buffer::with_buffers;
-use crate::gemm::{Out, PANEL, Product, STRIDE, copy_rows, gemm, row_blocks_len, to_words};
+use crate::buffer::{Activations, with_buffers};
+use crate::gemm::{Out, PANEL, Product, STRIDE, copy_rows, gemm, left_len, spare_len, strided_len, to_left};
 use crate::isa::Isa;
 use crate::linear::{Linear, block_rows};
 use crate::norm::{LayerNorm, norm_sum_rows};
@@ -32,10 +32,10 @@ pub struct PostLnBlock {
 }
 
 /// Buffers of a forward pass, kept from block to block: `[token, q | k | v]` and `[token, heads * d_head]`.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Scratch {
-    qkv: Vec<f32>,
-    z: Vec<f32>,
+    qkv: Activations,
+    z: Activations,
 }
 
 impl PostLnBlock {
@@ -55,15 +55,15 @@ impl PostLnBlock {
         );
         let (q_width, width) = (self.shape.n_heads * self.shape.d_head, self.qkv.n_out());
         let kv_width = self.shape.n_kv_heads * self.shape.d_head;
-        scratch.qkv.resize(n_tokens * width, 0.0);
-        scratch.z.resize(n_tokens * q_width, 0.0);
+        scratch.qkv.resize(n_tokens * width);
+        scratch.z.resize(n_tokens * q_width);
         self.qkv.apply(x, n_tokens, Activation::None, &mut scratch.qkv);
         let q = Rows::columns(&scratch.qkv, width, 0);
         let k = Rows::columns(&scratch.qkv, width, q_width);
         let v = Rows::columns(&scratch.qkv, width, q_width + kv_width);
         attention(q, k, v, offsets, &self.shape, mask, &mut scratch.z);
         let isa = Isa::current();
-        let rows = block_rows(n_tokens);
+        let rows = block_rows(isa, n_tokens);
         let blocks = x.par_chunks_mut((rows * d).max(1)).zip(scratch.z.par_chunks((rows * q_width).max(1)));
         blocks.for_each(|(x, z)| self.after_attention(isa, x, z));
     }
@@ -84,8 +84,9 @@ impl PostLnBlock {
         let d = self.qkv.n_in();
         let rows = x.len() / d;
         let (out, up, down) = (self.out.packed(), self.up.packed(), self.down.packed());
-        let left = row_blocks_len(rows, out.n_blocks().max(up.n_blocks()));
-        with_buffers([left, row_blocks_len(rows, 1), rows * d], |[a, hidden, y]| {
+        let left = left_len(isa, rows, out).max(left_len(isa, rows, up));
+        let lens = [left, strided_len(rows), spare_len(isa, rows, down), rows * d];
+        with_buffers(lens, |[a, hidden, spare, y]| {
             copy_rows(isa, z, out.k(), rows, out, 1.0, a);
             gemm(isa, &self.out.product(rows, Activation::None), a, &mut Out::new(y, d));
             norm_sum_rows(isa, self.norm1.view(), y, x);
@@ -97,11 +98,11 @@ impl PostLnBlock {
                 let panels = depth.start / PANEL..depth.end.div_ceil(PANEL);
                 let product = Product { panels, ..self.up.product(rows, self.activation) };
                 gemm(isa, &product, a, &mut Out::new(hidden, STRIDE));
-                to_words(isa, down, block, rows, hidden);
+                let left = to_left(isa, down, block, rows, hidden, spare);
                 let mut product =
                     Product { blocks: block..block + 1, ..self.down.product(rows, Activation::None) };
                 product.epilogue.accumulate = block > 0;
-                gemm(isa, &product, hidden, &mut Out::new(y, d));
+                gemm(isa, &product, left, &mut Out::new(y, d));
             }
             norm_sum_rows(isa, self.norm2.view(), y, x);
             x.copy_from_slice(y);

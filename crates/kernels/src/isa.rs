@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use crate::simd::Neon;
 use crate::simd::Portable;
 #[cfg(target_arch = "x86_64")]
-use crate::simd::{Avx2, Avx512};
+use crate::simd::{Amx, Avx2, Avx512};
 
 /// An instruction set for which there are kernels. A value exists only for sets this machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct Isa(pub(crate) Level);
 /// The token of each instruction set; the tokens prove that the machine has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Level {
+    #[cfg(target_arch = "x86_64")]
+    Amx(Amx),
     #[cfg(target_arch = "x86_64")]
     Avx512(Avx512),
     #[cfg(target_arch = "x86_64")]
@@ -35,6 +37,7 @@ impl Isa {
         let mut all = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
+            all.extend(Amx::detect().map(|t| Isa(Level::Amx(t))));
             all.extend(Avx512::detect().map(|t| Isa(Level::Avx512(t))));
             all.extend(Avx2::detect().map(|t| Isa(Level::Avx2(t))));
         }
@@ -50,9 +53,20 @@ impl Isa {
         FORCED.get().unwrap_or_else(|| *BEST.get_or_init(|| Isa::available()[0]))
     }
 
-    /// Short name: `avx512`, `avx2`, `neon` or `portable`.
+    /// The set for element-wise work: AVX-512 for AMX, otherwise the set itself.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn vectors(self) -> Isa {
+        match self.0 {
+            Level::Amx(amx) => Isa(Level::Avx512(amx.vectors)),
+            _ => self,
+        }
+    }
+
+    /// Short name: `amx` (matrix products in tiles, everything else in AVX-512), `avx512`, `avx2`, `neon` or `portable`.
     pub fn name(self) -> &'static str {
         match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Level::Amx(_) => "amx",
             #[cfg(target_arch = "x86_64")]
             Level::Avx512(_) => "avx512",
             #[cfg(target_arch = "x86_64")]
@@ -88,7 +102,12 @@ macro_rules! dispatch {
     ($(#[$meta:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $generic:path) => {
         $(#[$meta])*
         pub(crate) fn $name(isa: $crate::isa::Isa, $($arg: $ty),*) $(-> $ret)? {
+            // The tiles of AMX are for matrix products; all else runs on its vectors.
+            #[cfg(target_arch = "x86_64")]
+            let isa = $crate::isa::Isa::vectors(isa);
             match isa.0 {
+                #[cfg(target_arch = "x86_64")]
+                $crate::isa::Level::Amx(_) => unreachable!("the vectors of AMX are AVX-512"),
                 #[cfg(target_arch = "x86_64")]
                 $crate::isa::Level::Avx512(token) => {
                     #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]

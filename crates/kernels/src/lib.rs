@@ -19,6 +19,7 @@ mod isa;
 mod linear;
 mod linear_attention;
 mod norm;
+mod precision;
 mod simd;
 mod unnormalised;
 
@@ -28,6 +29,7 @@ pub use attention::{
     attention_statistics,
 };
 pub use block::{PostLnBlock, Scratch};
+pub use buffer::{Activations, release_activations};
 pub use embed::{Lookup, gather_sum};
 pub use gemm::Precision;
 pub use isa::{Isa, isa, with_isa};
@@ -36,4 +38,5 @@ pub use linear_attention::{
     FeatureMap, KeyMaximum, RandomFeatures, Side, linear_attention, linear_attention_rows,
 };
 pub use norm::{LayerNorm, RmsNorm};
+pub use precision::with_precision;
 pub use unnormalised::unnormalised_attention;

@@ -5,9 +5,11 @@ use rayon::prelude::*;
 use crate::activation::Activation;
 use crate::buffer::with_buffers;
 use crate::gemm::{
-    BLOCK_ROWS, Epilogue, PANEL, Packed, Precision, Product, Shared, copy_rows, gemm, row_blocks_len,
+    BLOCK_ROWS, Epilogue, Format, PANEL, Packed, Precision, Product, Shared, copy_rows, gemm, left_len,
 };
 use crate::isa::Isa;
+#[cfg(target_arch = "x86_64")]
+use crate::isa::Level;
 
 /// `x W^T + b`: a weight `[n_out, n_in]`, packed once for the kernels, and an optional bias.
 #[derive(Clone, Debug)]
@@ -19,14 +21,17 @@ pub struct Linear {
 
 /// Panels per task when there are few rows: 512 columns.
 const GROUP: usize = 16;
+/// Rows of a full row block on AMX.
+#[cfg(target_arch = "x86_64")]
+const AMX_BLOCK_ROWS: usize = 256;
 
 impl Linear {
-    /// Packs a row-major weight `[n_out, n_in]`.
+    /// Packs a row-major weight `[n_out, n_in]`, in the precision of [`crate::with_precision`].
     ///
     /// # Panics
     /// When the weight is not `n_out x n_in` or the bias not `n_out` long.
     pub fn pack(weight: &[f32], n_out: usize, n_in: usize, bias: Option<&[f32]>) -> Self {
-        Self::pack_as(weight, n_out, n_in, bias, Precision::F32)
+        Self::pack_as(weight, n_out, n_in, bias, Precision::current_over(n_in))
     }
 
     /// Packs a row-major weight `[n_out, n_in]` for a precision: in bf16 the weight and what it is applied to are rounded to bf16,
@@ -53,7 +58,8 @@ impl Linear {
             padded
         });
         let mut packed = Packed::default();
-        packed.pack_transposed(weight, n_in, n_out, n_in, precision);
+        let isa = Isa::current();
+        packed.pack_transposed(isa, weight, n_in, n_out, n_in, Format::best(isa, precision, n_in));
         Self { packed, bias }
     }
 
@@ -112,7 +118,7 @@ impl Linear {
             return;
         }
         let isa = Isa::current();
-        let block = block_rows(rows);
+        let block = block_rows(isa, rows);
         let n_blocks = rows.div_ceil(block);
         let group = if n_blocks >= 4 * rayon::current_num_threads() { self.packed.n_panels() } else { GROUP };
         let n_groups = self.packed.n_panels().div_ceil(group);
@@ -121,7 +127,7 @@ impl Linear {
             let (row, panel) = (task / n_groups * block, task % n_groups * group);
             let n = block.min(rows - row);
             let panels = panel..(panel + group).min(self.packed.n_panels());
-            with_buffers([row_blocks_len(n, self.packed.n_blocks())], |[a]| {
+            with_buffers([left_len(isa, n, &self.packed)], |[a]| {
                 copy_rows(isa, &x[row * n_in..], n_in, n, &self.packed, 1.0, a);
                 // SAFETY: each task has its own rows or its own columns.
                 let mut part = unsafe { shared.part(row * n_out + panel * PANEL, n_out) };
@@ -142,7 +148,13 @@ impl Linear {
 }
 
 /// Rows per task: full blocks when there is enough work for all threads, smaller ones otherwise. Results do not depend on it.
-pub(crate) fn block_rows(rows: usize) -> usize {
-    let share = rows.div_ceil(4 * rayon::current_num_threads()).next_multiple_of(12);
-    share.clamp(12, BLOCK_ROWS)
+pub(crate) fn block_rows(isa: Isa, rows: usize) -> usize {
+    let threads = rayon::current_num_threads();
+    #[cfg(target_arch = "x86_64")]
+    if let Level::Amx(_) = isa.0 {
+        // Tiles are so fast that reading the weights counts: more rows per reading, fewer tasks.
+        return rows.div_ceil(2 * threads).next_multiple_of(32).clamp(32, AMX_BLOCK_ROWS);
+    }
+    let _ = isa;
+    rows.div_ceil(4 * threads).next_multiple_of(12).clamp(12, BLOCK_ROWS)
 }

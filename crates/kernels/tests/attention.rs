@@ -3,7 +3,8 @@
 mod reference;
 
 use microtome_kernels::{
-    AttentionShape, Isa, Mask, Rows, attention, attention_map, attention_rows, attention_statistics, with_isa,
+    AttentionShape, Isa, Mask, Precision, Rows, attention, attention_map, attention_rows, attention_statistics,
+    with_isa,
 };
 use reference::{Random, View, bits, difference, on_every_isa, softmax};
 
@@ -61,7 +62,9 @@ impl Case {
             Mask::CAUSAL,
             Mask::FULL.with_key_bias(&self.bias),
             Mask { visible: Some(&self.visible), ..Mask::FULL },
-            Mask { causal: true, visible: Some(&self.visible), key_bias: Some(&self.bias) },
+            Mask { causal: true, visible: Some(&self.visible), ..Mask::FULL.with_key_bias(&self.bias) },
+            Mask { bias_earlier_only: true, ..Mask::FULL.with_key_bias(&self.bias) },
+            Mask { bias_earlier_only: true, ..Mask::CAUSAL.with_key_bias(&self.bias) },
         ]
     }
 }
@@ -282,5 +285,56 @@ fn chosen_rows_are_the_mean_of_the_heads_of_the_map() {
                 }
             }
         }
+    });
+}
+
+/// In bf16 only the factors of the two products are rounded: with inputs and probabilities that bf16 holds exactly, nothing changes;
+/// with others the result is near f32, and not equal.
+#[test]
+fn bf16_rounds_the_factors_of_both_products_and_nothing_else() {
+    let exact = |x: &mut f32| *x = (*x * 4.0).round() / 4.0;
+    let mut random = Random(21);
+    for (lens, n_heads, n_kv_heads, d_head) in
+        [(&[1usize, 2, 33][..], 2, 2, 16), (&[513, 97], 4, 2, 64), (&[1051], 1, 1, 9)]
+    {
+        let mut case = Case::new(&mut random, lens, n_heads, n_kv_heads, d_head);
+        case.shape.precision = Precision::Bf16;
+        on_every_isa(|| {
+            for mask in case.masks() {
+                let [q, k, v] = case.views();
+                let want = reference::attention(q, k, v, &case.offsets, &case.shape, &mask);
+                let worst = difference(&case.run(mask), &want);
+                assert!(worst < 0.05, "{lens:?} {mask:?}: {worst:e}");
+                assert!(worst > 1e-5, "{lens:?} {mask:?}: nothing was rounded ({worst:e})");
+            }
+        });
+        // One key per query: its probability is 1, so the result is the value itself.
+        case.qkv.iter_mut().for_each(exact);
+        let hidden = vec![false; case.visible.len()];
+        on_every_isa(|| {
+            let out = case.run(Mask { visible: Some(&hidden), ..Mask::FULL });
+            let [.., v] = case.starts();
+            for (token, out) in out.chunks(n_heads * d_head).enumerate() {
+                for (head, out) in out.chunks(d_head).enumerate() {
+                    let at = token * case.width() + v + head / (n_heads / n_kv_heads) * d_head;
+                    assert_eq!(out, &case.qkv[at..at + d_head]);
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn bf16_gives_a_cell_the_same_bits_alone_and_in_company() {
+    let mut random = Random(22);
+    let mut case = Case::new(&mut random, &[40, 700, 3], 2, 2, 32);
+    case.shape.precision = Precision::Bf16;
+    on_every_isa(|| {
+        let all = case.run(Mask::FULL);
+        let (start, end) = (case.offsets[1], case.offsets[2]);
+        let mut alone = Case::new(&mut Random(1), &[700], 2, 2, 32);
+        alone.shape.precision = Precision::Bf16;
+        alone.qkv = case.qkv[start * case.width()..end * case.width()].to_vec();
+        assert_eq!(bits(&alone.run(Mask::FULL)), bits(&all[start * 64..end * 64]));
     });
 }

@@ -38,3 +38,27 @@ fn a_soft_cap_does_not_bring_hidden_keys_back() {
         pattern.chunks_exact(n).skip(1).take(n - 1).all(|row| (row.iter().sum::<f32>() - 1.0).abs() < 1e-5)
     );
 }
+
+#[test]
+fn a_bias_for_earlier_keys_still_hides_keys_from_every_query() {
+    let (n, width) = (9, 4);
+    let wave = |a: f32| -> Vec<f32> { (0..n * width).map(|i| (i as f32 * a).sin()).collect() };
+    let (q, k) = (wave(0.7), wave(1.3));
+    let mut bias: Vec<f32> = (0..n).map(|i| i as f32 / 4.0).collect();
+    bias[0] = f32::NEG_INFINITY;
+    bias[5] = f32::NEG_INFINITY;
+    let rows = |x| Rows::dense(x, width);
+    for soft_cap in [None, Some(2.0)] {
+        let shape = AttentionShape { soft_cap, ..AttentionShape::new(1, width) };
+        for causal in [true, false] {
+            let mask = Mask { causal, bias_earlier_only: true, ..Mask::FULL.with_key_bias(&bias) };
+            let mut pattern = vec![f32::NAN; n * n];
+            attention_map(rows(&q), rows(&k), &shape, mask, 0..n, None, &mut pattern);
+            assert!(
+                pattern.chunks_exact(n).all(|row| row[0] == 0.0 && row[5] == 0.0),
+                "{causal} {soft_cap:?}"
+            );
+            assert!(pattern[n + 1] > 0.0);
+        }
+    }
+}

@@ -9,11 +9,11 @@ use microtome_models::taps::MeanQueryKeyTap;
 use microtome_models::{GeneMatch, MapKind, Model, SiteData, Tap, Tokens, minibatches};
 use serde::Serialize;
 
+use crate::budget::Budget;
 use crate::data::{Data, DataOptions};
 use crate::open::OpenModel;
 use crate::output;
 use crate::perturb::{quoted, token_of};
-use crate::represent::{TOKEN_BUDGET, chunk_size};
 
 /// What is averaged over cells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,7 +148,8 @@ fn run(
     tap: &mut dyn Tap,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let (n, chunk) = (data.cells.len(), chunk_size(model));
+    let budget = Budget::free(model, &[], data);
+    let (n, chunk) = (data.cells.len(), budget.chunk);
     let maps = tap.wants(&Site::Block(0, BlockSite::Q));
     progress.begin("attention", n as u64, "cells");
     for start in (0..n).step_by(chunk) {
@@ -161,7 +162,7 @@ fn run(
                 .found(format!("{bytes} bytes for {longest} tokens and {} heads", model.info().n_heads))
                 .remedy("use --mean-cell, which never holds a map per cell and head"));
         }
-        for batch in minibatches(&tokens, TOKEN_BUDGET) {
+        for batch in minibatches(&tokens, budget.tokens) {
             progress.check()?;
             model.forward(&tokens.select(&batch), tap)?;
             progress.advance(batch.len() as u64);

@@ -28,6 +28,7 @@ pub(crate) fn representation_hash(
         "genes": [data.genes.ensembl_from, data.genes.symbols_from],
         "cells": hash::of_bytes(&cells),
         "model": digests(&model.inputs),
+        "precision": model.precision.name(),
         "choices": model.model.info().choices,
         "prepare": data.prepared(),
         "sites": sites,

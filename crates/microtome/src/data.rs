@@ -1,13 +1,16 @@
 //! The data side of a run: file, matrix slot, genes, chosen cells.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use microtome_core::{Column, CountCheck, Counts, Error, GeneTable, Result, Table};
 use microtome_h5ad::{Dataset, MatrixReader, Slot};
 use microtome_models::{CellTotals, GeneMatch, Model, TokenizeOptions, Tokens};
 use microtome_numerics::resample::Rng;
 use serde::Serialize;
+
+use crate::recover;
+use crate::slot::{CHECKED_ROWS, choose_slot};
 
 /// What the user says about the data.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +23,8 @@ pub struct DataOptions {
     pub ensembl_column: Option<String>,
     /// Column of `var` with symbols; detected when absent.
     pub symbol_column: Option<String>,
+    /// The matrix holds log-normalised values: recover counts from them.
+    pub log_normalised: bool,
     /// Keep at most this many cells, drawn at random with `seed`.
     pub max_cells: Option<usize>,
     /// Seed of that draw, and of every random choice of preparing cells.
@@ -58,6 +63,7 @@ pub struct Data {
     /// Things the user should know about what was detected.
     pub notes: Vec<String>,
     reader: MatrixReader,
+    recover: bool,
     /// `obs["n_counts"]` of every row of the file, where it can be used.
     totals: Option<Totals>,
     /// Rank of every row's batch among the sorted labels of the file.
@@ -76,17 +82,13 @@ struct Totals {
     single_precision: bool,
 }
 
-/// Rows looked at to decide whether a matrix holds raw counts.
-const CHECKED_ROWS: usize = 512;
-/// Names under which writers keep raw counts beside a transformed X.
-const COUNT_LAYERS: [&str; 4] = ["counts", "raw_counts", "count", "raw"];
-
 impl Data {
     /// Opens a data set without reading its matrix. Fails when no matrix of it holds raw counts.
     pub fn open(options: &DataOptions) -> Result<Self> {
         let dataset = microtome_h5ad::open(&options.path)?;
         let mut notes = Vec::new();
-        let (slot, reader, check) = choose_slot(&dataset, options.slot.as_deref(), &mut notes)?;
+        let recover = options.log_normalised;
+        let (slot, reader, check) = choose_slot(&dataset, options.slot.as_deref(), recover, &mut notes)?;
         let var = dataset.var(&slot)?;
         let genes =
             GeneTable::detect(&var, options.ensembl_column.as_deref(), options.symbol_column.as_deref())
@@ -129,6 +131,7 @@ impl Data {
             check,
             notes,
             reader,
+            recover,
             totals,
             batches,
             drugs,
@@ -169,11 +172,16 @@ impl Data {
     /// Counts of the cells at these positions of [`Data::cells`].
     pub fn counts(&self, range: std::ops::Range<usize>) -> Result<Counts> {
         let rows = &self.cells[range];
-        match (rows.first(), rows.last()) {
+        let read = match (rows.first(), rows.last()) {
             (Some(&first), Some(&last)) if last - first + 1 == rows.len() => {
-                self.reader.rows(first..last + 1)
+                self.reader.rows(first..last + 1)?
             }
-            _ => self.reader.select(rows),
+            _ => self.reader.select(rows)?,
+        };
+        if self.recover {
+            recover::counts(&read).map_err(|e| e.in_file(self.dataset.path()))
+        } else {
+            Ok(read)
         }
     }
 
@@ -184,7 +192,9 @@ impl Data {
 
     /// `obs` of the chosen cells.
     pub fn obs(&self) -> Result<Table> {
-        Ok(self.dataset.obs()?.select(&self.cells))
+        let all = self.dataset.obs()?;
+        // A second copy only where it is another one: this table grows with the cells.
+        Ok(if self.cells.len() == all.index.len() { all } else { all.select(&self.cells) })
     }
 
     /// Reads the columns of `obs` that a model takes as context (assay, species, ...), as far as the file has them. What is not there
@@ -227,6 +237,16 @@ impl Data {
         )
     }
 
+    /// Seed of everything random about these cells.
+    pub(crate) fn seed(&self) -> u64 {
+        self.prepare.seed
+    }
+
+    /// Stored values per cell, on average over the rows that were looked at.
+    pub(crate) fn stored_per_cell(&self) -> f64 {
+        self.check.n_values as f64 / self.reader.n_cells().clamp(1, CHECKED_ROWS) as f64
+    }
+
     /// Whether the file states the cells' total counts (`obs["n_counts"]`), which published pipelines divide by.
     pub fn has_totals(&self) -> bool {
         self.totals.is_some()
@@ -239,8 +259,32 @@ impl Data {
         genes: &GeneMatch,
         range: std::ops::Range<usize>,
     ) -> Result<(Counts, Tokens)> {
-        let rows = &self.cells[range.clone()];
-        let counts = self.counts(range)?;
+        let counts = self.counts(range.clone())?;
+        let tokens = self.tokens_of(model, genes, &counts, &self.cells[range])?;
+        Ok((counts, tokens))
+    }
+
+    /// [`Data::tokenize`] of cells at some positions of [`Data::cells`].
+    pub(crate) fn tokenize_some(
+        &self,
+        model: &dyn Model,
+        genes: &GeneMatch,
+        positions: &[usize],
+    ) -> Result<(Counts, Tokens)> {
+        let rows: Vec<usize> = positions.iter().map(|&p| self.cells[p]).collect();
+        let counts = self.reader.select(&rows)?;
+        let tokens = self.tokens_of(model, genes, &counts, &rows)?;
+        Ok((counts, tokens))
+    }
+
+    /// Tokens of the counts of these rows of the file.
+    fn tokens_of(
+        &self,
+        model: &dyn Model,
+        genes: &GeneMatch,
+        counts: &Counts,
+        rows: &[usize],
+    ) -> Result<Tokens> {
         let values: Option<Vec<f64>> =
             self.totals.as_ref().map(|t| rows.iter().map(|&r| t.values[r]).collect());
         let totals = self
@@ -259,10 +303,9 @@ impl Data {
                 .collect(),
             ..self.prepare.clone()
         };
-        let tokens = model
-            .tokenize(&counts, totals, genes, &options)
-            .map_err(|e| e.in_file(self.dataset.path()).at_key(self.slot.to_string()))?;
-        Ok((counts, tokens))
+        model
+            .tokenize(counts, totals, genes, &options)
+            .map_err(|e| e.in_file(self.dataset.path()).at_key(self.slot.to_string()))
     }
 
     /// A column of `obs` as numbers, or an error that says what it holds instead.
@@ -314,85 +357,4 @@ fn batch_ranks(dataset: &Dataset, key: &str) -> Result<Vec<u32>> {
     names.sort();
     names.dedup();
     Ok(labels.iter().map(|l| names.partition_point(|n| *n < l) as u32).collect())
-}
-
-fn choose_slot(
-    dataset: &Dataset,
-    wanted: Option<&str>,
-    notes: &mut Vec<String>,
-) -> Result<(Slot, MatrixReader, CountCheck)> {
-    if let Some(wanted) = wanted {
-        let slot: Slot = wanted.parse()?;
-        let reader = dataset.matrix(&slot)?;
-        let check = check_sample(&reader)?;
-        return if check.is_raw() {
-            Ok((slot, reader, check))
-        } else {
-            Err(not_raw(dataset.path(), &slot, &check, &[]))
-        };
-    }
-    let slots = dataset.slots();
-    let candidates = slots.iter().filter(|s| match s {
-        Slot::X | Slot::Raw => true,
-        Slot::Layer(name) => COUNT_LAYERS.contains(&name.as_str()),
-    });
-    let mut first: Option<(Slot, CountCheck)> = None;
-    for slot in candidates {
-        let reader = dataset.matrix(slot)?;
-        let check = check_sample(&reader)?;
-        if check.is_raw() {
-            if let Some((other, _)) = first {
-                notes.push(format!("{other} does not hold raw counts; counts are read from {slot}"));
-            }
-            return Ok((slot.clone(), reader, check));
-        }
-        first.get_or_insert((slot.clone(), check));
-    }
-    match first {
-        Some((slot, check)) => Err(not_raw(dataset.path(), &slot, &check, &slots)),
-        None => Err(Error::unreadable("the file holds no matrix of cells x genes")
-            .in_file(dataset.path())
-            .expected("X, raw/X or layers/counts")),
-    }
-}
-
-fn check_sample(reader: &MatrixReader) -> Result<CountCheck> {
-    let n = reader.n_cells();
-    if n <= CHECKED_ROWS {
-        return Ok(reader.rows(0..n)?.check_raw());
-    }
-    // Beginning, middle and end: files joined from several sources may differ along the way.
-    let part = CHECKED_ROWS / 4;
-    let mut check = CountCheck::default();
-    for start in [0, n / 3, 2 * n / 3, n - part] {
-        check.merge(&reader.rows(start..start + part)?.check_raw());
-    }
-    Ok(check)
-}
-
-fn not_raw(path: &Path, slot: &Slot, check: &CountCheck, slots: &[Slot]) -> Error {
-    let mut found = format!(
-        "of {} stored values looked at, {} are fractional, {} negative, {} not finite; the largest is {}",
-        check.n_values, check.n_fractional, check.n_negative, check.n_non_finite, check.max
-    );
-    if check.n_fractional > 0 && check.n_negative == 0 && check.max < 20.0 {
-        found.push_str(" (this looks like log-normalised expression)");
-    } else if check.n_negative > 0 {
-        found.push_str(" (this looks like scaled or batch-corrected expression)");
-    }
-    let others: Vec<String> = slots.iter().filter(|s| *s != slot).map(ToString::to_string).collect();
-    let remedy = if others.is_empty() {
-        "give a file with raw counts in X, raw or layers[\"counts\"]".to_string()
-    } else {
-        format!(
-            "give a file with raw counts, or name the matrix that holds them with --slot ({})",
-            others.join(", ")
-        )
-    };
-    Error::mismatch("the matrix does not hold raw counts")
-        .in_file(path)
-        .at_key(slot.to_string())
-        .expected("non-negative whole numbers")
-        .found(found)
-        .remedy(remedy)
 }

@@ -7,9 +7,10 @@ use microtome_models::families::geneformer::{GeneformerGene, GeneformerShape, Ge
 use microtome_models::taps::Pooling;
 use microtome_train::SimulateOptions;
 
+use crate::budget::RunOptions;
 use crate::data::{Data, DataOptions};
 use crate::output;
-use crate::scan::{FINISHED, ScanOptions, ScanReport, scan};
+use crate::scan::{CompareOptions, FINISHED, ScanOptions, ScanReport, TaskOptions, scan};
 use crate::simulate::simulate;
 
 /// What the demo is asked to do.
@@ -63,13 +64,16 @@ pub fn demo(options: &DemoOptions, progress: &dyn Progress) -> Result<ScanReport
         data,
         models: vec![model],
         tasks: vec!["trajectory".into()],
-        time: Some("pseudotime".into()),
-        root: None,
-        label: Some("cell_type".into()),
+        task: TaskOptions {
+            time: Some("pseudotime".into()),
+            label: Some("cell_type".into()),
+            ..TaskOptions::default()
+        },
+        compare: CompareOptions::default(),
         unit: Some("donor_id".into()),
-        neighbors: 15,
         n_bootstrap: 1000,
         pooling: Pooling::Mean,
+        run: RunOptions::default(),
         out: out.clone(),
         resume: false,
         overwrite: options.overwrite,

@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use microtome_core::{BlockSite, CountCheck, Organism, Progress, Result, Silent, Site};
 use microtome_models::taps::Pooling;
-use microtome_models::{LicenceInfo, Model, Overlap, pool_cells};
+use microtome_models::{LicenceInfo, Overlap, pool_cells};
 use serde::Serialize;
 
+use crate::budget::{self, Budget};
 use crate::data::{Data, DataOptions};
 use crate::open::OpenModel;
-use crate::represent::{TOKEN_BUDGET, chunk_size};
 
 /// The diagnosis. Predictions come from running a few of the cells, not from a formula.
 #[derive(Clone, Debug, Serialize)]
@@ -41,7 +41,7 @@ pub struct Diagnosis {
     pub seconds_per_cell: f64,
     /// Predicted seconds for all cells.
     pub predicted_seconds: f64,
-    /// Predicted peak memory in bytes: weights, activations of one minibatch, two chunks of cells and results.
+    /// Predicted peak memory in bytes: what is there now (weights, tables), activations of one minibatch, two chunks of cells and results.
     pub predicted_bytes: u64,
     /// Licences.
     pub licence: LicenceInfo,
@@ -66,9 +66,11 @@ pub fn doctor(options: &DataOptions, model: &Path, progress: &dyn Progress) -> R
     let last = Site::Block(model.info().n_blocks - 1, BlockSite::ResidPost);
     progress.begin("trying a few cells", n_tried as u64, "cells");
     // Once to warm up caches and threads, once to measure.
-    pool_cells(model, &tokens, std::slice::from_ref(&last), Pooling::Mean, TOKEN_BUDGET, &Silent)?;
+    let sites = [last];
+    let budget = Budget::free(model, &sites, &data);
+    pool_cells(model, &tokens, &sites, Pooling::Mean, budget.tokens, &Silent)?;
     let begun = Instant::now();
-    pool_cells(model, &tokens, &[last], Pooling::Mean, TOKEN_BUDGET, progress)?;
+    pool_cells(model, &tokens, &sites, Pooling::Mean, budget.tokens, progress)?;
     let seconds_per_cell = begun.elapsed().as_secs_f64() / n_tried as f64;
     progress.end();
     let (mut total, mut matched) = (0.0, 0.0);
@@ -79,7 +81,6 @@ pub fn doctor(options: &DataOptions, model: &Path, progress: &dyn Progress) -> R
             matched += if genes.token_of_gene[*g as usize].is_some() { f64::from(*v) } else { 0.0 };
         }
     }
-    let nnz_per_cell = counts.nnz() as f64 / n_tried as f64;
     Ok(Diagnosis {
         n_cells: data.cells.len(),
         n_genes: data.genes.len(),
@@ -93,19 +94,9 @@ pub fn doctor(options: &DataOptions, model: &Path, progress: &dyn Progress) -> R
         mean_tokens: tokens.ids.len() as f64 / n_tried as f64,
         seconds_per_cell,
         predicted_seconds: seconds_per_cell * data.cells.len() as f64,
-        predicted_bytes: predicted_bytes(model, nnz_per_cell),
+        predicted_bytes: budget::resident(model) + budget.working_bytes(data.cells.len()),
         licence: opened.model.family().licence.clone(),
         overlap: genes.overlap,
         notes: data.notes,
     })
-}
-
-/// Weights once (packed), activations of one minibatch (stream, q, k, v, z, two feed-forward rows), and two chunks of cells.
-fn predicted_bytes(model: &dyn Model, nnz_per_cell: f64) -> u64 {
-    let info = model.info();
-    let per_token = 6 * info.d_model + 2 * info.d_mlp;
-    let minibatch = TOKEN_BUDGET.max(info.max_tokens) * per_token * 4;
-    let chunk = chunk_size(model) as f64
-        * (nnz_per_cell * 8.0 + (info.n_blocks + 2) as f64 * info.d_model as f64 * 4.0);
-    info.n_parameters * 4 + minibatch as u64 + 2 * chunk as u64 + (64 << 20)
 }

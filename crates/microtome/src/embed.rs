@@ -9,8 +9,10 @@ use microtome_models::Overlap;
 use microtome_models::taps::Pooling;
 use serde::Serialize;
 
+use crate::budget::{Budget, RunOptions};
 use crate::card::{self, VERSION};
 use crate::data::{Data, DataOptions};
+use crate::drift::{self, SiteDrift};
 use crate::gene_vectors::gene_vectors;
 use crate::open::OpenModel;
 use crate::represent::{CellStats, Request, represent};
@@ -28,6 +30,8 @@ pub struct EmbedOptions {
     pub sites: String,
     /// How tokens become one vector per cell.
     pub pooling: Pooling,
+    /// Precision and memory.
+    pub run: RunOptions,
     /// Output file.
     pub out: PathBuf,
     /// Go on with an unfinished run.
@@ -59,6 +63,9 @@ pub struct EmbedReport {
     pub notes: Vec<String>,
 }
 
+/// File in the work folder that says that the output may be replaced: it was asked for, or the run was killed while it put it there.
+const MAY_REPLACE: &str = "may-replace";
+
 /// `obsm` key of a site.
 pub(crate) fn obsm_key(family: &str, site: &str) -> String {
     format!("X_{family}.{site}")
@@ -69,12 +76,13 @@ pub fn embed(options: &EmbedOptions, progress: &dyn Progress) -> Result<EmbedRep
     let begun = Instant::now();
     let out = &options.out;
     output::check_writable(out)?;
-    if out.exists() && !options.overwrite {
+    let partial = partial_folder(out);
+    let replace = partial.join(MAY_REPLACE);
+    if out.exists() && !(options.overwrite || options.resume && replace.exists()) {
         return Err(Error::output("the output file exists already")
             .in_file(out)
             .remedy("name another file, or pass --overwrite"));
     }
-    let partial = partial_folder(out);
     if partial.exists() {
         if options.overwrite {
             std::fs::remove_dir_all(&partial).map_err(|e| {
@@ -86,7 +94,7 @@ pub fn embed(options: &EmbedOptions, progress: &dyn Progress) -> Result<EmbedRep
                 .remedy("pass --resume to go on with it, or --overwrite to begin again"));
         }
     }
-    let opened = OpenModel::open(&options.model)?;
+    let opened = OpenModel::open_in(&options.model, options.run.precision)?;
     let mut data = Data::open(&options.data)?;
     let model = opened.model.as_ref();
     data.add_contexts(model)?;
@@ -104,23 +112,32 @@ pub fn embed(options: &EmbedOptions, progress: &dyn Progress) -> Result<EmbedRep
     let inputs = card::representation_hash(&files, &data, &opened, &sites, options.pooling);
     let request = Request {
         data: &data,
-        model,
+        opened: &opened,
         genes: &genes,
         sites: &sites,
         pooling: options.pooling,
+        run: options.run,
+        kept: 0,
         inputs,
         stage: format!("running {}", opened.name),
     };
+    // Refused before anything is written.
+    let budget = Budget::plan(model, &sites, &data, options.run.memory, 0)?;
+    if options.overwrite {
+        output::make_folder(&partial, MAY_REPLACE, false)?;
+        output::write_atomic(&replace, b"")?;
+    }
     let (store, cells) = represent(&request, &partial, progress).inspect_err(|e| forget(e, &partial))?;
     let card = RunCard {
         microtome: VERSION.into(),
         command: options.command.clone(),
         inputs: files.into_iter().chain(opened.inputs.iter().cloned()).collect(),
         seed: options.data.seed,
-        precision: "f32".into(),
-        choices: choices(&opened, &data, options.pooling),
+        precision: opened.precision.name().into(),
+        choices: choices(&opened, &data, options.pooling, &cells.drift),
     };
-    let vectors = if with_genes { Some(gene_vectors(&data, model, &genes, progress)?) } else { None };
+    let vectors =
+        if with_genes { Some(gene_vectors(&data, model, &genes, &budget, progress)?) } else { None };
     let parts = Parts {
         store: &store,
         data: &data,
@@ -129,7 +146,7 @@ pub fn embed(options: &EmbedOptions, progress: &dyn Progress) -> Result<EmbedRep
         genes: vectors.as_ref(),
         card: &card,
     };
-    let (obsm, varm) = write(&parts, out)?;
+    let (obsm, varm) = write(&parts, &partial, out).map_err(output::or_make_room)?;
     std::fs::remove_dir_all(&partial).map_err(|e| {
         Error::output("cannot remove the finished run's work folder").in_file(&partial).caused_by(e)
     })?;
@@ -139,9 +156,9 @@ pub fn embed(options: &EmbedOptions, progress: &dyn Progress) -> Result<EmbedRep
         varm,
         pooling: options.pooling.to_string(),
         overlap: genes.overlap,
-        cells,
         seconds: begun.elapsed().as_secs_f64(),
-        notes: data.notes,
+        notes: data.notes.into_iter().chain(drift::sentence(&cells.drift)).collect(),
+        cells,
     })
 }
 
@@ -150,6 +167,7 @@ pub(crate) fn choices(
     model: &OpenModel,
     data: &Data,
     pooling: Pooling,
+    drift: &[SiteDrift],
 ) -> serde_json::Map<String, serde_json::Value> {
     let mut choices = model.model.info().choices.clone();
     choices.insert("slot".into(), data.slot.to_string().into());
@@ -159,6 +177,7 @@ pub(crate) fn choices(
     let totals = if data.has_totals() { "obs[\"n_counts\"]" } else { "summed over all genes of the file" };
     choices.insert("cell_totals".into(), totals.into());
     choices.insert("prepare".into(), data.prepared().into());
+    choices.extend(drift::choice(drift));
     choices
 }
 
@@ -188,7 +207,7 @@ struct Parts<'a> {
 /// Keys of arrays with their widths.
 type Keys = Vec<(String, usize)>;
 
-fn write(parts: &Parts<'_>, out: &Path) -> Result<(Keys, Keys)> {
+fn write(parts: &Parts<'_>, work: &Path, out: &Path) -> Result<(Keys, Keys)> {
     let Parts { store, data, sites, family, genes, card } = *parts;
     let mut obs = data.obs()?;
     let var = data.dataset.var(&data.slot)?;
@@ -208,7 +227,11 @@ fn write(parts: &Parts<'_>, out: &Path) -> Result<(Keys, Keys)> {
         obs.columns.retain(|(n, _)| n != name);
         obs.columns.push((name.into(), column));
     }
-    let mut writer = Writer::create(out, &obs, &var)?;
+    // From here on a file of this name is ours.
+    output::write_atomic(&work.join(MAY_REPLACE), b"")?;
+    // Inside the work folder until it is whole, so that a killed run leaves nothing else behind.
+    let whole = work.join("whole.h5ad");
+    let mut writer = Writer::create(&whole, &obs, &var)?;
     let mut keys = Vec::with_capacity(sites.len());
     // One array at a time, so that the file's chunks of one array lie together and memory stays at one chunk.
     for (i, site) in sites.iter().enumerate() {
@@ -232,5 +255,7 @@ fn write(parts: &Parts<'_>, out: &Path) -> Result<(Keys, Keys)> {
         serde_json::to_value(card).map_err(|e| Error::output("cannot write the run card").caused_by(e))?;
     writer.set_uns(&serde_json::json!({ "microtome": card }))?;
     writer.finish()?;
+    std::fs::rename(&whole, out)
+        .map_err(|e| Error::output("cannot move the finished file into place").in_file(out).caused_by(e))?;
     Ok((keys, varm))
 }

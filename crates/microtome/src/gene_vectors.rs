@@ -4,8 +4,8 @@ use microtome_core::{Matrix, Progress, Result, Site};
 use microtome_models::taps::{Averaged, GeneMeanTap};
 use microtome_models::{GeneMatch, Model, minibatches};
 
+use crate::budget::Budget;
 use crate::data::Data;
-use crate::represent::{TOKEN_BUDGET, chunk_size};
 
 /// `[gene of the data, d]`: the published table of gene vectors where the family has one (`gene_table`), otherwise the mean, over the cells that hold the gene, of its vector at the site that the published cell
 /// embedding pools; NaN for genes that no cell shows to the model. One pass over the cells of its own, in bounded memory.
@@ -13,6 +13,7 @@ pub(crate) fn gene_vectors(
     data: &Data,
     model: &dyn Model,
     genes: &GeneMatch,
+    budget: &Budget,
     progress: &dyn Progress,
 ) -> Result<Matrix> {
     if let Some(table) = model.gene_table() {
@@ -20,12 +21,12 @@ pub(crate) fn gene_vectors(
     }
     let (_, site): (_, Site) = model.cell_rule();
     let mut tap = GeneMeanTap::new(model, &[site], Averaged::All);
-    let (n, chunk) = (data.cells.len(), chunk_size(model));
+    let (n, chunk) = (data.cells.len(), budget.chunk);
     progress.begin("gene vectors", n as u64, "cells");
     for start in (0..n).step_by(chunk) {
         let range = start..(start + chunk).min(n);
         let (_, tokens) = data.tokenize(model, genes, range)?;
-        for batch in minibatches(&tokens, TOKEN_BUDGET) {
+        for batch in minibatches(&tokens, budget.tokens) {
             progress.check()?;
             model.forward(&tokens.select(&batch), &mut tap)?;
             progress.advance(batch.len() as u64);

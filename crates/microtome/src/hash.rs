@@ -56,6 +56,18 @@ pub(crate) fn of_bytes(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
+/// SHA-256 in hex of numbers as little-endian bytes.
+pub(crate) fn of_values(values: &[f32]) -> String {
+    let mut hasher = Sha256::new();
+    let mut bytes = Vec::with_capacity(1 << 16);
+    for part in values.chunks(1 << 14) {
+        bytes.clear();
+        bytes.extend(part.iter().flat_map(|v| v.to_le_bytes()));
+        hasher.update(&bytes);
+    }
+    hex(&hasher.finalize())
+}
+
 fn feed(from: &mut impl Read, hasher: &mut Sha256, buffer: &mut [u8]) -> std::io::Result<()> {
     loop {
         let n = from.read(buffer)?;
@@ -78,6 +90,9 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     #[test]
     fn known_digest() {
+        let values: Vec<f32> = (0..40_000).map(|i| i as f32).collect();
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        assert_eq!(super::of_values(&values), super::of_bytes(&bytes));
         assert_eq!(
             super::of_bytes(b"abc"),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

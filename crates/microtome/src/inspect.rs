@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use microtome_core::Result;
-use microtome_models::{Family, LicenceInfo, ModelInfo, SiteInfo};
+use microtome_models::{Evidence, Family, LicenceInfo, ModelInfo, Precision, SiteInfo};
 use microtome_weights::Audit;
 use serde::Serialize;
 
@@ -20,7 +20,9 @@ pub struct Inspection {
     pub licence: LicenceInfo,
     /// Where the norm sits.
     pub norm_placement: &'static str,
-    /// How far the implementation is verified.
+    /// What the implementation was held against.
+    pub evidence: Evidence,
+    /// What was compared with it, and what was not.
     pub verified: &'static str,
     /// Dimensions, files, choices.
     pub info: ModelInfo,
@@ -32,13 +34,14 @@ pub struct Inspection {
 
 /// Opens a checkpoint (strictly: a missing or unexpected tensor is an error) and describes it.
 pub fn inspect(path: &Path) -> Result<Inspection> {
-    let model = open_model(path)?;
+    let model = open_model(path, Precision::F32)?;
     let family = model.family();
     Ok(Inspection {
         family_name: family.name,
         paper: family.paper,
         licence: family.licence.clone(),
         norm_placement: family.norm_placement,
+        evidence: family.evidence,
         verified: family.verified,
         info: model.info().clone(),
         audit: model.audit().clone(),

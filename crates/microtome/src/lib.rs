@@ -5,10 +5,12 @@
 
 mod anatomy;
 mod attention;
+mod budget;
 mod card;
 mod data;
 mod demo;
 mod doctor;
+mod drift;
 mod embed;
 mod gene_store;
 mod gene_vectors;
@@ -20,20 +22,26 @@ mod open;
 mod output;
 mod parity;
 mod perturb;
+mod preview;
 mod read_table;
+mod recover;
 mod render;
 mod represent;
 mod scan;
 mod simulate;
+mod slot;
 mod store;
+mod table;
 mod tokenize;
 mod twin;
 
 pub use anatomy::{AnatomyOptions, AnatomyReport, ExtractOptions, ExtractReport, anatomy, extract};
 pub use attention::{AttentionOf, AttentionOptions, AttentionReport, attention};
+pub use budget::RunOptions;
 pub use data::{Data, DataOptions, PrepareOptions};
 pub use demo::{DemoOptions, demo};
 pub use doctor::{Diagnosis, doctor};
+pub use drift::SiteDrift;
 pub use embed::{EmbedOptions, EmbedReport, embed};
 pub use gene_store::{
     BlockAttention, CategoryEntry, CategoryFile, Gene, GeneList, GeneStore, GeneStoreManifest, KeyValue,
@@ -41,9 +49,11 @@ pub use gene_store::{
 };
 pub use init::init;
 pub use inspect::{Inspection, inspect, models};
-pub use microtome_models::Overlap;
+pub use microtome_eval::table::TableOptions;
+pub use microtome_eval::tasks::perturbation::Reference;
 pub use microtome_models::parity::{KitReport, TensorReport};
 pub use microtome_models::taps::Pooling;
+pub use microtome_models::{Overlap, Precision};
 pub use microtome_train::SimulateOptions;
 pub use napistu::{ExportReport, ImportReport, export, import};
 pub use open::OpenModel;
@@ -51,7 +61,9 @@ pub use parity::parity;
 pub use perturb::{PerturbReport, Perturbation, perturb};
 pub use render::report;
 pub use represent::CellStats;
-pub use scan::{ScanOptions, ScanReport, scan};
+pub use scan::{CompareOptions, ScanOptions, ScanReport, TaskOptions, scan};
 pub use simulate::{SimulateReport, simulate};
 pub use store::{Manifest, Store};
+pub use table::{FromTable, report_table};
+
 pub use tokenize::{TokenReport, tokenize};

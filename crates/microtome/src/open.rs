@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use microtome_core::{InputFile, Result};
 use microtome_h5ad::Slot;
-use microtome_models::Model;
+use microtome_models::{Model, Precision};
 
 use crate::hash;
 
@@ -18,26 +18,33 @@ pub struct OpenModel {
     pub name: String,
     /// Files it was read from, with hashes.
     pub inputs: Vec<InputFile>,
+    /// Precision it was opened in.
+    pub precision: Precision,
 }
 
 impl OpenModel {
-    /// Opens a checkpoint of any family.
+    /// Opens a checkpoint of any family in f32.
     pub fn open(path: &Path) -> Result<Self> {
-        let model = open_model(path)?;
+        Self::open_in(path, Precision::F32)
+    }
+
+    /// Opens a checkpoint of any family.
+    pub fn open_in(path: &Path, precision: Precision) -> Result<Self> {
+        let model = open_model(path, precision)?;
         let inputs = model
             .info()
             .files
             .iter()
             .map(|(role, file)| hash::input_file(role, file))
             .collect::<Result<_>>()?;
-        Ok(Self { model, path: path.to_path_buf(), name: name_of(path), inputs })
+        Ok(Self { model, path: path.to_path_buf(), name: name_of(path), inputs, precision })
     }
 }
 
 /// Opens a checkpoint, with our reader for vocabularies that are published as AnnData files.
-pub(crate) fn open_model(path: &Path) -> Result<Box<dyn Model>> {
+pub(crate) fn open_model(path: &Path, precision: Precision) -> Result<Box<dyn Model>> {
     provide_readers();
-    microtome_models::open(path)
+    microtome_models::open_in(path, precision)
 }
 
 /// Hands the model families what they need of HDF5, which they do not link themselves.

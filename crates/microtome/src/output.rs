@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use microtome_core::{Error, Result};
+use microtome_core::{Error, ErrorKind, Result};
 
 /// Writes `text` beside `path` and renames it into place.
 pub(crate) fn write_atomic(path: &Path, text: &[u8]) -> Result<()> {
@@ -25,6 +25,16 @@ pub(crate) fn write_atomic(path: &Path, text: &[u8]) -> Result<()> {
         let _ = fs::remove_file(&temporary);
         bad(e)
     })
+}
+
+/// What to do about output that cannot be written in the middle of a run that can be resumed.
+pub(crate) fn or_make_room(e: Error) -> Error {
+    match e.kind() {
+        ErrorKind::Output => e.remedy(
+            "make sure that the disk has space and the folder is writable, then repeat the command with --resume: finished chunks are kept",
+        ),
+        _ => e,
+    }
 }
 
 /// Makes sure the folder of an output file can be written to before any long work starts.
@@ -56,7 +66,9 @@ pub(crate) fn check_folder(dir: &Path, finished_mark: &str, resume: bool, overwr
     // The folder itself, or the first one above it that is there.
     let there = dir.ancestors().find(|d| d.is_dir()).unwrap_or(Path::new("."));
     check_writable(&there.join(finished_mark))?;
-    if dir.join(finished_mark).exists() && !overwrite {
+    // Killed between the last file and the removal of the work folder: it is done once more from what is there.
+    let nearly_done = resume && dir.join(WORK).exists();
+    if dir.join(finished_mark).exists() && !overwrite && !nearly_done {
         return Err(Error::output("the output folder already holds a finished run")
             .in_file(dir)
             .found(finished_mark)
@@ -74,6 +86,7 @@ pub(crate) fn check_folder(dir: &Path, finished_mark: &str, resume: bool, overwr
 pub(crate) fn make_folder(dir: &Path, finished_mark: &str, overwrite: bool) -> Result<()> {
     let bad = |what: &str, e: std::io::Error| Error::output(what.to_owned()).in_file(dir).caused_by(e);
     fs::create_dir_all(dir).map_err(|e| bad("cannot make the output folder", e))?;
+    sweep(dir)?;
     if overwrite {
         if dir.join(WORK).exists() {
             fs::remove_dir_all(dir.join(WORK))
@@ -82,6 +95,20 @@ pub(crate) fn make_folder(dir: &Path, finished_mark: &str, overwrite: bool) -> R
         if dir.join(finished_mark).exists() {
             fs::remove_file(dir.join(finished_mark))
                 .map_err(|e| bad("cannot replace an earlier result", e))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the half-written files that a killed run left in a folder of ours.
+pub(crate) fn sweep(dir: &Path) -> Result<()> {
+    let bad = |e| Error::output("cannot tidy up after an unfinished run").in_file(dir).caused_by(e);
+    for entry in fs::read_dir(dir).map_err(bad)? {
+        let entry = entry.map_err(bad)?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with('.') && (name.ends_with(".tmp") || name.ends_with(".part")) {
+            fs::remove_file(entry.path()).map_err(bad)?;
         }
     }
     Ok(())

@@ -7,10 +7,10 @@ use microtome_models::GeneMatch;
 use microtome_models::isp::{self, Edit, Truncation};
 use serde::Serialize;
 
+use crate::budget::TOKENS;
 use crate::data::{Data, DataOptions};
 use crate::open::OpenModel;
 use crate::output;
-use crate::represent::TOKEN_BUDGET;
 
 /// What is done to the genes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -83,7 +83,7 @@ pub fn perturb(
                 Some(edits.len() - 1)
             })
             .collect();
-        let effects = isp::effects(model, &edits, TOKEN_BUDGET, &microtome_core::Silent)?;
+        let effects = isp::effects(model, &edits, TOKENS, &microtome_core::Silent)?;
         for (cell, edit) in edited.iter().enumerate() {
             let name = quoted(&names[data.cells[range.start + cell]]);
             let n_tokens = tokens.len_of(cell);

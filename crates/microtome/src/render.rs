@@ -20,18 +20,23 @@ pub fn report(dir: &Path, out: Option<&Path>) -> Result<PathBuf> {
     let page: Page = serde_json::from_slice(&text)
         .map_err(|e| Error::unreadable("the stored page is damaged").in_file(&path).caused_by(e))?;
     let out = out.map_or_else(|| dir.join("report.html"), Path::to_path_buf);
+    write(&page, &out)?;
+    Ok(out)
+}
+
+/// Writes a page in the format that the ending of `out` names.
+pub(crate) fn write(page: &Page, out: &Path) -> Result<()> {
     let ending = out.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
     let text = match ending.as_str() {
-        "html" | "htm" => microtome_report::html(&page),
-        "md" | "markdown" => microtome_report::markdown(&page),
+        "html" | "htm" => microtome_report::html(page),
+        "md" | "markdown" => microtome_report::markdown(page),
         "csv" => microtome_report::csv(&page.records),
         _ => {
             return Err(Error::usage("the output's ending names no report format")
-                .in_file(&out)
+                .in_file(out)
                 .expected(".html, .md or .csv")
                 .found(format!("\".{ending}\"")));
         }
     };
-    write_atomic(&out, text.as_bytes())?;
-    Ok(out)
+    write_atomic(out, text.as_bytes())
 }

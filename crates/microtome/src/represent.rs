@@ -6,19 +6,27 @@ use std::time::Instant;
 
 use microtome_core::{Counts, Error, Matrix, Progress, Result, Site};
 use microtome_models::taps::Pooling;
-use microtome_models::{GeneMatch, Model, Tokens, pool_cells};
+use microtome_models::{GeneMatch, Precision, Tokens, pool_cells, release_activations};
 use serde::Serialize;
 
+use crate::budget::{Budget, RunOptions};
 use crate::data::Data;
-use crate::store::{Manifest, Store, VERSION};
+use crate::drift::{self, SiteDrift};
+use crate::open::OpenModel;
+use crate::output;
+use crate::preview::Planned;
+use crate::store::{Manifest, State, Store, VERSION};
 
 /// Which representations of which cells.
 pub(crate) struct Request<'a> {
     pub(crate) data: &'a Data,
-    pub(crate) model: &'a dyn Model,
+    pub(crate) opened: &'a OpenModel,
     pub(crate) genes: &'a GeneMatch,
     pub(crate) sites: &'a [Site],
     pub(crate) pooling: Pooling,
+    pub(crate) run: RunOptions,
+    /// Bytes of results that the caller will hold in memory.
+    pub(crate) kept: u64,
     /// Hash over everything that decides the values.
     pub(crate) inputs: String,
     /// Stage name shown to the user.
@@ -46,6 +54,8 @@ pub struct CellStats {
     pub n_reused_chunks: usize,
     /// Seconds spent running the model (not reading).
     pub forward_seconds: f64,
+    /// How far bf16 is from f32 at every site; empty for a run in f32.
+    pub drift: Vec<SiteDrift>,
 }
 
 const RESUME: &str = "finished chunks are kept: repeat the command with --resume to go on";
@@ -54,54 +64,71 @@ const RESUME: &str = "finished chunks are kept: repeat the command with --resume
 pub(crate) const FACTS: &str = "cell_facts";
 const N_FACTS: usize = 5;
 
-/// Tokens run together. Enough to keep the cores busy, little enough that a minibatch's activations stay small.
-pub(crate) const TOKEN_BUDGET: usize = 16_384;
-
-/// Work per chunk in floating-point operations, about half a minute on two cores: what a killed run can lose at most.
-const CHUNK_WORK: f64 = 6e12;
-
-/// Cells per chunk: depends on the model only, so that a resumed run cuts the cells in the same places.
-pub(crate) fn chunk_size(model: &dyn Model) -> usize {
-    let info = model.info();
-    let per_token =
-        2.0 * info.n_parameters as f64 + 4.0 * (info.n_blocks * info.d_model * info.max_tokens) as f64;
-    // Whole batches of 25: UCE's published run pads within them.
-    ((CHUNK_WORK / (per_token * info.max_tokens as f64)) as usize).clamp(25, 1000) / 25 * 25
-}
-
 /// Runs all cells of the request, keeping finished chunks in `dir`. Chunks that are there already are reused.
 pub(crate) fn represent(
     request: &Request<'_>,
     dir: &Path,
     progress: &dyn Progress,
 ) -> Result<(Store, CellStats)> {
-    let Request { data, model, sites, .. } = *request;
+    let Request { data, opened, genes, sites, pooling, .. } = *request;
+    let model = opened.model.as_ref();
     let arrays = sites.iter().map(ToString::to_string).chain([FACTS.to_string()]).collect();
     let n_cells = data.cells.len();
-    let manifest = Manifest {
-        version: VERSION,
-        inputs: request.inputs.clone(),
-        n_cells,
-        chunk: chunk_size(model),
-        arrays,
-    };
-    let store = Store::create(dir, manifest)?;
-    let todo: Vec<usize> = (0..store.n_chunks()).filter(|&c| !store.has(c)).collect();
+    let budget = Budget::plan(model, sites, data, request.run.memory, request.kept)?;
+    let inputs = request.inputs.clone();
+    let manifest = Manifest { version: VERSION, inputs, n_cells, chunk: budget.chunk, arrays };
+    let store = Store::create(dir, manifest).map_err(output::or_make_room)?;
+    // An unfinished run keeps the cuts it was begun with.
+    let budget = budget.with_chunk(store.manifest().chunk);
+    let todo = unfinished(&store, progress)?;
     let n_reused = store.n_chunks() - todo.len();
-    if n_reused > 0 {
-        progress.note(&format!(
-            "going on with an unfinished run: {n_reused} of {} chunks are done",
-            store.n_chunks()
-        ));
+    let cells: Vec<usize> = todo.iter().flat_map(|&c| store.cells_of(c)).collect();
+    let drift = if opened.precision == Precision::Bf16 {
+        drift::measure(opened, data, genes, sites, pooling, &budget, progress)?
+    } else {
+        vec![]
+    };
+    if let Some(said) = drift::sentence(&drift) {
+        progress.note(&format!("{}: {said}", opened.name));
     }
-    let n_todo: usize = todo.iter().map(|&c| store.cells_of(c).len()).sum();
-    progress.begin(&request.stage, n_todo as u64, "cells");
-    let forward_seconds = run_chunks(request, &store, &todo, progress)?;
+    if let Some(preview) =
+        (Planned { data, model, genes, sites, pooling, budget: &budget }).preview(&cells, progress)?
+    {
+        progress.note(&format!("{}: {}", request.stage, preview.sentence(cells.len())));
+    }
+    progress.begin(&request.stage, cells.len() as u64, "cells");
+    let forward_seconds = run_chunks(request, &budget, &store, &todo, progress)?;
     progress.end();
+    release_activations();
     let mut stats = facts(&store)?;
     stats.n_reused_chunks = n_reused;
     stats.forward_seconds = forward_seconds;
+    stats.drift = drift;
     Ok((store, stats))
+}
+
+/// Chunks that are not there, or not as they were written; says what it finds.
+fn unfinished(store: &Store, progress: &dyn Progress) -> Result<Vec<usize>> {
+    let mut todo = vec![];
+    for chunk in 0..store.n_chunks() {
+        progress.check()?;
+        match store.state(chunk) {
+            State::Whole => {}
+            State::Absent => todo.push(chunk),
+            State::Damaged(e) => {
+                progress.note(&format!("a chunk of the unfinished run is damaged and is made again: {e}"));
+                todo.push(chunk);
+            }
+        }
+    }
+    let n_done = store.n_chunks() - todo.len();
+    if n_done > 0 {
+        progress.note(&format!(
+            "going on with an unfinished run: {n_done} of {} chunks are done",
+            store.n_chunks()
+        ));
+    }
+    Ok(todo)
 }
 
 struct Prepared {
@@ -110,9 +137,17 @@ struct Prepared {
     facts: Matrix,
 }
 
-fn run_chunks(request: &Request<'_>, store: &Store, todo: &[usize], progress: &dyn Progress) -> Result<f64> {
+fn run_chunks(
+    request: &Request<'_>,
+    budget: &Budget,
+    store: &Store,
+    todo: &[usize],
+    progress: &dyn Progress,
+) -> Result<f64> {
+    let model = request.opened.model.as_ref();
     std::thread::scope(|scope| {
-        let (send, receive) = sync_channel::<Result<Prepared>>(1);
+        // No room in the channel: the chunk that was read waits in the reader's hands, so that two chunks are alive, not three.
+        let (send, receive) = sync_channel::<Result<Prepared>>(0);
         scope.spawn(move || {
             for &chunk in todo {
                 let prepared = prepare(request, store, chunk);
@@ -128,20 +163,20 @@ fn run_chunks(request: &Request<'_>, store: &Store, todo: &[usize], progress: &d
             progress.check().map_err(|e| e.remedy(RESUME))?;
             let Prepared { chunk, tokens, facts } = prepared?;
             let begun = Instant::now();
-            let pooled =
-                pool_cells(request.model, &tokens, request.sites, request.pooling, TOKEN_BUDGET, progress)
-                    .map_err(|e| if progress.stopped() { e.remedy(RESUME) } else { e })?;
+            let pooled = pool_cells(model, &tokens, request.sites, request.pooling, budget.tokens, progress)
+                .map_err(|e| if progress.stopped() { e.remedy(RESUME) } else { e })?;
             seconds += begun.elapsed().as_secs_f64();
             let mut arrays = pooled.matrices;
             arrays.push(facts);
-            store.write(chunk, &arrays)?;
+            store.write(chunk, &arrays).map_err(output::or_make_room)?;
         }
         Ok(seconds)
     })
 }
 
 fn prepare(request: &Request<'_>, store: &Store, chunk: usize) -> Result<Prepared> {
-    let (counts, tokens) = request.data.tokenize(request.model, request.genes, store.cells_of(chunk))?;
+    let (counts, tokens) =
+        request.data.tokenize(request.opened.model.as_ref(), request.genes, store.cells_of(chunk))?;
     let facts = cell_facts(&counts, &tokens, request.genes)?;
     Ok(Prepared { chunk, tokens, facts })
 }
@@ -172,8 +207,7 @@ fn facts(store: &Store) -> Result<CellStats> {
     let mut stats = CellStats { n_cells: store.manifest().n_cells, ..CellStats::default() };
     let (mut tokens, mut total, mut matched) = (0.0, 0.0, 0.0);
     for chunk in 0..store.n_chunks() {
-        let arrays = store.read(chunk)?;
-        let facts = arrays.last().ok_or_else(|| Error::unreadable("a stored chunk holds no arrays"))?;
+        let facts = store.read_array(chunk, store.manifest().arrays.len() - 1)?;
         for cell in 0..facts.rows() {
             let &[n, ties, cut, sum, known] = facts.row(cell) else {
                 return Err(

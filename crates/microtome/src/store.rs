@@ -1,7 +1,8 @@
 //! Representations on disk: one folder of chunks, each written whole, so that a killed run goes on where it stopped.
 //!
 //! `manifest.json` names the sites, widths and chunk size; `chunk-000012.safetensors` holds one `[cell, width]` array per
-//! site for its cells, in the order of the run, and the SHA-256 of its values. A chunk whose hash or shape does not fit is computed again.
+//! site for its cells, in the order of the run, and the SHA-256 of the values of each. A chunk whose hashes or shapes do not fit is
+//! computed again.
 
 use std::path::{Path, PathBuf};
 
@@ -34,10 +35,10 @@ pub struct Store {
 }
 
 /// Layout version written now.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 impl Store {
-    /// Makes a store, or opens the one that is there when its manifest is the same. A store with another manifest is
+    /// Makes a store, or opens the one that is there when it holds the same; that one keeps its chunk size. A store of other inputs is
     /// an error: its chunks belong to another run.
     pub fn create(dir: &Path, manifest: Manifest) -> Result<Self> {
         std::fs::create_dir_all(dir)
@@ -45,13 +46,14 @@ impl Store {
         let path = dir.join("manifest.json");
         if path.exists() {
             let old = Self::open(dir)?;
-            if old.manifest != manifest {
+            if old.manifest != (Manifest { chunk: old.manifest.chunk, ..manifest }) {
                 return Err(Error::usage(
                     "the unfinished run in this folder was made from other inputs or options",
                 )
                 .in_file(dir)
                 .remedy("repeat the command with the options it was begun with, or pass --overwrite"));
             }
+            output::sweep(dir)?;
             return Ok(old);
         }
         let text = serde_json::to_vec_pretty(&manifest)
@@ -69,7 +71,10 @@ impl Store {
                 .caused_by(e)
         };
         let text = std::fs::read(&path).map_err(|e| bad(e.into()))?;
-        let manifest = serde_json::from_slice(&text).map_err(|e| bad(e.into()))?;
+        let manifest: Manifest = serde_json::from_slice(&text).map_err(|e| bad(e.into()))?;
+        if manifest.chunk == 0 || manifest.arrays.is_empty() {
+            return Err(bad("chunks without cells or arrays".into()));
+        }
         Ok(Self { dir: dir.to_path_buf(), manifest })
     }
 
@@ -93,41 +98,34 @@ impl Store {
         self.dir.join(format!("chunk-{chunk:06}.safetensors"))
     }
 
-    /// True when the chunk is there, whole and unharmed.
-    pub fn has(&self, chunk: usize) -> bool {
-        self.path_of(chunk).exists() && self.read(chunk).is_ok()
+    /// Whether the chunk is there, whole and unharmed; reads it.
+    pub(crate) fn state(&self, chunk: usize) -> State {
+        if !self.path_of(chunk).exists() {
+            return State::Absent;
+        }
+        match self.read(chunk) {
+            Ok(_) => State::Whole,
+            Err(e) => State::Damaged(e),
+        }
     }
 
     /// Writes one chunk: one `[cell, width]` array per array of the manifest, in its order.
     pub fn write(&self, chunk: usize, arrays: &[Matrix]) -> Result<()> {
-        let digest = digest(arrays);
-        let tensors: Vec<_> = self
-            .manifest
-            .arrays
-            .iter()
-            .zip(arrays)
+        let named = || self.manifest.arrays.iter().zip(arrays);
+        let tensors: Vec<_> = named()
             .map(|(name, m)| (name.clone(), vec![m.rows(), m.cols()], TensorData::F32(m.data())))
             .collect();
-        write_safetensors(&self.path_of(chunk), &tensors, &[("sha256".into(), digest)])
+        let hashes: Vec<_> = named().map(|(name, m)| (hash_key(name), digest(m))).collect();
+        write_safetensors(&self.path_of(chunk), &tensors, &hashes)
     }
 
-    /// Reads one chunk, checking shapes and hash.
+    /// Reads one chunk, checking shapes and hashes.
     pub fn read(&self, chunk: usize) -> Result<Vec<Matrix>> {
-        let path = self.path_of(chunk);
-        let file = Checkpoint::open(&path)?;
-        let arrays: Vec<Matrix> =
-            self.manifest.arrays.iter().map(|name| self.array(&file, chunk, name)).collect::<Result<_>>()?;
-        let hash = digest(&arrays);
-        if !file.metadata().iter().any(|(k, v)| k == "sha256" && *v == hash) {
-            return Err(Error::unreadable("stored representation is damaged")
-                .in_file(&path)
-                .expected("values that fit the hash they were written with")
-                .remedy("delete this file and repeat the command with --resume"));
-        }
-        Ok(arrays)
+        let file = Checkpoint::open(&self.path_of(chunk))?;
+        self.manifest.arrays.iter().map(|name| self.array(&file, chunk, name)).collect()
     }
 
-    /// Reads one array of one chunk and nothing else, so without the hash, which is over all arrays.
+    /// Reads one array of one chunk and nothing else, checking its shape and hash.
     pub fn read_array(&self, chunk: usize, array: usize) -> Result<Matrix> {
         let file = Checkpoint::open(&self.path_of(chunk))?;
         self.array(&file, chunk, &self.manifest.arrays[array])
@@ -135,14 +133,23 @@ impl Store {
 
     fn array(&self, file: &Checkpoint, chunk: usize, name: &str) -> Result<Matrix> {
         let n = self.cells_of(chunk).len();
-        match file.info(name).map(|i| i.shape.as_slice()) {
+        let values = match file.info(name).map(|i| i.shape.as_slice()) {
             Some(&[rows, width]) if rows == n => Matrix::new(n, width, file.read_f32(name)?),
             other => Err(Error::unreadable("stored representation has another shape")
                 .in_file(file.path())
                 .at_key(name)
                 .expected(format!("[{n}, width]"))
                 .found(format!("{other:?}"))),
+        }?;
+        let (key, hash) = (hash_key(name), digest(&values));
+        if !file.metadata().iter().any(|(k, v)| *k == key && *v == hash) {
+            return Err(Error::unreadable("stored representation is damaged")
+                .in_file(file.path())
+                .at_key(name)
+                .expected("values that fit the hash they were written with")
+                .remedy("delete this file and repeat the command with --resume"));
         }
+        Ok(values)
     }
 
     /// All cells of every array, in the manifest's order.
@@ -158,9 +165,24 @@ impl Store {
     }
 }
 
-fn digest(arrays: &[Matrix]) -> String {
-    let bytes: Vec<u8> = arrays.iter().flat_map(|m| m.data()).flat_map(|v| v.to_le_bytes()).collect();
-    hash::of_bytes(&bytes)
+/// What became of a chunk.
+#[derive(Debug)]
+pub(crate) enum State {
+    /// Not there.
+    Absent,
+    /// As it was written.
+    Whole,
+    /// There, and not as it was written.
+    Damaged(Error),
+}
+
+/// Name under which a chunk keeps the hash of an array.
+fn hash_key(array: &str) -> String {
+    format!("sha256 {array}")
+}
+
+fn digest(array: &Matrix) -> String {
+    hash::of_values(array.data())
 }
 
 #[cfg(test)]
@@ -175,7 +197,7 @@ mod tests {
     fn round_trip_resume_and_damage() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::create(dir.path(), manifest()).unwrap();
-        assert!(!store.has(0));
+        assert!(matches!(store.state(0), State::Absent));
         store.write(0, &[Matrix::new(2, 2, vec![1.0, 2.0, 3.0, 4.0]).unwrap()]).unwrap();
         store.write(1, &[Matrix::new(1, 2, vec![5.0, 6.0]).unwrap()]).unwrap();
         let again = Store::create(dir.path(), manifest()).unwrap();
@@ -186,7 +208,30 @@ mod tests {
         let mut bytes = std::fs::read(&path).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         std::fs::write(&path, bytes).unwrap();
-        assert!(!again.has(0));
-        assert!(again.has(1));
+        assert!(matches!(again.state(0), State::Damaged(e) if e.what().contains("damaged")));
+        assert!(again.read_array(0, 0).is_err());
+        assert!(matches!(again.state(1), State::Whole));
+        // Half a file, no file, and another file under its name.
+        std::fs::write(&path, &std::fs::read(&path).unwrap()[..40]).unwrap();
+        assert!(matches!(again.state(0), State::Damaged(_)));
+        std::fs::copy(dir.path().join("chunk-000001.safetensors"), &path).unwrap();
+        assert!(matches!(again.state(0), State::Damaged(e) if e.what().contains("shape")));
+    }
+
+    #[test]
+    fn goes_on_with_its_own_chunk_size_and_tidies_up() {
+        let dir = tempfile::tempdir().unwrap();
+        Store::create(dir.path(), manifest()).unwrap();
+        let left = dir.path().join(".a1b2c3.part");
+        std::fs::write(&left, "half").unwrap();
+        let again = Store::create(dir.path(), Manifest { chunk: 50, ..manifest() }).unwrap();
+        assert_eq!(again.manifest().chunk, 2);
+        assert!(!left.exists());
+        std::fs::write(
+            dir.path().join("manifest.json"),
+            serde_json::to_vec(&Manifest { chunk: 0, ..manifest() }).unwrap(),
+        )
+        .unwrap();
+        assert!(Store::open(dir.path()).is_err());
     }
 }

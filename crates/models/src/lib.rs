@@ -4,8 +4,10 @@
 
 mod attention_view;
 mod attention_weights;
+mod evidence;
 pub mod families;
 pub mod grn;
+mod hugging_face;
 pub mod isp;
 mod json;
 mod model;
@@ -15,6 +17,8 @@ mod plan;
 mod tables;
 mod tap;
 pub mod taps;
+#[cfg(test)]
+mod test_kit;
 pub mod tokenize;
 mod tokens;
 mod untrained;
@@ -23,12 +27,14 @@ mod yaml;
 
 pub use attention_view::{AttentionView, attention_site};
 pub use attention_weights::{AttentionWeights, NormPlace, NormWeights};
-pub use families::{detect, families, find_family, open};
+pub use evidence::Evidence;
+pub use families::{detect, families, find_family, open, open_in};
+pub use microtome_kernels::{Precision, release_activations};
 pub use model::{
     CellRule, CellTotals, Family, GeneMatch, LicenceInfo, Model, ModelInfo, Overlap, SiteInfo,
     TokenizeOptions, Variant,
 };
-pub use plan::{minibatches, pool_cells};
+pub use plan::{minibatches, pool_cells, work};
 pub use tables::{TextsReader, provide_hdf5_texts};
 pub use tap::{MapKind, SiteData, Tap};
 pub use tokens::{GENE_MASK, MASKED, POOL_MASK, Tokens};

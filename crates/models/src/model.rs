@@ -4,11 +4,13 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use microtome_core::{Axis, Counts, Error, GeneNamespace, GeneTable, Matrix, Organism, Result, Site};
+use microtome_core::{
+    Axis, BlockSite, Counts, Error, GeneNamespace, GeneTable, Matrix, Organism, Result, Site,
+};
 use serde::Serialize;
 
 use crate::parity::{KitCase, KitPlan};
-use crate::{AttentionWeights, Tap, Tokens};
+use crate::{AttentionWeights, Evidence, Tap, Tokens};
 
 /// Licences of a family, shown wherever the family is.
 #[derive(Clone, Debug, Serialize)]
@@ -69,7 +71,9 @@ pub struct Family {
     pub files: &'static [&'static str],
     /// Published sizes.
     pub variants: &'static [Variant],
-    /// How far the implementation is verified against the authors' own code.
+    /// What the implementation was held against.
+    pub evidence: Evidence,
+    /// What was compared with it, and what was not.
     pub verified: &'static str,
     /// Looks at a folder or file, never loads. True when it is of this family.
     #[serde(skip)]
@@ -92,6 +96,14 @@ pub struct SiteInfo {
     pub site: Site,
     /// Its axes.
     pub axes: Vec<Axis>,
+}
+
+/// The embedding and every place of `n_blocks` blocks, in the order of the forward pass.
+pub(crate) fn stream_sites(n_blocks: usize) -> Vec<SiteInfo> {
+    let embed = SiteInfo { site: Site::Embed, axes: vec![Axis::Cell, Axis::Token, Axis::DModel] };
+    let place = |block, p: BlockSite| SiteInfo { site: Site::Block(block, p), axes: p.axes().to_vec() };
+    let blocks = (0..n_blocks).flat_map(|block| BlockSite::ALL.into_iter().map(move |p| place(block, p)));
+    std::iter::once(embed).chain(blocks).collect()
 }
 
 /// Dimensions and identity of an opened model.

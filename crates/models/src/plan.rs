@@ -35,7 +35,8 @@ fn under_budget(tokens: &Tokens, budget: usize, rows: impl Fn(usize) -> usize) -
 
 /// Runs cells and pools the wanted sites; rows come back in input order.
 /// `budget` is the number of tokens (or rows, [`Model::rows`]) run together: memory is proportional to it, results do not depend on it.
-/// Advances `progress` by one per cell and stops when it says so.
+/// Advances `progress` as far as the work is done (cells differ in length, and the longest come first), by as many as there are cells in
+/// all; stops when it says so.
 pub fn pool_cells(
     model: &dyn Model,
     tokens: &Tokens,
@@ -45,13 +46,30 @@ pub fn pool_cells(
     progress: &dyn Progress,
 ) -> Result<Pooled> {
     let mut tap = PoolTap::new(model, sites, pooling, tokens.n_cells())?;
-    for batch in under_budget(tokens, budget, |n| model.rows(n, sites)) {
+    let batches = under_budget(tokens, budget, |n| model.rows(n, sites));
+    let of_batch = |b: &[usize]| b.iter().map(|&c| work(model, tokens.len_of(c), sites)).sum::<f64>();
+    let total: f64 = batches.iter().map(|b| of_batch(b)).sum();
+    let (mut done, mut said) = (0.0, 0);
+    for (i, batch) in batches.iter().enumerate() {
         progress.check()?;
-        tap.set_minibatch(&batch);
-        model.forward(&tokens.select(&batch), &mut tap)?;
-        progress.advance(batch.len() as u64);
+        tap.set_minibatch(batch);
+        model.forward(&tokens.select(batch), &mut tap)?;
+        done += of_batch(batch);
+        let share = if i + 1 == batches.len() || total == 0.0 { 1.0 } else { (done / total).min(1.0) };
+        let now = (share * tokens.n_cells() as f64) as u64;
+        progress.advance(now.saturating_sub(said));
+        said = now.max(said);
     }
     tap.finish()
+}
+
+/// Floating-point operations of a cell of `n` tokens in the blocks, about: the maps of attention and feed-forward part, and attention
+/// itself. Good for comparing cells of one model with each other.
+pub fn work(model: &dyn Model, n: usize, sites: &[Site]) -> f64 {
+    let info = model.info();
+    let (d, rows) = (info.d_model as f64, model.rows(n, sites) as f64);
+    let per_row = 8.0 * d * d + 4.0 * d * info.d_mlp as f64 + 4.0 * d * rows;
+    info.n_blocks as f64 * rows * per_row
 }
 
 #[cfg(test)]

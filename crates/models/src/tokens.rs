@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use microtome_core::{Error, Result};
+
 /// Name of the token column that marks what the published cell vector pools ([`crate::CellRule::Marked`]): 1 or 0 per token.
 pub const POOL_MASK: &str = "pool_mask";
 
@@ -56,6 +58,22 @@ impl Tokens {
     /// A further column of one cell; `None` when these tokens have no such column.
     pub fn column(&self, name: &str, cell: usize) -> Option<&[f32]> {
         self.per_token.get(name)?.get(self.offsets[cell]..self.offsets[cell + 1])
+    }
+
+    /// Fails on a token outside of a vocabulary of `d_vocab` entries, and on a cell of more than `longest` tokens.
+    pub(crate) fn check(&self, d_vocab: usize, longest: usize) -> Result<()> {
+        if let Some(&id) = self.ids.iter().find(|&&id| id as usize >= d_vocab) {
+            return Err(Error::mismatch("a token is not in the model's vocabulary")
+                .expected(format!("below {d_vocab}"))
+                .found(id.to_string()));
+        }
+        let found = (0..self.n_cells()).map(|c| self.len_of(c)).max().unwrap_or(0);
+        if found > longest {
+            return Err(Error::mismatch("a cell is longer than the model's positions")
+                .expected(format!("at most {longest} tokens"))
+                .found(found.to_string()));
+        }
+        Ok(())
     }
 
     /// Adds one cell. Further columns are the caller's to extend.

@@ -3,18 +3,22 @@
 
 use std::path::Path;
 
-use microtome_core::{Error, Result};
+use microtome_core::{Error, Result, closest};
 use microtome_weights::{TensorData, write_safetensors};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, Normal, Uniform};
 use rayon::prelude::*;
 
+use crate::Variant;
+
 /// How a tensor is filled.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Kind {
     /// Normal distribution.
     Normal { mean: f32, sd: f32 },
+    /// Rows of this width from a normal distribution around zero, but the first (padding) of zeros.
+    Table { sd: f32, width: usize },
     /// Uniform between minus and plus this bound.
     Uniform(f32),
     /// One number everywhere.
@@ -30,6 +34,11 @@ impl Kind {
         Ok(match self {
             Self::Constant(x) => vec![x; n],
             Self::Sinusoids(width) => (0..n).map(|i| sinusoid(i / width, i % width, width)).collect(),
+            Self::Table { sd, width } => {
+                let mut rows = Self::Normal { mean: 0.0, sd }.values(n, seed, stream)?;
+                rows.iter_mut().take(width).for_each(|v| *v = 0.0);
+                rows
+            }
             Self::Normal { mean, sd } => Normal::new(mean, sd)
                 .map_err(|e| Error::usage("cannot draw weights").caused_by(e))?
                 .sample_iter(&mut rng)
@@ -47,6 +56,18 @@ impl Kind {
 fn sinusoid(position: usize, column: usize, width: usize) -> f32 {
     let angle = position as f64 * 10_000f64.powf(-((column / 2 * 2) as f64) / width as f64);
     (if column.is_multiple_of(2) { angle.sin() } else { angle.cos() }) as f32
+}
+
+/// The published size of this name.
+pub(crate) fn preset<'v>(family: &str, variants: &'v [Variant], id: &str) -> Result<&'v Variant> {
+    variants.iter().find(|v| v.id == id).ok_or_else(|| {
+        let ids: Vec<&str> = variants.iter().map(|v| v.id).collect();
+        let near = closest(id, ids.iter().copied());
+        Error::usage(format!("no such preset of {family}"))
+            .expected(format!("one of: {}", ids.join(", ")))
+            .found(format!("\"{id}\""))
+            .remedy(near.map_or("choose a published size".into(), |n| format!("did you mean {n}?")))
+    })
 }
 
 /// Name, shape and values of a tensor.
@@ -75,9 +96,17 @@ impl Plan {
 
     /// Draws and writes a safetensors file in the way Hugging Face does.
     pub(crate) fn write_safetensors(&self, seed: u64, path: &Path) -> Result<()> {
+        self.write_safetensors_with(seed, &[], path)
+    }
+
+    /// [`Plan::write_safetensors`] with further tensors that are not drawn.
+    pub(crate) fn write_safetensors_with(&self, seed: u64, others: &[Drawn], path: &Path) -> Result<()> {
         let drawn = self.draw(seed)?;
-        let tensors: Vec<(String, Vec<usize>, TensorData<'_>)> =
-            drawn.iter().map(|(n, shape, v)| (n.clone(), shape.clone(), TensorData::F32(v))).collect();
+        let tensors: Vec<(String, Vec<usize>, TensorData<'_>)> = drawn
+            .iter()
+            .chain(others)
+            .map(|(n, shape, v)| (n.clone(), shape.clone(), TensorData::F32(v)))
+            .collect();
         write_safetensors(path, &tensors, &[("format".into(), "pt".into())])
     }
 }

@@ -5,6 +5,11 @@
 //! assert!(microtome_report::html(&page).contains("<title>Demo</title>"));
 //! ```
 //!
+//! # Several tasks
+//!
+//! A page about one task reads from top to bottom. A page about several begins with the first sentence of every answer
+//! and has one section per task ([`Page::questions`]) with its own verdict, figures, maps and tables.
+//!
 //! # Which records end up in which picture
 //!
 //! - One panel per data set, task, metric and transform, in the order of the records; panels with a [`Summary`] come first.
@@ -35,4 +40,4 @@ pub use figures::{Figure, HeatMap, LinePoint, LineSeries, Lines};
 pub use format::{FORMATS, Format, find_format};
 pub use html::html;
 pub use markdown::markdown;
-pub use page::{Colour, Page, Scatter, TableBlock};
+pub use page::{Colour, Page, Question, Scatter, TableBlock};

@@ -14,6 +14,10 @@ pub struct Page {
     pub command: String,
     /// What was run on what.
     pub run_card: RunCard,
+    /// What was asked, in the order of the sections. A task that has summaries or records but is not listed here
+    /// follows under its id.
+    #[serde(default)]
+    pub questions: Vec<Question>,
     /// The answers, one per model, task and metric; the first one is the headline.
     pub summaries: Vec<Summary>,
     /// Sentences that stand at the top of a page without summaries: the first is the headline.
@@ -32,9 +36,21 @@ pub struct Page {
     pub warnings: Vec<String>,
 }
 
+/// What one task asks.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Question {
+    /// Task id, as in the summaries and records.
+    pub task: String,
+    /// The question in a few words: the heading of the section.
+    pub words: String,
+}
+
 /// A table that is shown as it is.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TableBlock {
+    /// The task it belongs to; empty for a table about the whole run.
+    #[serde(default)]
+    pub task: String,
     /// Heading.
     pub title: String,
     /// One sentence on how to read it; may be empty.
@@ -48,6 +64,9 @@ pub struct TableBlock {
 /// Cells in the plane, one point each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scatter {
+    /// The task it belongs to; empty for a drawing about the whole run.
+    #[serde(default)]
+    pub task: String,
     /// Heading, such as `UMAP of blocks.7.resid_post`.
     pub title: String,
     /// One sentence on how it was made; may be empty.
@@ -83,6 +102,31 @@ pub enum Colour {
         /// Index into `names` per cell.
         codes: Vec<Option<u32>>,
     },
+}
+
+impl Page {
+    /// The tasks of the page: those that were asked first, then others in the order of summaries and records.
+    pub(crate) fn tasks(&self) -> Vec<Question> {
+        let mut out = self.questions.clone();
+        let named = self.summaries.iter().map(|s| &s.task).chain(self.records.iter().map(|r| &r.task));
+        for task in named {
+            if !out.iter().any(|q| q.task == *task) {
+                out.push(Question { task: task.clone(), words: task.clone() });
+            }
+        }
+        out
+    }
+
+    /// What belongs to one task alone: no warnings and no table about the whole run.
+    pub(crate) fn of_task(&self, task: &str) -> Self {
+        Self {
+            summaries: self.summaries.iter().filter(|s| s.task == task).cloned().collect(),
+            records: self.records.iter().filter(|r| r.task == task).cloned().collect(),
+            tables: self.tables.iter().filter(|t| t.task == task).cloned().collect(),
+            scatters: self.scatters.iter().filter(|s| s.task == task).cloned().collect(),
+            ..Self::default()
+        }
+    }
 }
 
 /// JSON has no NaN: what is not finite is written as null and comes back as NaN.

@@ -5,7 +5,7 @@ mod common;
 use common::sample::{depths, record, sample, scatters};
 use common::{check, has_bad_number};
 use microtome_core::{Estimate, Gain, Record, Role, Summary, Verdict};
-use microtome_report::{Colour, Page, Scatter, TableBlock, html};
+use microtome_report::{Colour, Page, Question, Scatter, TableBlock, html};
 
 const EVIL: &str =
     "</script><script>alert('x')</script>\"><img src=x onerror=alert(1)> & `|\u{202e}\u{0}\n{{}}";
@@ -50,6 +50,49 @@ fn sample_page_is_well_formed_complete_and_deterministic() {
 }
 
 #[test]
+fn several_tasks_have_a_section_each_and_an_overview() {
+    let mut page = sample();
+    let question = |task: &str, words: &str| Question { task: task.into(), words: words.into() };
+    page.questions =
+        vec![question("trajectory", "orders cells by day"), question("annotation", "tells cell types apart")];
+    let mut other = sample();
+    other.summaries.truncate(1);
+    other.summaries[0].task = "annotation".into();
+    other.summaries[0].sentences[0] = "A simple baseline names the types better.".into();
+    other.records.iter_mut().for_each(|r| r.task = "annotation".into());
+    other.scatters.iter_mut().for_each(|s| s.task = "annotation".into());
+    page.scatters.iter_mut().for_each(|s| s.task = "trajectory".into());
+    let mut own = page.tables[0].clone();
+    (own.task, own.title) = ("annotation".into(), "Excluded labels".into());
+    page.summaries.extend(other.summaries);
+    page.records.extend(other.records);
+    page.scatters.extend(other.scatters);
+    page.tables.push(own);
+    let text = html(&page);
+    let (tags, words) = check(&text);
+    let sections: Vec<&str> =
+        tags.iter().filter(|t| t.name == "section").filter_map(|t| t.get("class")).collect();
+    let wanted = [
+        "overview", "task", "verdict", "curves", "scatters", "task", "verdict", "curves", "scatters",
+        "tables", "block", "tables", "block", "block", "block", "records", "repeat", "glossary",
+    ];
+    assert_eq!(sections, wanted);
+    let mut ids: Vec<&str> = tags.iter().filter_map(|t| t.get("id")).collect();
+    let n = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), n, "ids are unique");
+    assert_eq!(words.matches("A simple baseline names the types better.").count(), 2);
+    let at = |s: &str| words.find(s).unwrap();
+    assert!(at("orders cells by day") < at("tells cell types apart"));
+    assert!(at("Excluded labels") < at("Tensor audit"));
+    // Without questions the same tasks are found under their ids.
+    page.questions.clear();
+    let (_, words) = check(&html(&page));
+    assert!(words.contains("annotation"));
+}
+
+#[test]
 fn nothing_points_outside() {
     let text = html(&sample());
     for word in ["http:", "https:", "//cdn", "url(", "@import", "fetch(", "XMLHttpRequest"] {
@@ -65,6 +108,7 @@ fn names_from_data_never_become_markup() {
         command: EVIL.into(),
         warnings: vec![EVIL.into()],
         tables: vec![TableBlock {
+            task: String::new(),
             title: EVIL.into(),
             note: EVIL.into(),
             header: vec![EVIL.into()],
@@ -171,6 +215,7 @@ fn many_categories_many_cells_and_uneven_columns_stay_small() {
     let names: Vec<String> = (0..4000).map(|i| format!("type {i}")).collect();
     let codes = (0..n).map(|i| (i % 11 != 0).then_some((i % 977 * (i % 977) % 4100) as u32)).collect();
     let crowd = Scatter {
+        task: String::new(),
         title: "crowd".into(),
         note: String::new(),
         x: (0..n).map(|i| (i % 317) as f32).collect(),
@@ -178,6 +223,7 @@ fn many_categories_many_cells_and_uneven_columns_stay_small() {
         colour: Colour::Categories { name: "type".into(), names, codes },
     };
     let short = Scatter {
+        task: String::new(),
         title: "short".into(),
         colour: Colour::Continuous { name: "v".into(), values: vec![1.0] },
         x: vec![1.0, 2.0, 3.0],

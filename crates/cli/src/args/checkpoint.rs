@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::Precision;
+
 #[derive(Args, Debug)]
 pub(crate) struct Inspect {
     /// Checkpoint file or folder
@@ -19,6 +21,9 @@ pub(crate) struct Parity {
     /// Kit folders (checkpoint/, cells.h5ad, expected.safetensors, MANIFEST.json)
     #[arg(required = true, value_name = "KIT")]
     pub(crate) kits: Vec<PathBuf>,
+    /// Precision of the model's arithmetic; the tolerances stay those of the kit, which are made for f32
+    #[arg(long, value_enum, default_value_t, value_name = "P")]
+    pub(crate) precision: Precision,
     /// Print JSON for programs instead of text
     #[arg(long)]
     pub(crate) json: bool,

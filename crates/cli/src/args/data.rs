@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{DataArgs, Pool};
+use super::{DataArgs, Pool, RunArgs};
 
 #[derive(Args, Debug)]
 pub(crate) struct Doctor {
@@ -37,6 +37,7 @@ pub(crate) struct Tokenize {
 #[command(after_help = "Examples:
   microtome embed cells.h5ad --model Geneformer-V2-104M --out embedded.h5ad
   microtome embed cells.h5ad --model M --sites 'embed,blocks.*.resid_post' --pool mean --out embedded.h5ad
+  microtome embed million.h5ad --model M --precision bf16 --memory 4GB --out embedded.h5ad
 
 In Python: sc.pp.neighbors(adata, use_rep=\"X_geneformer.blocks.3.resid_post\"); sc.tl.umap(adata)")]
 pub(crate) struct Embed {
@@ -51,6 +52,8 @@ pub(crate) struct Embed {
     /// How a cell's tokens become one vector
     #[arg(long, value_enum, default_value_t)]
     pub(crate) pool: Pool,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
     /// Output file
     #[arg(long, value_name = "OUT.h5ad")]
     pub(crate) out: PathBuf,

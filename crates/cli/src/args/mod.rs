@@ -3,6 +3,7 @@
 mod anatomy;
 mod checkpoint;
 mod data;
+mod run;
 mod scan;
 mod train;
 
@@ -16,7 +17,8 @@ pub(crate) use anatomy::{
 };
 pub(crate) use checkpoint::{Init, Inspect, Parity};
 pub(crate) use data::{Attention, Doctor, Embed, Perturb, PerturbKind, Tokenize};
-pub(crate) use scan::{Demo, Report, Scan};
+pub(crate) use run::{Precision, RunArgs};
+pub(crate) use scan::{Demo, ReferenceDe, Report, Scan};
 pub(crate) use train::Simulate;
 
 /// Opens single-cell foundation models layer by layer.
@@ -107,6 +109,9 @@ pub(crate) struct DataArgs {
     /// Column of var with gene symbols, or var_names [default: detected]
     #[arg(long, value_name = "COLUMN")]
     pub(crate) symbol_column: Option<String>,
+    /// The matrix holds log-normalised values: recover counts from them (refused where they do not come out whole)
+    #[arg(long)]
+    pub(crate) log_normalised: bool,
     /// Use at most N cells, drawn at random with --seed
     #[arg(long, value_name = "N", value_parser = positive)]
     pub(crate) max_cells: Option<usize>,

@@ -22,6 +22,7 @@ pub(super) fn models(a: &args::Json) -> Result<u8> {
             ("  licence", format!("code {}, weights {}", family.licence.code, family.licence.weights)),
             ("  organism", organisms.join(", ")),
             ("  norm", family.norm_placement.into()),
+            ("  evidence", family.evidence.to_string()),
             ("  verified", family.verified.into()),
             ("  files", family.files.join("; ")),
         ]);
@@ -104,6 +105,7 @@ fn describe(i: &Inspection) {
         ("norm", i.norm_placement.into()),
         ("licence", format!("code {}, weights {}", i.licence.code, i.licence.weights)),
         ("paper", i.paper.into()),
+        ("evidence", i.evidence.to_string()),
         ("verified", i.verified.into()),
     ]);
     for (name, value) in &info.choices {

@@ -1,9 +1,11 @@
 //! `doctor`, `tokenize`, `embed`, `perturb`, `simulate`.
 
-use microtome::{AttentionOf, AttentionOptions, EmbedOptions, Overlap, Perturbation, SimulateOptions};
+use microtome::{
+    AttentionOf, AttentionOptions, EmbedOptions, Overlap, Perturbation, SimulateOptions, SiteDrift,
+};
 use microtome_core::{Progress, Result};
 
-use super::{command_line, data_options, pooling};
+use super::{command_line, data_options, pooling, run_options};
 use crate::args;
 use crate::print;
 
@@ -81,6 +83,7 @@ pub(super) fn embed(a: &args::Embed, progress: &dyn Progress) -> Result<u8> {
             model: a.model.clone(),
             sites: a.sites.clone(),
             pooling: pooling(a.pool),
+            run: run_options(a.run),
             out: a.out.clone(),
             resume: a.resume,
             overwrite: a.overwrite,
@@ -108,6 +111,13 @@ pub(super) fn embed(a: &args::Embed, progress: &dyn Progress) -> Result<u8> {
         ("empty", format!("{} cells without any known gene", r.cells.n_empty)),
         ("pooling", format!("{} (token sites; cell_embedding is always the published vector)", r.pooling)),
     ]);
+    if !r.cells.drift.is_empty() {
+        print::line("distance of bf16 from f32, relative to the length of a cell's vector:");
+        print::table(
+            &["  site", "cells", "median", "largest", "smallest cosine"],
+            &drift_rows(&r.cells.drift),
+        );
+    }
     for (key, width) in &r.obsm {
         print::line(format!("obsm[\"{key}\"]  {width} wide"));
     }
@@ -115,6 +125,19 @@ pub(super) fn embed(a: &args::Embed, progress: &dyn Progress) -> Result<u8> {
         print::line(format!("varm[\"{key}\"]  {width} wide"));
     }
     Ok(0)
+}
+
+fn drift_rows(drift: &[SiteDrift]) -> Vec<Vec<String>> {
+    let row = |d: &SiteDrift| {
+        vec![
+            format!("  {}", d.site),
+            d.n_cells.to_string(),
+            format!("{:.1e}", d.median_relative_error),
+            format!("{:.1e}", d.max_relative_error),
+            format!("{:.6}", d.min_cosine),
+        ]
+    };
+    drift.iter().map(row).collect()
 }
 
 pub(super) fn simulate(a: &args::Simulate, progress: &dyn Progress) -> Result<u8> {

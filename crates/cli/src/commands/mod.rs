@@ -7,10 +7,10 @@ mod parity;
 mod scan;
 mod store;
 
-use microtome::{DataOptions, PrepareOptions};
+use microtome::{DataOptions, PrepareOptions, RunOptions};
 use microtome_core::{Progress, Result};
 
-use crate::args::{Command, DataArgs, Pool};
+use crate::args::{Command, DataArgs, Pool, Precision, RunArgs};
 
 /// Runs a command; the number is the exit code.
 pub(crate) fn run(command: Command, progress: &dyn Progress) -> Result<u8> {
@@ -39,6 +39,7 @@ fn data_options(a: &DataArgs) -> DataOptions {
         slot: a.slot.clone(),
         ensembl_column: a.ensembl_column.clone(),
         symbol_column: a.symbol_column.clone(),
+        log_normalised: a.log_normalised,
         max_cells: a.max_cells,
         seed: a.seed,
         prepare: PrepareOptions {
@@ -51,6 +52,17 @@ fn data_options(a: &DataArgs) -> DataOptions {
     }
 }
 
+fn precision(p: Precision) -> microtome::Precision {
+    match p {
+        Precision::F32 => microtome::Precision::F32,
+        Precision::Bf16 => microtome::Precision::Bf16,
+    }
+}
+
+fn run_options(a: RunArgs) -> RunOptions {
+    RunOptions { precision: precision(a.precision), memory: a.memory }
+}
+
 fn pooling(p: Pool) -> microtome::Pooling {
     match p {
         Pool::Mean => microtome::Pooling::Mean,
@@ -58,9 +70,11 @@ fn pooling(p: Pool) -> microtome::Pooling {
     }
 }
 
-/// The command as it was typed, with the program's own name instead of a path.
+/// The command as it was typed, with the program's own name instead of a path, and without `--resume`: a run that was continued gives
+/// the same files as one that was not.
 fn command_line() -> Vec<String> {
     std::iter::once("microtome".to_string())
         .chain(std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()))
+        .filter(|a| a != "--resume")
         .collect()
 }

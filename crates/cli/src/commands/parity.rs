@@ -10,7 +10,7 @@ pub(super) fn parity(a: &args::Parity, progress: &dyn Progress) -> Result<u8> {
     let mut reports = Vec::new();
     for kit in &a.kits {
         progress.check()?;
-        let report = microtome::parity(kit)?;
+        let report = microtome::parity(kit, super::precision(a.precision))?;
         if !a.json {
             show(&report);
         }
@@ -28,7 +28,10 @@ pub(super) fn parity(a: &args::Parity, progress: &dyn Progress) -> Result<u8> {
 fn show(report: &KitReport) {
     print::line(format!("{}/{}", report.family, report.case));
     let rows: Vec<Vec<String>> = report.tensors.iter().map(row).collect();
-    print::table(&["  tensor", "elements", "max abs error", "allowed there", "worst element", ""], &rows);
+    print::table(
+        &["  tensor", "elements", "max abs error", "allowed there", "of allowed", "worst element", ""],
+        &rows,
+    );
     for (name, reason) in &report.not_compared {
         print::line(format!("  {name}: not compared: {reason}"));
     }
@@ -38,9 +41,28 @@ fn show(report: &KitReport) {
             report.without_expectation.join(", ")
         ));
     }
+    let failed: Vec<&TensorReport> = report.tensors.iter().filter(|t| !t.passed).collect();
+    if let Some(farthest) = failed.iter().max_by(|a, b| a.times_allowed.total_cmp(&b.times_allowed)) {
+        print::line(format!(
+            "  {} of {} tensors are out of tolerance, the farthest {} at {} what is allowed",
+            failed.len(),
+            report.tensors.len(),
+            farthest.name,
+            times(farthest)
+        ));
+    }
     match &report.first_divergence {
         Some(name) => print::line(format!("  DIVERGES first at {name}")),
         None => print::line(format!("  all {} tensors hold", report.tensors.len())),
+    }
+}
+
+/// How many times the tolerance the worst element is off.
+fn times(t: &TensorReport) -> String {
+    match t.times_allowed {
+        x if !x.is_finite() => "-".into(),
+        x if x < 10.0 => format!("{x:.2}x"),
+        x => format!("{x:.0}x"),
     }
 }
 
@@ -58,6 +80,7 @@ fn row(t: &TensorReport) -> Vec<String> {
         t.n_elements.to_string(),
         if t.max_abs_error.is_finite() { format!("{:.1e}", t.max_abs_error) } else { "-".into() },
         allowed,
+        times(t),
         at,
         if t.passed { "ok".into() } else { "FAIL".into() },
     ]

@@ -1,10 +1,12 @@
 //! `scan`, `demo`, `report`.
 
-use microtome::{DemoOptions, ScanOptions, ScanReport};
+use microtome::{
+    CompareOptions, DemoOptions, FromTable, Reference, ScanOptions, ScanReport, TableOptions, TaskOptions,
+};
 use microtome_core::{Progress, Result};
 
-use super::{command_line, data_options, pooling};
-use crate::args;
+use super::{command_line, data_options, pooling, run_options};
+use crate::args::{self, ReferenceDe};
 use crate::print;
 
 pub(super) fn scan(a: &args::Scan, progress: &dyn Progress) -> Result<u8> {
@@ -13,13 +15,35 @@ pub(super) fn scan(a: &args::Scan, progress: &dyn Progress) -> Result<u8> {
             data: data_options(&a.data),
             models: a.models.clone(),
             tasks: a.tasks.clone(),
-            time: a.time.clone(),
-            root: a.root.clone(),
-            label: a.label.clone(),
+            task: TaskOptions {
+                time: a.time.clone(),
+                root: a.root.clone(),
+                label: a.label.clone(),
+                neighbors: Some(a.neighbors as usize),
+                headline: a.headline.clone(),
+                perturbation: a.perturbation.clone(),
+                control: a.control.clone(),
+                context: a.context.clone(),
+                reference: match a.reference_de {
+                    ReferenceDe::Pseudobulk => Reference::PseudobulkNb,
+                    ReferenceDe::MeanDifference => Reference::MeanDifference,
+                    ReferenceDe::MeanDifferenceTop500 => Reference::MeanDifferenceTop500,
+                },
+                min_cells: a.min_cells.map(|n| n as usize),
+                palantir: a.palantir,
+                strata: a.strata.clone(),
+            },
+            compare: CompareOptions {
+                import: a.import.clone(),
+                import_obsm: a.import_obsm.clone(),
+                untrained_seeds: a.untrained_seeds as usize,
+                gene_permuted: a.gene_permuted,
+                transforms: a.transforms,
+            },
             unit: a.unit.clone(),
-            neighbors: a.neighbors as usize,
             n_bootstrap: a.bootstrap as usize,
             pooling: pooling(a.pool),
+            run: run_options(a.run),
             out: a.out.clone(),
             resume: a.resume,
             overwrite: a.overwrite,
@@ -42,14 +66,42 @@ pub(super) fn demo(a: &args::Demo, progress: &dyn Progress) -> Result<u8> {
 }
 
 pub(super) fn report(a: &args::Report) -> Result<u8> {
-    let out = microtome::report(&a.dir, a.out.as_deref())?;
-    print::line(format!("wrote {}", out.display()));
+    let (Some(path), Some(out)) = (&a.from_table, a.out.clone().or_else(|| beside(a.from_table.as_deref())))
+    else {
+        // The parser asks for one of the two.
+        let dir = a.dir.as_deref().unwrap_or_else(|| std::path::Path::new("."));
+        print::line(format!("wrote {}", microtome::report(dir, a.out.as_deref())?.display()));
+        return Ok(0);
+    };
+    let assumptions = TableOptions { correlation: a.correlation, ..TableOptions::default() };
+    let from = FromTable { path: path.clone(), sd: a.sd, assumptions, out, command: command_line() };
+    let summaries = microtome::report_table(&from)?;
+    if a.json {
+        print::json(&summaries)?;
+        return Ok(0);
+    }
+    for s in &summaries {
+        print::line(format!("{} {} {}: {}", s.dataset, s.model, s.metric, s.depth_verdict.words()));
+        s.sentences.iter().for_each(|sentence| print::line(format!("  {sentence}")));
+    }
+    print::line(format!("wrote {}", from.out.display()));
     Ok(0)
+}
+
+/// The table's name with the ending of a page.
+fn beside(table: Option<&std::path::Path>) -> Option<std::path::PathBuf> {
+    table.map(|t| t.with_extension("html"))
 }
 
 fn show(report: &ScanReport) {
     for s in &report.summaries {
-        print::line(format!("{}: {}; {}", s.model, s.depth_verdict.words(), s.model_verdict.words()));
+        print::line(format!(
+            "{} ({}): {}; {}",
+            s.model,
+            s.task,
+            s.depth_verdict.words(),
+            s.model_verdict.words()
+        ));
         for sentence in &s.sentences {
             print::line(format!("  {sentence}"));
         }

@@ -44,6 +44,15 @@ impl Bench {
     }
 }
 
+/// A little more than the least memory with which a command can run, in words for `--memory`: chunks become small.
+#[allow(dead_code, reason = "not every test file limits memory")]
+pub(crate) fn little_memory(args: &[&str], out: &Path) -> String {
+    let said = fails(&[args, &["--memory", "20MB", "--out", text(out)]].concat(), 2);
+    assert!(said.contains("--memory") && said.contains("at least") && said.contains("20 MB"), "{said}");
+    let least = said.split("pass --memory ").nth(1).and_then(|s| s.split("MB").next()?.parse::<u64>().ok());
+    format!("{}MB", least.expect("a remedy") + 6)
+}
+
 pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("path is text")
 }

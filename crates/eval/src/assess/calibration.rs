@@ -48,6 +48,7 @@ fn headline(cells: &Cells, truth: &[f64], predictions: &[Vec<f64>], seed: u64) -
         cells,
         representations: &representations,
         units: &units,
+        truth_name: "time",
         truth,
         protocol: &protocol,
         progress: &Silent,

@@ -21,7 +21,7 @@ pub(crate) struct Headline {
     pub(crate) summaries: Vec<Summary>,
     pub(crate) unit_scores: Vec<UnitScore>,
     /// What was exchanged under the null, for the run card.
-    pub(crate) exchange: &'static str,
+    pub(crate) exchange: String,
 }
 
 /// What is known about one slot before words are made of it.
@@ -72,7 +72,7 @@ impl Assessment<'_> {
         let by_unit = self.by_unit(scored);
         let mut out = Headline {
             unit_scores: self.unit_scores(scored, &by_unit),
-            exchange: null.exchange.words(),
+            exchange: null.exchange.words(self.truth_name, self.cells.noun),
             ..Headline::default()
         };
         for (r, p) in p_values.iter().enumerate() {
@@ -237,7 +237,7 @@ impl Assessment<'_> {
 }
 
 /// The series "representation minus mean of others", where all have predictions.
-fn difference(scored: &Scored, a: usize, others: &[usize]) -> Option<Series> {
+pub(super) fn difference(scored: &Scored, a: usize, others: &[usize]) -> Option<Series> {
     let others = others.iter().map(|&o| scored.column(o)).collect::<Option<Vec<_>>>()?;
     Some(Series::Difference(scored.column(a)?, others))
 }

@@ -3,12 +3,18 @@
 #[cfg(test)]
 mod calibration;
 mod headline;
+mod interaction;
+mod learned;
+mod notes;
 mod records;
 mod slots;
 mod summary;
 mod unit_scores;
 
 pub(crate) use headline::Nested;
+pub(crate) use interaction::{Interactions, Stratum};
+pub(crate) use learned::{Learner, MaybeLearner, READING_FOLDS};
+pub(crate) use notes::Notes;
 pub(crate) use slots::{add_mean_of_blocks, check_representations};
 
 use microtome_core::{ErrorKind, Progress, Result};
@@ -25,7 +31,9 @@ pub(crate) struct Assessment<'a> {
     pub(crate) representations: &'a [Representation],
     /// Units of the scored cells.
     pub(crate) units: &'a Units,
-    /// Truth of the scored cells.
+    /// What the truth is, for a reader: `time`, `labels`.
+    pub(crate) truth_name: &'a str,
+    /// Truth of the scored cells: numbers, or codes of classes.
     pub(crate) truth: &'a [f64],
     pub(crate) protocol: &'a Protocol,
     pub(crate) progress: &'a dyn Progress,
@@ -34,7 +42,8 @@ pub(crate) struct Assessment<'a> {
 /// What a reading says about every scored cell.
 #[derive(Clone, Debug)]
 pub(crate) struct Prediction {
-    /// One value per scored cell, never NaN; infinite ranks last.
+    /// One value per scored cell (infinite ranks last), the code of a class, or one score per class, cell by cell, as the
+    /// metric's statistic wants it; never NaN.
     pub(crate) values: Vec<f64>,
     /// What to keep in mind reading its score.
     pub(crate) remark: Option<String>,
@@ -68,11 +77,21 @@ impl Scored {
         truth: &[f64],
         predictions: &[std::result::Result<Prediction, String>],
     ) -> Self {
+        Self::with(metric, truth.len(), predictions, |used| metric.statistic.set(truth, used))
+    }
+
+    /// The same for a statistic that knows more than the truth: `set` is given the predictions that can be scored.
+    pub(crate) fn with(
+        metric: &'static Metric,
+        n_cells: usize,
+        predictions: &[std::result::Result<Prediction, String>],
+        set: impl FnOnce(&[&[f64]]) -> Box<dyn ScoreSet>,
+    ) -> Self {
         let mut used: Vec<&[f64]> = vec![];
         let columns = predictions
             .iter()
             .map(|p| match p {
-                Ok(p) if p.values.iter().all(|v| *v == p.values[0]) => {
+                Ok(p) if metric.statistic.needs_variation() && p.values.iter().all(|v| *v == p.values[0]) => {
                     Err("the predictions are the same for every cell".to_string())
                 }
                 Ok(p) => {
@@ -82,8 +101,8 @@ impl Scored {
                 Err(reason) => Err(reason.clone()),
             })
             .collect();
-        let set = metric.statistic.set(truth, &used);
-        let scores = set.weighted(&Weights::all(truth.len())).iter().map(|s| s[0]).collect();
+        let set = set(&used);
+        let scores = set.weighted(&Weights::all(n_cells)).iter().map(|s| s[0]).collect();
         let remarks = predictions.iter().map(|p| p.as_ref().ok().and_then(|p| p.remark.clone())).collect();
         Self { metric, columns, remarks, set, scores }
     }

@@ -10,7 +10,7 @@ use crate::protocol::units::{MIN_UNITS, MIN_UNITS_BCA};
 
 impl Assessment<'_> {
     /// A row about one representation that holds no value yet.
-    pub(super) fn record(&self, representation: usize, metric: &Metric, split: &str) -> Record {
+    pub(crate) fn record(&self, representation: usize, metric: &Metric, split: &str) -> Record {
         let r = &self.representations[representation];
         Record {
             dataset: self.cells.dataset.clone(),
@@ -43,10 +43,10 @@ impl Assessment<'_> {
         if n < MIN_UNITS {
             Some(format!("no interval: {n} independent units ({unit}), at least {MIN_UNITS} are needed"))
         } else if self.units.are_cells() {
-            Some(
-                "cells stand in for independent units, which they are not within a donor: intervals are too narrow"
-                    .into(),
-            )
+            Some(match self.cells.noun {
+                "cell" => "cells stand in for independent units, which they are not within a donor: intervals are too narrow".into(),
+                noun => format!("{noun}s stand in for independent units, which they are not within a family: intervals are too narrow"),
+            })
         } else if n < MIN_UNITS_BCA {
             Some(format!("few independent units ({n}, {unit}): read the interval with care"))
         } else {

@@ -3,6 +3,7 @@
 use microtome_core::{Error, Matrix, Result, Role, Site};
 
 use crate::Representation;
+use crate::representation::GENES_PERMUTED;
 
 /// Site name of the mean over all block outputs.
 const MEAN_OF_BLOCKS: &str = "mean_of_blocks";
@@ -89,6 +90,7 @@ fn twins(of: usize, all: &[Representation]) -> Vec<usize> {
             && r.site.is_some()
             && r.site == model.site
             && r.pooling == model.pooling
+            && !r.model.ends_with(GENES_PERMUTED)
             && (r.model.starts_with(&model.model) || (only_of_family && r.family == model.family))
     };
     (0..all.len()).filter(|&i| belongs(&all[i])).collect()

@@ -91,6 +91,7 @@ impl Assessment<'_> {
         s.depth_verdict = depth_verdict(gain(&s.gain_over_final).as_ref(), final_may_be_best, margin);
         s.model_verdict = model_verdict(gain(&s.gain_over_best_baseline).as_ref(), margin);
         let n_folds = nested.as_ref().map_or(0, |n| n.folds.splits.len());
+        let exchange = evidence.exchange.words(self.truth_name, self.cells.noun);
         s.sentences = sentences(&Findings {
             model: &slot.name,
             metric: scored.metric.words,
@@ -112,7 +113,7 @@ impl Assessment<'_> {
             optimism: s.optimism,
             rules: &rules,
             ranking: &ranking,
-            null: evidence.p_best.map(|p| (p, evidence.exchange.words())),
+            null: evidence.p_best.map(|p| (p, exchange.as_str())),
             detectable: evidence.detectable,
             missing: missing.as_deref(),
         });
@@ -124,11 +125,17 @@ impl Assessment<'_> {
         let (n, unit) = (self.units.len(), self.units.name.clone());
         let mut warnings = vec![];
         if self.units.are_cells() {
-            warnings.push(
+            let noun = self.cells.noun;
+            warnings.push(if noun == "cell" {
                 "no unit was named, so every cell counts as independent. Cells of one donor or clone are not: the \
                  intervals are too narrow and the verdicts too sure. Name the unit (donor, clone, ...) if there is one."
-                    .to_string(),
-            );
+                    .to_string()
+            } else {
+                format!(
+                    "no groups of {noun}s were named, so every {noun} counts as independent. Members of one family are \
+                     not: the scores are optimistic, the intervals too narrow and the verdicts too sure."
+                )
+            });
         } else if n < MIN_UNITS {
             warnings.push(format!(
                 "{n} independent units ({unit}) are too few for an interval (at least {MIN_UNITS}); scores per unit are shown instead"

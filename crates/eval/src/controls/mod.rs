@@ -1,12 +1,13 @@
 //! Baselines and controls: the simple methods and the emptied inputs that stand beside every model, in the same
 //! slot as the model's own representations. The one list is [`CONTROLS`].
 
+mod batches;
 mod expression;
 mod validation;
 
-use microtome_core::{Counts, Matrix, Progress, Result, Role};
+use microtome_core::{Counts, Error, ErrorKind, Matrix, Progress, Result, Role};
 
-use crate::Representation;
+use crate::{Groups, Representation};
 pub use expression::Expression;
 
 /// What a control is made from.
@@ -14,8 +15,12 @@ pub use expression::Expression;
 pub enum Source {
     /// The input counts.
     Expression(fn(&Expression, u64) -> Result<Representation>),
+    /// The input counts and the batch of every cell: methods that correct for batches.
+    Batches(fn(&Expression, &[u32], u64) -> Result<Representation>),
     /// The truth itself, one value per cell, and a seed: controls that test the task, not a model.
     Truth(fn(&[f64], u64) -> Matrix),
+    /// What the task holds for the true state of every cell, `[cell, dimension]`, and a seed.
+    Effects(fn(&Matrix, u64) -> Matrix),
 }
 
 /// A baseline or a control.
@@ -55,6 +60,20 @@ controls! {
         "log-normalised expression, without any reduction";
     PCA "pca" = 1, Baseline, Expression(expression::pca),
         "principal components of the most variable genes";
+    PCA_CELL_RANGER "pca_cell_ranger" = 1, Baseline, Expression(expression::pca_cell_ranger),
+        "principal components of the most variable genes by the rule of Cell Ranger";
+    PCA_SEURAT_V3 "pca_seurat_v3" = 1, Baseline, Expression(expression::pca_seurat_v3),
+        "principal components of the most variable genes by the rule of Seurat v3";
+    PEARSON_RESIDUALS "pearson_residuals" = 1, Baseline, Expression(expression::pearson_residuals),
+        "principal components of analytic Pearson residuals of the most variable genes";
+    RANK_NORMAL "rank_normal" = 1, Baseline, Expression(expression::rank_normal),
+        "ranks of a cell's genes as normal scores of unit length, without any parameter (scTOP)";
+    RANK_NORMAL_PCA "rank_normal_pca" = 1, Baseline, Expression(expression::rank_normal_pca),
+        "principal components of ranks of a cell's genes as normal scores";
+    HARMONY_V1 "harmony_v1" = 1, Baseline, Batches(batches::harmony_v1),
+        "principal components corrected by Harmony as of 2019";
+    HARMONY_V2 "harmony_v2" = 1, Baseline, Batches(batches::harmony_v2),
+        "principal components corrected by Harmony as of 2024";
     RANDOM_PROJECTION "random_projection" = 1, Baseline, Expression(expression::random_projection),
         "random projection of log-normalised expression";
     TOTAL_COUNTS "total_counts" = 1, Baseline, Expression(expression::total_counts),
@@ -62,9 +81,13 @@ controls! {
     DETECTED_GENES "detected_genes" = 1, Baseline, Expression(expression::detected_genes),
         "the number of detected genes alone";
     RANDOM_EMBEDDING "random_embedding" = 1, Control, Truth(validation::random_embedding),
-        "Gaussian noise that knows nothing of the cells: must score near zero";
+        "Gaussian noise that knows nothing of the truth: must score at chance";
     NOISY_TRUTH "noisy_truth" = 1, Control, Truth(validation::noisy_truth),
         "the truth itself with a little noise: must score near one";
+    EFFECT_PROFILES "effect_profiles" = 1, Control, Effects(crate::tasks::perturbation::effect_profiles),
+        "the reference effect of every cell's perturbation with noise: must score near the ceiling";
+    NOISY_CLASSES "noisy_classes" = 1, Control, Truth(validation::noisy_classes),
+        "the true class itself with a little noise: must score near one";
 }
 
 impl Control {
@@ -72,7 +95,15 @@ impl Control {
     pub fn from_truth(&self, truth: &[f64], seed: u64) -> Option<Representation> {
         match self.source {
             Source::Truth(make) => Some(Representation::simple(self.id, self.role, make(truth, seed))),
-            Source::Expression(_) => None,
+            Source::Expression(_) | Source::Batches(_) | Source::Effects(_) => None,
+        }
+    }
+
+    /// Makes a control from the true state of every cell. `None` for one that is made of something else.
+    pub fn from_effects(&self, effects: &Matrix, seed: u64) -> Option<Representation> {
+        match self.source {
+            Source::Effects(make) => Some(Representation::simple(self.id, self.role, make(effects, seed))),
+            Source::Expression(_) | Source::Batches(_) | Source::Truth(_) => None,
         }
     }
 }
@@ -82,10 +113,29 @@ impl Control {
 pub(crate) fn words_of(model: &str) -> &'static str {
     let named =
         |c: &&&Control| model.strip_prefix(c.id).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
-    CONTROLS.iter().find(named).map_or("a baseline without a model", |c| c.words)
+    // The longest id that fits: pca_seurat_v3_50 is not pca.
+    let found = CONTROLS.iter().filter(named).max_by_key(|c| c.id.len());
+    found.map_or("a baseline without a model", |c| c.words)
 }
 
-/// All baselines of raw counts, in the order of [`CONTROLS`].
+/// Keeps a baseline; one that these cells do not allow (no bins of different mean, too few cells) is named and left out.
+fn keep(
+    made: Result<Representation>,
+    control: &Control,
+    out: &mut Vec<Representation>,
+    progress: &dyn Progress,
+) -> Result<()> {
+    match made {
+        Ok(r) => out.push(r),
+        Err(e) if e.kind() == ErrorKind::Interrupted => return Err(e),
+        Err(e) => {
+            progress.note(&format!("no baseline {}: {}", control.id, e.to_string().replace("\n  ", "; ")))
+        }
+    }
+    Ok(())
+}
+
+/// All baselines of raw counts that these cells allow, in the order of [`CONTROLS`].
 ///
 /// Genes are chosen and components fitted on all cells without labels, as every user of these methods does.
 ///
@@ -99,10 +149,45 @@ pub fn baselines(counts: &Counts, seed: u64, progress: &dyn Progress) -> Result<
     for control in CONTROLS {
         if let Source::Expression(make) = control.source {
             progress.check()?;
-            out.push(make(&expression, seed)?);
+            keep(make(&expression, seed), control, &mut out, progress)?;
             progress.advance(1);
         }
     }
     progress.end();
+    Ok(out)
+}
+
+/// All baselines that correct for batches, in the order of [`CONTROLS`]; none where there is a single batch.
+///
+/// # Errors
+/// As [`baselines`], and when the batch of a cell is not known.
+pub fn batch_baselines(
+    counts: &Counts,
+    batches: &Groups,
+    seed: u64,
+    progress: &dyn Progress,
+) -> Result<Vec<Representation>> {
+    if batches.codes.len() != counts.n_cells() || batches.codes.contains(&Groups::MISSING) {
+        return Err(Error::usage("the batch must be known for every cell")
+            .at_key(batches.name.clone())
+            .expected(format!("{} values, none missing", counts.n_cells()))
+            .found(format!(
+                "{} values, {} missing",
+                batches.codes.len(),
+                batches.codes.iter().filter(|c| **c == Groups::MISSING).count()
+            )));
+    }
+    if batches.codes.iter().all(|c| *c == batches.codes[0]) {
+        progress.note(&format!("all cells are of one {}: nothing to correct for", batches.name));
+        return Ok(vec![]);
+    }
+    let expression = Expression::new(counts)?;
+    let mut out = vec![];
+    for control in CONTROLS {
+        if let Source::Batches(make) = control.source {
+            progress.check()?;
+            keep(make(&expression, &batches.codes, seed), control, &mut out, progress)?;
+        }
+    }
     Ok(out)
 }

@@ -30,6 +30,18 @@ pub(super) fn noisy_truth(truth: &[f64], seed: u64) -> Matrix {
     fill(n, seed, "noisy truth", |i, j, noise| NOISE * noise + if j == 0 { place[i] } else { 0.0 })
 }
 
+/// Every class at a random place of its own (standard normal, drawn by the class's code) with normal noise of standard
+/// deviation 0.05 around it, `[cell, 10]`. Cells without truth get a random place.
+pub(super) fn noisy_classes(truth: &[f64], seed: u64) -> Matrix {
+    let place = |i: usize| -> Vec<f64> {
+        let index = if truth[i].is_nan() { u64::MAX - i as u64 } else { truth[i].to_bits() };
+        let mut random = stream(seed, "place of a class", index);
+        (0..WIDTH).map(|_| random.normal()).collect()
+    };
+    let places: Vec<Vec<f64>> = (0..truth.len()).map(place).collect();
+    fill(truth.len(), seed, "noisy classes", |i, j, noise| NOISE * noise + places[i][j])
+}
+
 fn fill(n: usize, seed: u64, what: &str, value: impl Fn(usize, usize, f64) -> f64) -> Matrix {
     let mut m = Matrix::zeros(n, WIDTH);
     let mut random = stream(seed, what, 0);

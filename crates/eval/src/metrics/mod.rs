@@ -4,12 +4,15 @@
 //! library's metrics, each described by a [`Definition`] beside its function, are pure functions of embeddings,
 //! labels, batches, neighbour lists or responses that hand back a [`Score`].
 
+mod area_set;
 mod centroids;
+mod class_set;
 mod definition;
 #[cfg(test)]
 mod golden;
 mod groups;
 mod kendall;
+mod partial;
 mod place;
 mod score;
 mod spearman;
@@ -18,12 +21,15 @@ pub use centroids::LabelDistances;
 pub use definition::{Definition, Need};
 pub use score::Score;
 
+pub(crate) use area_set::AreaSet;
+use class_set::ClassSet;
 use kendall::KendallSet;
-use spearman::SpearmanSet;
+pub(crate) use partial::PartialSet;
+pub(crate) use spearman::SpearmanSet;
 
 use microtome_core::Direction;
 
-use crate::protocol::{ScoreSet, Weights};
+use crate::protocol::{LANES, Lanes, ScoreSet, Weights};
 
 /// What compares predictions with truth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,21 +38,64 @@ pub enum Statistic {
     Spearman,
     /// Kendall's tau-b.
     KendallTauB,
+    /// F1 of classes, mean over the classes of the truth.
+    F1Macro,
+    /// Share of a class that is found, mean over the classes of the truth.
+    BalancedAccuracy,
+    /// Share of right classes.
+    Accuracy,
+    /// F1 of classes, weighted by their size in the truth.
+    F1Weighted,
+    /// Area under the ROC curve of class scores, mean over classes.
+    AurocMacro,
+    /// Average precision of class scores, mean over classes.
+    AuprcMacro,
+    /// The task makes the scores itself, because they rest on more than one truth.
+    OfTask,
 }
 
 impl Statistic {
-    /// The statistic for many sets of predictions against one truth. Predictions may be infinite (they rank
-    /// last), not NaN; the truth is finite.
+    /// The statistic for many sets of predictions against one truth; undefined scores where
+    /// the task makes the set. For numbers,
+    /// predictions may be infinite (they rank last), not NaN, and the truth is finite; classes are whole numbers; class
+    /// scores come as one number per class, row by row.
     pub(crate) fn set(self, truth: &[f64], predictions: &[&[f64]]) -> Box<dyn ScoreSet> {
         match self {
             Self::Spearman => Box::new(SpearmanSet::new(truth, predictions)),
             Self::KendallTauB => Box::new(KendallSet::new(truth, predictions)),
+            Self::F1Macro | Self::BalancedAccuracy | Self::Accuracy | Self::F1Weighted => {
+                Box::new(ClassSet::new(self, truth, predictions))
+            }
+            Self::AurocMacro | Self::AuprcMacro => Box::new(AreaSet::of_classes(self, truth, predictions)),
+            Self::OfTask => Box::new(NoScores(predictions.len())),
         }
     }
 
     /// The statistic for one set of predictions, every cell counting once; NaN where it is undefined.
     pub(crate) fn score(self, truth: &[f64], predictions: &[f64]) -> f64 {
         self.set(truth, &[predictions]).weighted(&Weights::all(truth.len()))[0][0]
+    }
+
+    /// Whether predictions that are the same for every cell have no score.
+    pub(crate) fn needs_variation(self) -> bool {
+        matches!(self, Self::Spearman | Self::KendallTauB)
+    }
+}
+
+/// Scores that are not defined by predictions and one truth.
+struct NoScores(usize);
+
+impl ScoreSet for NoScores {
+    fn len(&self) -> usize {
+        self.0
+    }
+
+    fn weighted(&self, _: &Weights) -> Vec<Lanes> {
+        vec![[f64::NAN; LANES]; self.0]
+    }
+
+    fn permuted(&self, _: &[Vec<u32>]) -> Vec<Lanes> {
+        vec![[f64::NAN; LANES]; self.0]
     }
 }
 
@@ -68,13 +117,13 @@ pub struct Metric {
 }
 
 macro_rules! metrics {
-    ($($name:ident $id:literal = $version:literal, $reading:literal, $statistic:ident, $words:literal;)*) => {
+    ($($name:ident $id:literal = $version:literal, $reading:literal, $statistic:ident, $direction:ident, $words:literal;)*) => {
         $(
             #[doc = $words]
             pub static $name: Metric = Metric {
                 id: $id,
                 version: $version,
-                direction: Direction::Higher,
+                direction: Direction::$direction,
                 reading: $reading,
                 statistic: Statistic::$statistic,
                 words: $words,
@@ -86,12 +135,47 @@ macro_rules! metrics {
 }
 
 metrics! {
-    DPT_SPEARMAN "dpt_spearman" = 1, "dpt", Spearman, "Spearman correlation of diffusion pseudotime with time";
-    DPT_KENDALL "dpt_kendall" = 1, "dpt", KendallTauB, "Kendall tau-b of diffusion pseudotime with time";
-    KNN_TIME_SPEARMAN "knn_time_spearman" = 1, "knn_time", Spearman, "Spearman correlation of held-out nearest-neighbour predictions with time";
-    KNN_TIME_KENDALL "knn_time_kendall" = 1, "knn_time", KendallTauB, "Kendall tau-b of held-out nearest-neighbour predictions with time";
-    RIDGE_TIME_SPEARMAN "ridge_time_spearman" = 1, "ridge_time", Spearman, "Spearman correlation of held-out ridge predictions with time";
-    RIDGE_TIME_KENDALL "ridge_time_kendall" = 1, "ridge_time", KendallTauB, "Kendall tau-b of held-out ridge predictions with time";
+    DPT_SPEARMAN "dpt_spearman" = 1, "dpt", Spearman, Higher, "Spearman correlation of diffusion pseudotime with time";
+    DPT_KENDALL "dpt_kendall" = 1, "dpt", KendallTauB, Higher, "Kendall tau-b of diffusion pseudotime with time";
+    DPT_PARTIAL "dpt_partial_spearman" = 1, "dpt", OfTask, Higher, "Spearman correlation of diffusion pseudotime with time given total counts and diffusion pseudotime on principal components of expression";
+    PATH_SPEARMAN "shortest_path_spearman" = 1, "shortest_path", Spearman, Higher, "Spearman correlation with time of the shortest path from the root along the neighbour graph";
+    PALANTIR_SPEARMAN "palantir_spearman" = 1, "palantir", Spearman, Higher, "Spearman correlation of Palantir's pseudotime with time";
+    KNN_TIME_SPEARMAN "knn_time_spearman" = 1, "knn_time", Spearman, Higher, "Spearman correlation of held-out nearest-neighbour predictions with time";
+    KNN_TIME_KENDALL "knn_time_kendall" = 1, "knn_time", KendallTauB, Higher, "Kendall tau-b of held-out nearest-neighbour predictions with time";
+    RIDGE_TIME_SPEARMAN "ridge_time_spearman" = 1, "ridge_time", Spearman, Higher, "Spearman correlation of held-out ridge predictions with time";
+    RIDGE_TIME_KENDALL "ridge_time_kendall" = 1, "ridge_time", KendallTauB, Higher, "Kendall tau-b of held-out ridge predictions with time";
+    KNN_F1_MACRO "knn_f1_macro" = 1, "knn", F1Macro, Higher, "held-out macro-F1 of nearest-neighbour labels";
+    KNN_BALANCED_ACCURACY "knn_balanced_accuracy" = 1, "knn", BalancedAccuracy, Higher, "held-out balanced accuracy of nearest-neighbour labels";
+    KNN_ACCURACY "knn_accuracy" = 1, "knn", Accuracy, Higher, "held-out accuracy of nearest-neighbour labels";
+    KNN_F1_WEIGHTED "knn_f1_weighted" = 1, "knn", F1Weighted, Higher, "held-out weighted F1 of nearest-neighbour labels";
+    KNN_AUROC "knn_auroc" = 1, "knn", AurocMacro, Higher, "held-out area under the ROC curve of nearest-neighbour labels, one label against the rest";
+    KNN_AUPRC "knn_auprc" = 1, "knn", AuprcMacro, Higher, "held-out average precision of nearest-neighbour labels, one label against the rest";
+    KNN_LCAD "knn_lcad" = 1, "knn", OfTask, Lower, "ontology steps from the common ancestor down to the true label, mean over wrong cells, nearest-neighbour labels";
+    KNN_LCAD_SYMMETRIC "knn_lcad_symmetric" = 1, "knn", OfTask, Lower, "ontology steps from the true to the predicted label, mean over wrong cells, nearest-neighbour labels";
+    KNN_LCAD_ALL_CELLS "knn_lcad_all_cells" = 1, "knn", OfTask, Lower, "ontology steps from the true to the predicted label, mean over all cells, nearest-neighbour labels";
+    LOGISTIC_F1_MACRO "logistic_f1_macro" = 1, "logistic", F1Macro, Higher, "held-out macro-F1 of logistic regression";
+    LOGISTIC_BALANCED_ACCURACY "logistic_balanced_accuracy" = 1, "logistic", BalancedAccuracy, Higher, "held-out balanced accuracy of logistic regression";
+    LOGISTIC_ACCURACY "logistic_accuracy" = 1, "logistic", Accuracy, Higher, "held-out accuracy of logistic regression";
+    LOGISTIC_F1_WEIGHTED "logistic_f1_weighted" = 1, "logistic", F1Weighted, Higher, "held-out weighted F1 of logistic regression";
+    LOGISTIC_AUROC "logistic_auroc" = 1, "logistic", AurocMacro, Higher, "held-out area under the ROC curve of logistic regression, one label against the rest";
+    LOGISTIC_AUPRC "logistic_auprc" = 1, "logistic", AuprcMacro, Higher, "held-out average precision of logistic regression, one label against the rest";
+    LOGISTIC_LCAD "logistic_lcad" = 1, "logistic", OfTask, Lower, "ontology steps from the common ancestor down to the true label, mean over wrong cells, logistic regression";
+    LOGISTIC_LCAD_SYMMETRIC "logistic_lcad_symmetric" = 1, "logistic", OfTask, Lower, "ontology steps from the true to the predicted label, mean over wrong cells, logistic regression";
+    LOGISTIC_LCAD_ALL_CELLS "logistic_lcad_all_cells" = 1, "logistic", OfTask, Lower, "ontology steps from the true to the predicted label, mean over all cells, logistic regression";
+    CENTROID_F1_MACRO "centroid_f1_macro" = 1, "centroid", F1Macro, Higher, "held-out macro-F1 of nearest centroids";
+    CENTROID_BALANCED_ACCURACY "centroid_balanced_accuracy" = 1, "centroid", BalancedAccuracy, Higher, "held-out balanced accuracy of nearest centroids";
+    CENTROID_ACCURACY "nearest_centroid_accuracy" = 1, "centroid", Accuracy, Higher, "held-out accuracy of nearest centroids";
+    CENTROID_F1_WEIGHTED "centroid_f1_weighted" = 1, "centroid", F1Weighted, Higher, "held-out weighted F1 of nearest centroids";
+    PROJECTION_F1_MACRO "projection_f1_macro" = 1, "projection", F1Macro, Higher, "held-out macro-F1 of projection onto class means";
+    PROJECTION_BALANCED_ACCURACY "projection_balanced_accuracy" = 1, "projection", BalancedAccuracy, Higher, "held-out balanced accuracy of projection onto class means";
+    PROJECTION_ACCURACY "projection_accuracy" = 1, "projection", Accuracy, Higher, "held-out accuracy of projection onto class means";
+    PROJECTION_F1_WEIGHTED "projection_f1_weighted" = 1, "projection", F1Weighted, Higher, "held-out weighted F1 of projection onto class means";
+    RSA_SPEARMAN "rsa_spearman" = 1, "rsa", OfTask, Higher, "Rank correlation over pairs of perturbations between the similarity of effects in one half of the cells and that of differential expression in the other";
+    RSA_PARTIAL "rsa_partial_spearman" = 1, "rsa", OfTask, Higher, "The same rank correlation given the similarity of raw expression effects of the same cells and of depth";
+    RSA_AS_PUBLISHED "rsa_as_published_spearman" = 1, "centroids", OfTask, Higher, "Rank correlation of similarities of uncentred centroids with those of mean differences in 500 genes, the same cells on both sides (arXiv 2604.14838)";
+    RETRIEVAL_PDS "retrieval_pds_cosine" = 1, "retrieval", OfTask, Higher, "Share of perturbations whose effect in the other half of the cells is less alike (cosine) than the right one's; chance is 0.5 + 1 / 2n";
+    MAGNITUDE_SPEARMAN "magnitude_spearman" = 1, "magnitude", Spearman, Higher, "Spearman correlation over perturbations of the cross-validated squared length of the effect with the number of changed genes";
+    ENERGY_SPEARMAN "energy_spearman" = 1, "energy", Spearman, Higher, "Spearman correlation over perturbations of the energy distance from control (plain Euclidean, unbiased) with the number of changed genes";
 }
 
 macro_rules! library {

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::interval::{Interval, bca, jackknife_se, percentile_t};
 use super::random::stream;
 use super::units::{MIN_UNITS, MIN_UNITS_BCA, Units};
-use super::weights::{LANES, Lanes, ScoreSet, Weights};
+use super::weights::{LANES, Lanes, Scale, ScoreSet, Weights};
 use super::{Protocol, Resampling};
 
 /// With more units than this, acceleration is estimated by leaving out one of this many groups of units.
@@ -23,12 +23,10 @@ pub enum Series {
 }
 
 impl Series {
-    /// The value on the scale on which intervals are made: Fisher's z for a correlation, which steadies its
-    /// variance and keeps the interval inside -1..1; the difference itself for a difference.
-    fn value(&self, score: impl Fn(usize) -> f64) -> f64 {
+    /// The value on the scale on which intervals are made: that of the scores; the difference itself for a difference.
+    fn value(&self, scale: Scale, score: impl Fn(usize) -> f64) -> f64 {
         match self {
-            // A perfect correlation has no finite z; the clamp keeps it an ordinary number.
-            Self::Score(r) => score(*r).clamp(-1.0 + 1e-12, 1.0 - 1e-12).atanh(),
+            Self::Score(r) => scale.to(score(*r)),
             Self::Difference(a, others) => {
                 score(*a) - others.iter().map(|&b| score(b)).sum::<f64>() / others.len() as f64
             }
@@ -36,9 +34,11 @@ impl Series {
     }
 
     /// Back from the scale of [`Series::value`].
-    fn back(&self, interval: Interval) -> Interval {
+    fn back(&self, scale: Scale, interval: Interval) -> Interval {
         match self {
-            Self::Score(_) => Interval { low: interval.low.tanh(), high: interval.high.tanh(), ..interval },
+            Self::Score(_) => {
+                Interval { low: scale.back(interval.low), high: scale.back(interval.high), ..interval }
+            }
             Self::Difference(..) => interval,
         }
     }
@@ -49,6 +49,8 @@ impl Series {
 pub struct Replicates {
     /// What it is.
     pub series: Series,
+    /// The scale of its score.
+    pub scale: Scale,
     /// The estimate on all cells.
     pub estimate: f64,
     /// The standard error of the estimate: jackknife over units.
@@ -72,7 +74,7 @@ impl Replicates {
         } else {
             percentile_t(self.estimate, self.se, &self.values, &self.ses, level)
         };
-        interval.map(|i| self.series.back(i))
+        interval.map(|i| self.series.back(self.scale, i))
     }
 }
 
@@ -119,7 +121,8 @@ pub fn bootstrap(
         .enumerate()
         .map(|(s, series)| Replicates {
             series: series.clone(),
-            estimate: series.value(|r| point[r][0]),
+            scale: scores.scale(),
+            estimate: series.value(scores.scale(), |r| point[r][0]),
             se: jackknife_se(&jackknife[s]),
             values: gather(|b| &b.values, s),
             ses: gather(|b| &b.ses, s),
@@ -134,8 +137,9 @@ struct Block {
     ses: Vec<Lanes>,
 }
 
-fn values_of(series: &[Series], scores: &[Lanes]) -> Vec<Lanes> {
-    series.iter().map(|s| std::array::from_fn(|l| s.value(|r| scores[r][l]))).collect()
+fn values_of(series: &[Series], set: &dyn ScoreSet, weights: &Weights) -> Vec<Lanes> {
+    let (scale, scores) = (set.scale(), set.weighted(weights));
+    series.iter().map(|s| std::array::from_fn(|l| s.value(scale, |r| scores[r][l]))).collect()
 }
 
 fn replicate_block(
@@ -157,7 +161,7 @@ fn replicate_block(
             drawn.push(slots);
         }
     }
-    let values = values_of(series, &scores.weighted(&full));
+    let values = values_of(series, scores, &full);
     if !studentised {
         return Block { values, ses: vec![] };
     }
@@ -170,7 +174,7 @@ fn replicate_block(
                 }
             };
             change(&mut full, -1.0);
-            let values = values_of(series, &scores.weighted(&full));
+            let values = values_of(series, scores, &full);
             change(&mut full, 1.0);
             values
         })
@@ -207,7 +211,7 @@ fn leave_out(scores: &dyn ScoreSet, series: &[Series], units: &Units) -> Vec<Vec
                     units.members[u].iter().for_each(|&c| w.add(c, lane, -1.0));
                 }
             }
-            values_of(series, &scores.weighted(&w))
+            values_of(series, scores, &w)
         })
         .collect();
     (0..series.len())

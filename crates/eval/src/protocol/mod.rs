@@ -11,7 +11,7 @@ mod weights;
 
 pub use units::Units;
 pub(crate) use weights::add_lanes;
-pub use weights::{LANES, Lanes, ScoreSet, Weights};
+pub use weights::{LANES, Lanes, Scale, ScoreSet, Weights};
 
 use microtome_core::{Error, Result};
 use serde::{Deserialize, Serialize};

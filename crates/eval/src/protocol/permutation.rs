@@ -33,12 +33,12 @@ impl Exchange {
         }
     }
 
-    /// For a reader.
-    pub fn words(self) -> &'static str {
+    /// For a reader; `truth` says what is exchanged (`time`, `labels`), `noun` between what (`cell`, `gene`).
+    pub fn words(self, truth: &str, noun: &str) -> String {
         match self {
-            Self::Cells => "time permuted among all cells",
-            Self::WithinUnits => "time permuted among the cells of each unit",
-            Self::WholeUnits => "time permuted among whole units",
+            Self::Cells => format!("{truth} permuted among all {noun}s"),
+            Self::WithinUnits => format!("{truth} permuted among the {noun}s of each unit"),
+            Self::WholeUnits => format!("{truth} permuted among whole units"),
         }
     }
 

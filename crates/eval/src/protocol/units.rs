@@ -27,7 +27,7 @@ impl Units {
     pub fn new(cells: &Cells, scored: &[usize]) -> Result<Self> {
         let Some(groups) = &cells.unit else {
             let members = (0..scored.len()).map(|i| vec![i]).collect();
-            return Ok(Self { name: "cell".into(), names: vec![], members });
+            return Ok(Self { name: cells.noun.into(), names: vec![], members });
         };
         let mut members = vec![vec![]; groups.names.len()];
         for (i, &row) in scored.iter().enumerate() {

@@ -21,6 +21,11 @@ pub struct Weights {
 }
 
 impl Weights {
+    /// The weights of every cell.
+    pub(crate) fn from_cells(cells: Vec<Lanes>) -> Self {
+        Self { cells }
+    }
+
     /// No cell counts in any lane.
     pub fn zero(n_cells: usize) -> Self {
         Self { cells: vec![[0.0; LANES]; n_cells] }
@@ -62,8 +67,44 @@ impl Weights {
     }
 }
 
+/// The scale on which intervals of a score are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// -1..1: Fisher's z, which steadies the variance of a correlation.
+    Correlation,
+    /// 0..1: arcsine of the square root, which steadies the variance of a share and stays finite at both ends.
+    Share,
+    /// The number itself.
+    Plain,
+}
+
+impl Scale {
+    /// Onto the scale. A perfect correlation has no finite z; the clamp keeps it an ordinary number.
+    pub(crate) fn to(self, score: f64) -> f64 {
+        match self {
+            Self::Correlation => score.clamp(-1.0 + 1e-12, 1.0 - 1e-12).atanh(),
+            Self::Share => score.clamp(0.0, 1.0).sqrt().asin(),
+            Self::Plain => score,
+        }
+    }
+
+    /// Back from the scale.
+    pub(crate) fn back(self, value: f64) -> f64 {
+        match self {
+            Self::Correlation => value.tanh(),
+            Self::Share => value.clamp(0.0, std::f64::consts::FRAC_PI_2).sin().powi(2),
+            Self::Plain => value,
+        }
+    }
+}
+
 /// Scores of several representations on the same cells against the same truth.
 pub trait ScoreSet: Sync {
+    /// The scale on which intervals of these scores are made.
+    fn scale(&self) -> Scale {
+        Scale::Correlation
+    }
+
     /// Number of representations.
     fn len(&self) -> usize;
 

@@ -30,7 +30,7 @@ macro_rules! tasks {
     };
 }
 
-tasks! { trajectory }
+tasks! { trajectory, perturbation }
 
 /// The task with this id.
 pub fn find_task(id: &str) -> Option<&'static Task> {
@@ -39,7 +39,7 @@ pub fn find_task(id: &str) -> Option<&'static Task> {
 
 #[cfg(test)]
 mod tests {
-    use microtome_core::Role;
+    use microtome_core::{Matrix, Role};
 
     use super::*;
     use crate::controls::{CONTROLS, Source};
@@ -72,7 +72,11 @@ mod tests {
                 assert!(CONTROLS.iter().any(|c| c.id == baseline.id));
             }
             for control in [task.negative_control, task.positive_control] {
-                let r = control.from_truth(&[0.0, 1.0, 2.0, f64::NAN], 3).unwrap();
+                let effects = Matrix::new(4, 1, vec![0.0, 1.0, 2.0, 0.0]).unwrap();
+                let r = control
+                    .from_truth(&[0.0, 1.0, 2.0, f64::NAN], 3)
+                    .or_else(|| control.from_effects(&effects, 3))
+                    .unwrap();
                 assert_eq!((r.role, r.matrix.rows()), (Role::Control, 4));
                 assert!(r.matrix.data().iter().all(|v| v.is_finite()));
             }

@@ -82,7 +82,7 @@ pub(crate) fn sentences(f: &Findings) -> Vec<String> {
             if gains { "." } else { ", which cannot be told from nothing or is a loss." }
         ));
     }
-    if !f.rules.is_empty() {
+    if !f.rules.is_empty() && f.n_depths > 1 {
         let rules: Vec<String> = f.rules.iter().map(|(name, score)| format!("{name} {score:.2}")).collect();
         out.push(format!("Without any choice, on the same folds: {}.", rules.join(", ")));
     }
@@ -119,9 +119,10 @@ fn against_baseline(f: &Findings) -> Option<String> {
         _ => format!(": not enough units ({}) for an answer", counted(f.n_units, f.unit)),
     };
     Some(format!(
-        "{} ({words}) reaches {}; the best honest choice of depth of {} reaches {} ({}). Difference {}{end}.",
+        "{} ({words}) reaches {}; {}{} reaches {} ({}). Difference {}{end}.",
         gain.against,
         number(&baseline),
+        if f.n_depths > 1 { "the best honest choice of depth of " } else { "" },
         f.model,
         number(&nested),
         f.metric,
@@ -130,7 +131,8 @@ fn against_baseline(f: &Findings) -> Option<String> {
 }
 
 fn against_final(f: &Findings) -> Option<String> {
-    let gain = f.gain_over_final?;
+    // A single depth leaves nothing to choose.
+    let gain = f.gain_over_final.filter(|_| f.n_depths > 1)?;
     let set = match f.best {
         Some(best) if best.len() == f.n_depths && f.n_depths > 1 => {
             " No depth can be told from the best one.".into()
@@ -164,7 +166,7 @@ fn against_final(f: &Findings) -> Option<String> {
 }
 
 fn choice(f: &Findings) -> Option<String> {
-    let (site, times, n) = f.chosen?;
+    let (site, times, n) = f.chosen.filter(|_| f.n_depths > 1)?;
     let optimism = f.optimism.map_or_else(String::new, |o| {
         format!(
             " Picking the best depth on the test cells themselves would have added {o:.3} that is not real."

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::gemm::Precision;
+
 /// Heads and score function of an attention layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AttentionShape {
@@ -15,13 +17,16 @@ pub struct AttentionShape {
     pub scale: f32,
     /// `cap tanh(score / cap)` when given.
     pub soft_cap: Option<f32>,
+    /// Precision of queries, keys, values and exponentials where they are multiplied; scores, softmax and sums are always f32.
+    pub precision: Precision,
 }
 
 impl AttentionShape {
-    /// Multi-head attention with the usual scale `1 / sqrt(d_head)` and no cap.
+    /// Multi-head attention with the usual scale `1 / sqrt(d_head)` and no cap, in the precision of
+    /// [`crate::with_precision`].
     pub fn new(n_heads: usize, d_head: usize) -> Self {
         let scale = (1.0 / (d_head as f64).sqrt()) as f32;
-        Self { n_heads, n_kv_heads: n_heads, d_head, scale, soft_cap: None }
+        Self { n_heads, n_kv_heads: n_heads, d_head, scale, soft_cap: None, precision: Precision::current() }
     }
 }
 
@@ -67,13 +72,16 @@ pub struct Mask<'a> {
     pub visible: Option<&'a [bool]>,
     /// One per token of the minibatch: added to the score of the key, before the soft cap. May be `-inf`.
     pub key_bias: Option<&'a [f32]>,
+    /// The bias is added only where the key comes before the query; a bias of `-inf` hides its key from every query all the same.
+    pub bias_earlier_only: bool,
 }
 
 impl<'a> Mask<'a> {
     /// Every query sees every key of its cell.
-    pub const FULL: Mask<'static> = Mask { causal: false, visible: None, key_bias: None };
+    pub const FULL: Mask<'static> =
+        Mask { causal: false, visible: None, key_bias: None, bias_earlier_only: false };
     /// Every query sees itself and what comes before it.
-    pub const CAUSAL: Mask<'static> = Mask { causal: true, visible: None, key_bias: None };
+    pub const CAUSAL: Mask<'static> = Mask { causal: true, ..Mask::FULL };
 
     /// The same mask with a bias for every key.
     pub fn with_key_bias(self, key_bias: &'a [f32]) -> Self {
@@ -87,6 +95,7 @@ pub(crate) struct Scoring<'a> {
     pub(crate) causal: bool,
     pub(crate) visible: Option<&'a [bool]>,
     pub(crate) key_bias: Option<&'a [f32]>,
+    pub(crate) bias_earlier_only: bool,
     pub(crate) soft_cap: Option<f32>,
 }
 
@@ -96,6 +105,7 @@ impl<'a> Scoring<'a> {
             causal: mask.causal,
             visible: mask.visible.map(|v| &v[tokens.clone()]),
             key_bias: mask.key_bias.map(|b| &b[tokens]),
+            bias_earlier_only: mask.bias_earlier_only,
             soft_cap,
         }
     }

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::input::{AttentionShape, Mask, Rows, Scoring, check_input};
 use super::softmax::{score, softmax_row};
 use crate::buffer::with_buffers;
-use crate::gemm::{BLOCK_ROWS, Epilogue, Out, Packed, Precision, Product, copy_rows, gemm, row_blocks_len};
+use crate::gemm::{BLOCK_ROWS, Epilogue, Format, Out, Packed, Product, copy_rows, gemm, left_len};
 use crate::isa::Isa;
 
 /// Writes scores and softmax pattern of one cell, `[head, query, key]`.
@@ -47,15 +47,16 @@ pub fn attention_map(
     pattern.par_chunks_mut(len * len).enumerate().for_each(|(head, pattern)| {
         let mut keys = Packed::default();
         keys.pack_transposed(
+            isa,
             k.at(cell.start, head / group * shape.d_head),
             k.stride(),
             len,
             shape.d_head,
-            Precision::F32,
+            Format::best(isa, shape.precision, shape.d_head),
         );
         pattern.par_chunks_mut(BLOCK_ROWS * len).enumerate().for_each(|(block, pattern)| {
             let (first, rows) = (block * BLOCK_ROWS, pattern.len() / len);
-            with_buffers([row_blocks_len(rows, keys.n_blocks())], |[a]| {
+            with_buffers([left_len(isa, rows, &keys)], |[a]| {
                 let queries = q.at(cell.start + first, head * shape.d_head);
                 copy_rows(isa, queries, q.stride(), rows, &keys, shape.scale, a);
                 gemm(isa, &Product::whole(rows, &keys, Epilogue::STORE), a, &mut Out::new(pattern, len));
@@ -112,14 +113,15 @@ pub fn attention_rows(
     let mut keys = Packed::default();
     for head in 0..shape.n_heads {
         if head % group == 0 {
-            keys.pack_transposed(k.at(cell.start, head / group * d), k.stride(), len, d, Precision::F32);
+            let format = Format::best(isa, shape.precision, d);
+            keys.pack_transposed(isa, k.at(cell.start, head / group * d), k.stride(), len, d, format);
         }
         let rows: Vec<f32> =
             queries.iter().flat_map(|&i| &q.at(cell.start + i, head * d)[..d]).copied().collect();
         let blocks = out.par_chunks_mut(BLOCK_ROWS * len).zip(queries.par_chunks(BLOCK_ROWS));
         blocks.zip(rows.par_chunks(BLOCK_ROWS * d.max(1))).for_each(|((out, queries), rows)| {
             let n = queries.len();
-            with_buffers([row_blocks_len(n, keys.n_blocks()), n * len], |[a, scores]| {
+            with_buffers([left_len(isa, n, &keys), n * len], |[a, scores]| {
                 copy_rows(isa, rows, d, n, &keys, shape.scale, a);
                 gemm(isa, &Product::whole(n, &keys, Epilogue::STORE), a, &mut Out::new(scores, len));
                 let scores = scores[..n * len].chunks_exact_mut(len);

@@ -19,8 +19,8 @@ pub use statistics::{AttentionStatistics, attention_statistics};
 
 use crate::buffer::with_buffers;
 use crate::gemm::{
-    BLOCK_ROWS, Epilogue, Out, PANEL, Packed, Precision, Product, STRIDE, Shared, copy_rows, gemm,
-    row_blocks_len,
+    BLOCK_ROWS, Epilogue, Format, Out, PANEL, Packed, Product, STRIDE, Shared, copy_rows, gemm, left_len,
+    spare_len, strided_len, to_left,
 };
 use crate::isa::Isa;
 use input::{Scoring, check_input};
@@ -81,14 +81,16 @@ pub fn attention(
         return;
     }
     let isa = Isa::current();
+    let format = |k: usize| Format::best(isa, shape.precision, k);
     let shared = Shared::new(out);
     tasks(offsets, shape.n_kv_heads).into_par_iter().for_each(|task| {
         let (start, end) = (offsets[task.cell], offsets[task.cell + 1]);
         let scoring = Scoring::of_cell(&mask, shape.soft_cap, start..end);
         let n_keys = if mask.causal { task.last } else { end - start };
         PACK.with_borrow_mut(|pack| {
-            pack.keys.pack_transposed(k.at(start, task.kv_head * d), k.stride(), n_keys, d, Precision::F32);
-            pack.values.pack(v.at(start, task.kv_head * d), v.stride(), n_keys, d);
+            let (keys, values) = (k.at(start, task.kv_head * d), v.at(start, task.kv_head * d));
+            pack.keys.pack_transposed(isa, keys, k.stride(), n_keys, d, format(d));
+            pack.values.pack(isa, values, v.stride(), n_keys, d, format(n_keys));
             let group = shape.n_heads / shape.n_kv_heads;
             for head in task.kv_head * group..(task.kv_head + 1) * group {
                 for first in (task.first..task.last).step_by(BLOCK_ROWS) {
@@ -135,8 +137,8 @@ impl QueryBlock {
     ) {
         let (keys, values, rows) = (&pack.keys, &pack.values, self.rows);
         let d = keys.k();
-        let lens = [row_blocks_len(rows, keys.n_blocks()), row_blocks_len(rows, 1), rows * d];
-        with_buffers(lens, |[a, scores, acc]| {
+        let lens = [left_len(isa, rows, keys), strided_len(rows), spare_len(isa, rows, values), rows * d];
+        with_buffers(lens, |[a, scores, spare, acc]| {
             copy_rows(isa, q, stride, rows, keys, self.scale, a);
             let mut state = [RowState::EMPTY; BLOCK_ROWS];
             let state = &mut state[..rows];
@@ -152,7 +154,8 @@ impl QueryBlock {
                 softmax_step(isa, scores, range, scoring, self.first, state, rescale);
                 let epilogue = if block == 0 { Epilogue::STORE } else { Epilogue::ADD };
                 let product = Product { blocks: block..block + 1, ..Product::whole(rows, values, epilogue) };
-                gemm(isa, &product, scores, &mut Out::new(acc, d));
+                let weights = to_left(isa, values, block, rows, scores, spare);
+                gemm(isa, &product, weights, &mut Out::new(acc, d));
             }
             finish_rows(isa, acc, state, &mut out);
         });

@@ -90,8 +90,16 @@ pub(crate) fn score_row<S: Simd>(
     first_key: usize,
 ) {
     if let Some(bias) = scoring.key_bias {
-        for (x, b) in row.iter_mut().zip(&bias[first_key..]) {
+        let earlier = query.saturating_sub(first_key).min(row.len());
+        let (biased, rest) = row.split_at_mut(if scoring.bias_earlier_only { earlier } else { row.len() });
+        let (of_biased, of_rest) = bias[first_key..].split_at(biased.len());
+        for (x, b) in biased.iter_mut().zip(of_biased) {
             *x += b;
+        }
+        for (x, b) in rest.iter_mut().zip(of_rest) {
+            if *b == f32::NEG_INFINITY {
+                *x = f32::NEG_INFINITY;
+            }
         }
     }
     if let Some(cap) = scoring.soft_cap {

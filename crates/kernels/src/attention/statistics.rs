@@ -9,8 +9,8 @@ use super::softmax::{RowState, score_row, softmax_step};
 use crate::buffer::with_buffers;
 use crate::elementary::exp;
 use crate::gemm::{
-    BLOCK_ROWS, DEPTH, Epilogue, Out, PANEL, Packed, Precision, Product, STRIDE, copy_rows, gemm,
-    row_blocks_len,
+    BLOCK_ROWS, DEPTH, Epilogue, Format, Out, PANEL, Packed, Product, STRIDE, copy_rows, gemm, left_len,
+    strided_len,
 };
 use crate::isa::{Isa, dispatch};
 use crate::simd::Simd;
@@ -55,18 +55,19 @@ pub fn attention_statistics(
             let mut keys = Packed::default();
             if start < end {
                 keys.pack_transposed(
+                    isa,
                     k.at(start, head / group * d),
                     k.stride(),
                     end - start,
                     d,
-                    Precision::F32,
+                    Format::best(isa, shape.precision, shape.d_head),
                 );
             }
             let scoring = Scoring::of_cell(&mask, shape.soft_cap, start..end);
             let mut part = HeadStatistics::new(end - start, n_top);
             for first in (0..end - start).step_by(BLOCK_ROWS) {
                 let rows = BLOCK_ROWS.min(end - start - first);
-                let lens = [row_blocks_len(rows, keys.n_blocks()), row_blocks_len(rows, 1)];
+                let lens = [left_len(isa, rows, &keys), strided_len(rows)];
                 with_buffers(lens, |[a, scores]| {
                     copy_rows(isa, q.at(start + first, head * d), q.stride(), rows, &keys, shape.scale, a);
                     part.add_queries(isa, first..first + rows, &keys, a, scores, &scoring);

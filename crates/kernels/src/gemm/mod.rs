@@ -2,22 +2,30 @@
 //!
 //! The right-hand matrix is packed once into panels of [`PANEL`] columns, cut into blocks of at most [`DEPTH`] along the summed
 //! dimension (Goto and van de Geijn 2008). The left-hand rows are copied into a buffer of row stride [`STRIDE`], so that every
-//! tile addresses them with constant offsets and rows never fall into the same cache set. Each output number is one chain of
-//! multiply-adds per depth block, whatever the rows around it: results do not depend on how rows are grouped.
+//! tile addresses them with constant offsets and rows never fall into the same cache set (AMX wants another layout, see [`amx`]).
+//! Each output number is summed in an order that its row and column alone decide, whatever the rows around it: results do not
+//! depend on how rows are grouped.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
+mod left;
 mod pack;
 mod tile;
 
 use std::marker::PhantomData;
 use std::ops::Range;
 
+pub(crate) use left::{copy_rows, left_len, spare_len, strided_len, to_left};
 pub use pack::Precision;
-pub(crate) use pack::{Packed, copy_rows, row_blocks_len, to_words};
+pub(crate) use pack::{Format, Packed};
 pub(crate) use tile::{Multiply, Pair, Single, Tile, tile};
 
 use crate::activation::{Activation, activate_simd};
-use crate::isa::dispatch;
+#[cfg(target_arch = "x86_64")]
+use crate::isa::Level;
+use crate::isa::{Isa, dispatch};
 use crate::simd::Simd;
+use tile::split_rows;
 
 /// Columns of a packed panel.
 pub(crate) const PANEL: usize = 32;
@@ -117,15 +125,24 @@ impl<'a> Product<'a> {
     }
 }
 
+/// `out = epilogue(a x b)`, with `a` as [`copy_rows`] lays it out.
+pub(crate) fn gemm(isa: Isa, product: &Product<'_>, a: &[f32], out: &mut Out<'_>) {
+    #[cfg(target_arch = "x86_64")]
+    if let (Level::Amx(token), true) = (isa.0, product.b.format() != Format::Single) {
+        return amx::gemm(token, product, a, out);
+    }
+    gemm_vectors(isa, product, a, out);
+}
+
 dispatch! {
-    /// `out = epilogue(a x b)`, with `a` as [`copy_rows`] lays it out.
-    fn gemm(product: &Product<'_>, a: &[f32], out: &mut Out<'_>) = gemm_simd
+    /// The same on the vector unit.
+    fn gemm_vectors(product: &Product<'_>, a: &[f32], out: &mut Out<'_>) = gemm_simd
 }
 
 #[inline(always)]
 fn gemm_simd<S: Simd>(s: S, product: &Product<'_>, a: &[f32], out: &mut Out<'_>) {
     let Product { rows, b, panels, blocks, epilogue } = product.clone();
-    let block_len = row_blocks_len(rows, 1);
+    let block_len = strided_len(rows);
     for panel in panels.clone() {
         let from = (panel - panels.start) * PANEL;
         let cols = (b.n() - panel * PANEL).min(PANEL);
@@ -151,12 +168,13 @@ fn gemm_simd<S: Simd>(s: S, product: &Product<'_>, a: &[f32], out: &mut Out<'_>)
             let mut row = 0;
             while row < rows {
                 tile.rows = (rows - row).min(S::TILE_ROWS);
-                // SAFETY: `a` holds whole tiles of rows (`row_blocks_len` rounds up for every set), the panel holds `k` rows of
+                // SAFETY: `a` holds whole tiles of rows (`strided_len` rounds up for every set), the panel holds `k` rows of
                 // `PANEL` words, the output was checked above to hold `rows` rows, and `bias` is null or one panel wide.
                 unsafe {
-                    match b.precision() {
-                        Precision::F32 => s.gemm_tile(&tile),
-                        Precision::Bf16 => s.gemm_tile_bf16(&tile),
+                    match b.format() {
+                        Format::Single => s.gemm_tile(&tile),
+                        Format::Pairs => s.gemm_tile_bf16(&tile),
+                        Format::Split => split_rows(s, &tile),
                     }
                 }
                 tile.a = tile.a.wrapping_add(S::TILE_ROWS * STRIDE);

@@ -1,14 +1,50 @@
-//! Layouts: right-hand matrices in panels, left-hand rows in strided blocks.
-//!
-//! Both are arrays of 32-bit words. In f32 a word is one step of the sum. In bf16 a word holds two: of `s` steps in a depth block,
-//! word `i` holds step `i` in its lower half and step `i + ceil(s / 2)` in its upper half.
+//! Layout of right-hand matrices: panels of 32-bit words, see [`Format`].
 
 use std::ops::Range;
 
-use super::{DEPTH, PANEL, STRIDE};
+use super::{DEPTH, PANEL};
 use crate::buffer::Buffer;
-use crate::isa::{Isa, dispatch};
-use crate::simd::Simd;
+use crate::isa::Isa;
+#[cfg(target_arch = "x86_64")]
+use crate::isa::Level;
+
+/// What the words of a packed matrix are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// One step of the sum, in f32.
+    #[default]
+    Single,
+    /// Two neighbouring steps in bf16, the first in the lower half; padded with zeros to a multiple of [`GROUP`] steps.
+    Pairs,
+    /// Like `Pairs`, but every step is the exact sum of three bf16: after the words of the [`GROUP`] steps' leading parts come those of
+    /// the middle and of the last parts. See the crate's README for the products made of them.
+    Split,
+}
+
+/// Steps that a tile register holds; the unit of `Pairs` and `Split`.
+pub(crate) const GROUP: usize = 32;
+
+impl Format {
+    /// The format for a precision and a length of the sum. Where a sum has next to no terms, splitting would be slower and not quite
+    /// as accurate as f32.
+    pub(crate) fn best(isa: Isa, precision: Precision, k: usize) -> Self {
+        match (precision, isa.0) {
+            (Precision::Bf16, _) => Format::Pairs,
+            #[cfg(target_arch = "x86_64")]
+            (Precision::F32, Level::Amx(_)) if k >= 8 => Format::Split,
+            (Precision::F32, _) => Format::Single,
+        }
+    }
+
+    /// Words for a number of steps.
+    fn words(self, steps: usize) -> usize {
+        match self {
+            Format::Single => steps,
+            Format::Pairs => steps.div_ceil(GROUP) * (GROUP / 2),
+            Format::Split => steps.div_ceil(GROUP) * (GROUP / 2) * 3,
+        }
+    }
+}
 
 /// Precision of the factors of a product; sums are always f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,48 +64,51 @@ pub(crate) struct Packed {
     k: usize,
     /// Steps per depth block: blocks are equal but for the last, and a multiple of `PANEL`.
     block: usize,
-    precision: Precision,
+    format: Format,
 }
 
 impl Packed {
-    fn reset(&mut self, k: usize, n: usize, precision: Precision) {
+    fn reset(&mut self, k: usize, n: usize, format: Format) {
         let n_blocks = k.div_ceil(DEPTH).max(1);
         self.block = k.div_ceil(n_blocks).next_multiple_of(PANEL);
-        (self.k, self.n, self.precision) = (k, n, precision);
-        self.data.resize(precision.words(k) * n.next_multiple_of(PANEL));
+        (self.k, self.n, self.format) = (k, n, format);
+        self.data.resize(format.words(k) * n.next_multiple_of(PANEL));
     }
 
     /// Packs the transpose of `[n, k]` rows that are `stride` apart (a weight, or the keys of a head).
     pub(crate) fn pack_transposed(
         &mut self,
+        isa: Isa,
         rows: &[f32],
         stride: usize,
         n: usize,
         k: usize,
-        precision: Precision,
+        format: Format,
     ) {
-        self.reset(k, n, precision);
+        self.reset(k, n, format);
+        #[cfg(target_arch = "x86_64")]
+        if let (Level::Amx(amx), true) = (isa.0, format != Format::Single) {
+            if !super::amx::pack_transposed(amx, self, rows, stride) {
+                self.pack_transposed(isa, rows, stride, n, k, Format::Single);
+            }
+            return;
+        }
+        assert!(format != Format::Split, "only AMX packs split matrices, not {}", isa.name());
         for block in 0..self.n_blocks() {
             let depth = self.depth(block);
-            let words = self.words(block);
             for panel in 0..self.n_panels() {
                 let cols = (n - panel * PANEL).min(PANEL);
                 let dst = self.panel_mut(block, panel);
-                if cols < PANEL {
-                    dst.fill(0.0);
-                }
+                dst.fill(0.0);
                 for c in 0..cols {
                     let src = &rows[(panel * PANEL + c) * stride..][depth.clone()];
-                    match precision {
-                        Precision::F32 => {
-                            for (dst, &x) in dst.chunks_exact_mut(PANEL).zip(src) {
-                                dst[c] = x;
-                            }
+                    if format == Format::Single {
+                        for (dst, &x) in dst.chunks_exact_mut(PANEL).zip(src) {
+                            dst[c] = x;
                         }
-                        Precision::Bf16 => {
-                            for (i, dst) in dst.chunks_exact_mut(PANEL).enumerate() {
-                                dst[c] = bf16_pair(src[i], src.get(i + words).copied().unwrap_or(0.0));
-                            }
+                    } else {
+                        for (dst, x) in dst.chunks_exact_mut(PANEL).zip(src.chunks(2)) {
+                            dst[c] = bf16_pair(x[0], x.get(1).copied().unwrap_or(0.0));
                         }
                     }
                 }
@@ -77,20 +116,35 @@ impl Packed {
         }
     }
 
-    /// Packs `[k, n]` rows that are `stride` apart (the values of a head), in f32.
-    pub(crate) fn pack(&mut self, rows: &[f32], stride: usize, k: usize, n: usize) {
-        self.reset(k, n, Precision::F32);
-        let (block, n_panels) = (self.block, self.n_panels());
-        let data = self.data.as_mut_slice();
-        for start in (0..k).step_by(block.max(1)) {
-            let steps = block.min(k - start);
-            let dst = &mut data[start * n_panels * PANEL..][..steps * n_panels * PANEL];
-            for step in 0..steps {
-                let row = &rows[(start + step) * stride..][..n];
-                for (panel, part) in row.chunks(PANEL).enumerate() {
-                    let dst = &mut dst[(panel * steps + step) * PANEL..][..PANEL];
-                    dst[..part.len()].copy_from_slice(part);
-                    dst[part.len()..].fill(0.0);
+    /// Packs `[k, n]` rows that are `stride` apart (the values of a head).
+    pub(crate) fn pack(&mut self, isa: Isa, rows: &[f32], stride: usize, k: usize, n: usize, format: Format) {
+        self.reset(k, n, format);
+        #[cfg(target_arch = "x86_64")]
+        if let (Level::Amx(amx), true) = (isa.0, format != Format::Single) {
+            if !super::amx::pack(amx, self, rows, stride) {
+                self.pack(isa, rows, stride, k, n, Format::Single);
+            }
+            return;
+        }
+        assert!(format != Format::Split, "only AMX packs split matrices, not {}", isa.name());
+        let word_steps = if format == Format::Single { 1 } else { 2 };
+        for block in 0..self.n_blocks() {
+            let depth = self.depth(block);
+            for panel in 0..self.n_panels() {
+                let columns = panel * PANEL..n.min((panel + 1) * PANEL);
+                let row = |step: usize| &rows[step * stride..][columns.clone()];
+                for (word, dst) in self.panel_mut(block, panel).chunks_exact_mut(PANEL).enumerate() {
+                    let step = depth.start + word * word_steps;
+                    dst.fill(0.0);
+                    if step >= depth.end {
+                    } else if format == Format::Single {
+                        dst[..columns.len()].copy_from_slice(row(step));
+                    } else {
+                        let next = if step + 1 < depth.end { row(step + 1) } else { &[] };
+                        for (c, (dst, &x)) in dst.iter_mut().zip(row(step)).enumerate() {
+                            *dst = bf16_pair(x, next.get(c).copied().unwrap_or(0.0));
+                        }
+                    }
                 }
             }
         }
@@ -106,8 +160,8 @@ impl Packed {
         self.k
     }
 
-    pub(crate) fn precision(&self) -> Precision {
-        self.precision
+    pub(crate) fn format(&self) -> Format {
+        self.format
     }
 
     pub(crate) fn n_panels(&self) -> usize {
@@ -126,7 +180,7 @@ impl Packed {
 
     /// Words of a depth block.
     pub(crate) fn words(&self, block: usize) -> usize {
-        self.precision.words(self.depth(block).len())
+        self.format.words(self.depth(block).len())
     }
 
     /// `[word][PANEL]` of one depth block and panel.
@@ -134,99 +188,27 @@ impl Packed {
         &self.data.as_slice()[self.panel_range(block, panel)]
     }
 
-    fn panel_mut(&mut self, block: usize, panel: usize) -> &mut [f32] {
+    pub(super) fn panel_mut(&mut self, block: usize, panel: usize) -> &mut [f32] {
         let range = self.panel_range(block, panel);
         &mut self.data.as_mut_slice()[range]
     }
 
     fn panel_range(&self, block: usize, panel: usize) -> Range<usize> {
         let words = self.words(block);
-        let at = (self.precision.words(self.depth(block).start) * self.n_panels() + panel * words) * PANEL;
+        let at = (self.format.words(self.depth(block).start) * self.n_panels() + panel * words) * PANEL;
         at..at + words * PANEL
-    }
-}
-
-impl Precision {
-    /// Words for a number of steps.
-    fn words(self, steps: usize) -> usize {
-        match self {
-            Precision::F32 => steps,
-            Precision::Bf16 => steps.div_ceil(2),
-        }
     }
 }
 
 /// The upper half of the bits of `x`, rounded to nearest, ties to even; NaN stays NaN.
 #[inline(always)]
-fn bf16(x: f32) -> u32 {
+pub(super) fn bf16(x: f32) -> u32 {
     let bits = x.to_bits();
     let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
     if bits & 0x7fff_ffff > 0x7f80_0000 { (bits >> 16) | 0x40 } else { rounded }
 }
 
 #[inline(always)]
-fn bf16_pair(low: f32, high: f32) -> f32 {
+pub(super) fn bf16_pair(low: f32, high: f32) -> f32 {
     f32::from_bits(bf16(low) | bf16(high) << 16)
-}
-
-/// Length of a left-hand buffer for `rows` rows and a number of depth blocks.
-pub(crate) fn row_blocks_len(rows: usize, n_blocks: usize) -> usize {
-    // Whole tiles for every instruction set (12, 6 and 4 rows).
-    n_blocks * rows.next_multiple_of(12) * STRIDE
-}
-
-/// Copies `rows` rows that are `stride` apart into the left-hand layout for the depth blocks of `b`, multiplied by `scale`.
-pub(crate) fn copy_rows(
-    isa: Isa,
-    x: &[f32],
-    stride: usize,
-    rows: usize,
-    b: &Packed,
-    scale: f32,
-    out: &mut [f32],
-) {
-    let block_len = row_blocks_len(rows, 1);
-    for block in 0..b.n_blocks() {
-        let depth = b.depth(block);
-        let out = &mut out[block * block_len..][..block_len];
-        for row in 0..rows {
-            let src = &x[row * stride..][depth.clone()];
-            let dst = &mut out[row * STRIDE..][..depth.len()];
-            if scale == 1.0 {
-                dst.copy_from_slice(src);
-            } else {
-                for (dst, src) in dst.iter_mut().zip(src) {
-                    *dst = src * scale;
-                }
-            }
-        }
-        to_words(isa, b, block, rows, out);
-    }
-}
-
-/// Turns rows of one depth block from f32 into the words that `b` multiplies with.
-pub(crate) fn to_words(isa: Isa, b: &Packed, block: usize, rows: usize, out: &mut [f32]) {
-    if b.precision == Precision::Bf16 {
-        let steps = b.depth(block).len();
-        for row in out.chunks_exact_mut(STRIDE).take(rows) {
-            pair_up(isa, &mut row[..steps]);
-        }
-    }
-}
-
-dispatch! {
-    /// Replaces the first half of a row by pairs of both halves.
-    fn pair_up(row: &mut [f32]) = pair_up_simd
-}
-
-#[inline(always)]
-fn pair_up_simd<S: Simd>(_s: S, row: &mut [f32]) {
-    let (low, high) = row.split_at_mut(row.len().div_ceil(2));
-    if low.len() > high.len() {
-        let last = low.len() - 1;
-        low[last] = bf16_pair(low[last], 0.0);
-    }
-    for (low, high) in low.iter_mut().zip(high) {
-        *low = bf16_pair(*low, *high);
-    }
 }

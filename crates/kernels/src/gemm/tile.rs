@@ -1,5 +1,6 @@
 //! The innermost loop: a tile of the output held in registers.
 
+use super::pack::GROUP;
 use super::{PANEL, STRIDE};
 use crate::simd::Simd;
 
@@ -124,5 +125,45 @@ unsafe fn finish<S: Simd>(s: S, t: &Tile, row: usize, col: usize, sums: &[f32]) 
             s.store_part(&mut out[at..], sum);
         }
         at += S::LANES;
+    }
+}
+
+/// Computes a tile of a right-hand matrix whose words are three parts, in f32: what runs where there is no AMX any more, and for rows
+/// that cannot be split. Not fast.
+///
+/// # Safety
+/// The pointers of `t` are valid for the extents documented on [`Tile`]; left-hand rows are f32 for whole groups of steps.
+#[inline(always)]
+pub(crate) unsafe fn split_rows<S: Simd>(s: S, t: &Tile) {
+    // SAFETY: the caller vouches for the panel.
+    let panel = unsafe { std::slice::from_raw_parts(t.b, t.k * PANEL) };
+    let steps = t.k / (3 * GROUP / 2) * GROUP;
+    for row in 0..t.rows {
+        // SAFETY: the caller vouches for the left-hand rows.
+        let x = unsafe { std::slice::from_raw_parts(t.a.add(row * STRIDE), steps) };
+        let mut sums = [0.0; PANEL];
+        split_row(s, x, panel, &mut sums);
+        // SAFETY: row and columns are wanted, so they exist in the output; a bias is a panel wide.
+        unsafe { finish(s, t, row, 0, &sums[..t.cols]) };
+    }
+}
+
+/// `sums = x panel`, where the parts of the panel's words are put together again, which is exact.
+#[inline(always)]
+pub(crate) fn split_row<S: Simd>(s: S, x: &[f32], panel: &[f32], sums: &mut [f32; PANEL]) {
+    const PART: usize = GROUP / 2 * PANEL;
+    for column in (0..PANEL).step_by(S::LANES) {
+        let mut sum = s.splat(0.0);
+        for (x, parts) in x.chunks_exact(GROUP).zip(panel.chunks_exact(3 * PART)) {
+            for (i, x) in x.chunks_exact(2).enumerate() {
+                let word = |part: usize| s.load(parts, part * PART + i * PANEL + column);
+                let (first, second, third) = (word(0), word(1), word(2));
+                let low = s.add(s.add(s.low_bf16(first), s.low_bf16(second)), s.low_bf16(third));
+                let high = s.add(s.add(s.high_bf16(first), s.high_bf16(second)), s.high_bf16(third));
+                sum = s.mul_add(s.splat(x[0]), low, sum);
+                sum = s.mul_add(s.splat(x[1]), high, sum);
+            }
+        }
+        s.store(sums, column, sum);
     }
 }

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::attention::Rows;
 use crate::buffer::with_buffers;
 use crate::elementary::exp;
-use crate::gemm::{BLOCK_ROWS, Epilogue, Out, Packed, Precision, Product, copy_rows, gemm, row_blocks_len};
+use crate::gemm::{BLOCK_ROWS, Epilogue, Format, Out, Packed, Product, copy_rows, gemm, left_len};
 use crate::isa::{Isa, dispatch};
 use crate::simd::Simd;
 
@@ -69,7 +69,7 @@ impl RandomFeatures {
             "RandomFeatures: projection has {len} numbers, expected {n_features} x {d_head}"
         );
         let mut packed = Packed::default();
-        packed.pack_transposed(projection, d_head, n_features, d_head, Precision::F32);
+        packed.pack_transposed(Isa::current(), projection, d_head, n_features, d_head, Format::Single);
         Self { projection: packed, map, scale: (d_head as f64).powf(-0.25) as f32 }
     }
 
@@ -180,7 +180,7 @@ impl RandomFeatures {
     /// `P c x` of one head of some tokens, `[token, feature]`.
     fn project(&self, isa: Isa, x: Rows<'_>, tokens: Range<usize>, head: usize, out: &mut [f32]) {
         let (m, n) = (self.n_features(), tokens.len());
-        with_buffers([row_blocks_len(n, self.projection.n_blocks())], |[a]| {
+        with_buffers([left_len(isa, n, &self.projection)], |[a]| {
             let rows = x.at(tokens.start, head * self.d_head());
             copy_rows(isa, rows, x.stride(), n, &self.projection, self.scale, a);
             gemm(isa, &Product::whole(n, &self.projection, Epilogue::STORE), a, &mut Out::new(out, m));

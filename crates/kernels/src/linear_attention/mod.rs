@@ -14,8 +14,7 @@ use rayon::prelude::*;
 use crate::attention::Rows;
 use crate::buffer::with_buffers;
 use crate::gemm::{
-    BLOCK_ROWS, DEPTH, Epilogue, Out, PANEL, Packed, Precision, Product, STRIDE, copy_rows, gemm,
-    row_blocks_len,
+    BLOCK_ROWS, DEPTH, Epilogue, Format, Out, PANEL, Packed, Product, STRIDE, copy_rows, gemm, strided_len,
 };
 use crate::isa::Isa;
 
@@ -117,7 +116,7 @@ fn sums(
             }
             rounded.iter_mut().zip(&total).for_each(|(r, t)| *r = *t as f32);
             let mut packed = Packed::default();
-            packed.pack_transposed(&rounded, m, rows, m, Precision::F32);
+            packed.pack_transposed(isa, &rounded, m, rows, m, Format::Single);
             out.push(packed);
         }
     }
@@ -137,12 +136,12 @@ fn span_sum(
     let (d, m) = (features.d_head(), features.n_features());
     let mut sum = vec![0.0; (d + 1) * m];
     let mut packed = Packed::default();
-    let sizes = [CHUNK * m, row_blocks_len(d + 1, 1)];
+    let sizes = [CHUNK * m, strided_len(d + 1)];
     with_buffers(sizes, |[phi, columns]| {
         for first in tokens.clone().step_by(CHUNK) {
             let n = CHUNK.min(tokens.end - first);
             features.rows(isa, k, first..first + n, head, Side::Key { maximum }, &mut phi[..n * m]);
-            packed.pack(phi, m, n, m);
+            packed.pack(isa, phi, m, n, m, Format::Single);
             for i in 0..n {
                 let row = &v.at(first + i, head * d)[..d];
                 for (c, &x) in row.iter().enumerate() {
@@ -163,7 +162,7 @@ fn read(isa: Isa, q: Rows<'_>, first: usize, features: &RandomFeatures, sums: &[
     let n = out.len() / width;
     let stride = (d + 1).next_multiple_of(PANEL);
     let n_blocks = sums.first().map_or(1, Packed::n_blocks);
-    with_buffers([n * m, row_blocks_len(n, n_blocks), n * stride], |[phi, a, z]| {
+    with_buffers([n * m, n_blocks * strided_len(n), n * stride], |[phi, a, z]| {
         for (head, sums) in sums.iter().enumerate() {
             features.rows(isa, q, first..first + n, head, Side::Query, phi);
             copy_rows(isa, phi, m, n, sums, 1.0, a);

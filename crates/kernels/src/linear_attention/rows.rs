@@ -8,7 +8,7 @@ use super::CHUNK;
 use super::features::{RandomFeatures, Side};
 use crate::attention::Rows;
 use crate::buffer::with_buffers;
-use crate::gemm::{BLOCK_ROWS, Epilogue, Out, Packed, Precision, Product, copy_rows, gemm, row_blocks_len};
+use crate::gemm::{BLOCK_ROWS, Epilogue, Format, Out, Packed, Product, copy_rows, gemm, left_len};
 use crate::isa::Isa;
 
 /// Weights that some queries of one cell give to all its keys: `phi(q_i) . phi(k_j)`, divided by their sum over `j`.
@@ -69,12 +69,12 @@ fn one_head(
         with_buffers([n * m], |[phi]| {
             let tokens = cell.start + first..cell.start + first + n;
             features.rows(isa, k, tokens, head, Side::Key { maximum }, phi);
-            packed.pack_transposed(phi, m, n, m, Precision::F32);
+            packed.pack_transposed(isa, phi, m, n, m, Format::Single);
         });
         let blocks = of_queries.chunks(BLOCK_ROWS * m).zip(out.chunks_mut(BLOCK_ROWS * len));
         for (phi, out) in blocks {
             let rows = phi.len() / m;
-            with_buffers([row_blocks_len(rows, packed.n_blocks())], |[a]| {
+            with_buffers([left_len(isa, rows, &packed)], |[a]| {
                 copy_rows(isa, phi, m, rows, &packed, 1.0, a);
                 let product = Product::whole(rows, &packed, Epilogue::STORE);
                 gemm(isa, &product, a, &mut Out::new(&mut out[first..], len));

@@ -3,6 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::Simd;
+use super::phi_table::{END, PER_UNIT, PHI};
 use crate::gemm::{Multiply, Pair, Single, Tile, tile};
 
 /// Proof that AVX-512 (F, VL, BW, DQ) is there.
@@ -22,6 +23,11 @@ impl Avx512 {
             && is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma");
         all.then(|| Self { bf16: is_x86_feature_detected!("avx512bf16") })
+    }
+
+    /// Whether there are instructions for bf16.
+    pub(crate) fn has_bf16(self) -> bool {
+        self.bf16
     }
 }
 
@@ -141,6 +147,38 @@ impl Simd for Avx512 {
     fn high_bf16(self, v: __m512) -> __m512 {
         // SAFETY: `self` proves AVX-512DQ.
         unsafe { _mm512_and_ps(v, _mm512_castsi512_ps(_mm512_set1_epi32(-0x1_0000))) }
+    }
+    /// As `max(x, 0) - |x| Phi(-|x|)` like the general one, with `Phi` looked up: no exponential, no division.
+    #[inline(always)]
+    fn gelu_erf(self, x: __m512) -> __m512 {
+        // SAFETY: `self` proves AVX-512F and DQ; each row of the table has 16 numbers.
+        unsafe {
+            let a = _mm512_and_ps(x, _mm512_castsi512_ps(_mm512_set1_epi32(0x7fff_ffff)));
+            // A NaN is passed on, being the second operand.
+            let a = _mm512_min_ps(_mm512_set1_ps(END), a);
+            // Adding 1.5 * 2^23 rounds to an integer, which is then in the lowest bits.
+            let magic = _mm512_set1_ps(12_582_912.0);
+            let per_unit = _mm512_set1_ps(PER_UNIT);
+            let shifted = _mm512_add_ps(_mm512_fmadd_ps(a, per_unit, _mm512_set1_ps(-0.5)), magic);
+            let interval = _mm512_castps_si512(shifted);
+            let t = _mm512_fmsub_ps(a, per_unit, _mm512_sub_ps(shifted, magic));
+            // (A macro: a closure would be compiled without the instruction set enabled.)
+            macro_rules! coefficient {
+                ($power:literal) => {
+                    _mm512_permutexvar_ps(interval, _mm512_loadu_ps(PHI[$power].as_ptr()))
+                };
+            }
+            let mut phi = coefficient!(5);
+            phi = _mm512_fmadd_ps(phi, t, coefficient!(4));
+            phi = _mm512_fmadd_ps(phi, t, coefficient!(3));
+            phi = _mm512_fmadd_ps(phi, t, coefficient!(2));
+            phi = _mm512_fmadd_ps(phi, t, coefficient!(1));
+            phi = _mm512_fmadd_ps(phi, t, coefficient!(0));
+            // Beyond the table nothing is left.
+            let inside = _mm512_cmp_ps_mask::<_CMP_NGE_UQ>(a, _mm512_set1_ps(END));
+            let phi = _mm512_maskz_mov_ps(inside, phi);
+            _mm512_fnmadd_ps(a, phi, _mm512_max_ps(_mm512_setzero_ps(), x))
+        }
     }
     #[inline(always)]
     unsafe fn gemm_tile(self, t: &Tile) {

@@ -4,13 +4,19 @@
 //! instructions may be executed. Kernels are `#[inline(always)]` functions over a token, compiled per set by [`crate::isa::dispatch`].
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+#[cfg(target_arch = "x86_64")]
+mod phi_table;
 mod portable;
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use amx::{Amx, TILE_WORDS, Tiles};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
@@ -19,6 +25,7 @@ pub(crate) use avx512::Avx512;
 pub(crate) use neon::Neon;
 pub(crate) use portable::Portable;
 
+use crate::elementary;
 use crate::gemm::Tile;
 
 /// Vectors of `f32` of one instruction set.
@@ -80,6 +87,12 @@ pub(crate) trait Simd: Copy {
     /// # Safety
     /// The pointers of `tile` are valid for its extent.
     unsafe fn gemm_tile_bf16(self, tile: &Tile);
+
+    /// `x * Phi(x)`, see [`elementary::gelu_erf`].
+    #[inline(always)]
+    fn gelu_erf(self, x: Self::F) -> Self::F {
+        elementary::gelu_erf(self, x)
+    }
 
     /// Reads the first `min(LANES, x.len())` numbers; the other lanes get `fill`.
     #[inline(always)]

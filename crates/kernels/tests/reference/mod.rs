@@ -128,7 +128,9 @@ pub(crate) fn scores(
         for i in cell.clone() {
             for j in cell.clone() {
                 let dot: f64 = (0..d).map(|c| q.get(i, head * d + c) * k.get(j, head / group * d + c)).sum();
-                let mut score = dot * f64::from(shape.scale) + mask.key_bias.map_or(0.0, |b| f64::from(b[j]));
+                let biased =
+                    mask.key_bias.filter(|b| !mask.bias_earlier_only || j < i || b[j] == f32::NEG_INFINITY);
+                let mut score = dot * f64::from(shape.scale) + biased.map_or(0.0, |b| f64::from(b[j]));
                 if let Some(cap) = shape.soft_cap {
                     score = f64::from(cap) * (score / f64::from(cap)).tanh();
                 }

@@ -14,11 +14,11 @@ use super::figures::{Drawn, Source, drawn_lines, point};
 use super::medians::{Of, median};
 use super::options::ExtractOptions;
 use super::subject::Subject;
+use crate::budget::Budget;
 use crate::data::{Data, DataOptions};
 use crate::gene_store::{GeneStore, ModelEntry, stem_of};
 use crate::open::OpenModel;
 use crate::perturb::quoted;
-use crate::represent::{TOKEN_BUDGET, chunk_size};
 use crate::twin;
 
 /// An edge by rows of the table of genes.
@@ -105,10 +105,10 @@ fn run(
         })?;
         let model = subject.model();
         let mut tap = EdgeMeanTap::new(model, &genes);
-        let chunk = chunk_size(model);
-        for start in range.clone().step_by(chunk) {
-            let (_, tokens) = data.tokenize(model, &subject.genes, start..(start + chunk).min(range.end))?;
-            for batch in minibatches(&tokens, TOKEN_BUDGET) {
+        let budget = Budget::free(model, &[], data);
+        for start in range.clone().step_by(budget.chunk) {
+            let (_, tokens) = data.tokenize(model, &subject.genes, start..(start + budget.chunk).min(range.end))?;
+            for batch in minibatches(&tokens, budget.tokens) {
                 progress.check()?;
                 model.forward(&tokens.select(&batch), &mut tap)?;
                 progress.advance(batch.len() as u64);

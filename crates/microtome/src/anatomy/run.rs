@@ -163,6 +163,7 @@ pub fn anatomy(options: &AnatomyOptions, progress: &dyn Progress) -> Result<Anat
 fn categories_table(store: &GeneStore, results: &[CategoryResult]) -> TableBlock {
     let of = |name: &str| results.iter().find(|r| r.category == name).map(|r| r.genes.len());
     TableBlock {
+        task: String::new(),
         title: "Categories".into(),
         note: "Cells drawn and averaged per category, and the genes over which all models are compared."
             .into(),
@@ -183,6 +184,7 @@ fn categories_table(store: &GeneStore, results: &[CategoryResult]) -> TableBlock
 
 fn models_table(store: &GeneStore) -> TableBlock {
     TableBlock {
+        task: String::new(),
         title: "Models".into(),
         note: "The untrained twin has the same shape and vocabulary and random weights.".into(),
         header: ["model", "family", "blocks", "width", "heads", "norm", "attention weights"]

@@ -9,11 +9,11 @@ use microtome_models::{GeneMatch, Model, minibatches};
 use microtome_weights::Checkpoint;
 
 use super::categories::Category;
+use crate::budget::Budget;
 use crate::data::Data;
 use crate::gene_store::{self, BlockAttention, ModelEntry, SiteEntry, stem_of};
 use crate::hash;
 use crate::open::OpenModel;
-use crate::represent::{TOKEN_BUDGET, chunk_size};
 
 /// Memory that the sums of one category may take.
 const MAX_SUMS: u64 = 12 << 30;
@@ -91,11 +91,11 @@ impl Subject {
     ) -> Result<Vec<GeneMeans>> {
         let (model, n) = (self.model(), category.cells.len());
         let mut tap = GeneMeanTap::new(model, &self.sites, Averaged::Genes);
-        let chunk = chunk_size(model);
-        for start in (0..n).step_by(chunk) {
-            let range = first + start..first + (start + chunk).min(n);
+        let budget = Budget::free(model, &self.sites, data);
+        for start in (0..n).step_by(budget.chunk) {
+            let range = first + start..first + (start + budget.chunk).min(n);
             let (_, tokens) = data.tokenize(model, &self.genes, range)?;
-            for batch in minibatches(&tokens, TOKEN_BUDGET) {
+            for batch in minibatches(&tokens, budget.tokens) {
                 progress.check()?;
                 model.forward(&tokens.select(&batch), &mut tap)?;
                 progress.advance(batch.len() as u64);

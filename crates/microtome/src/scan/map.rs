@@ -5,7 +5,8 @@ use microtome_eval::{Representation, TaskOutcome};
 use microtome_numerics::knn::{Metric, exact_knn};
 use microtome_numerics::umap::{UmapOptions, layout};
 
-/// A layout of the cells.
+/// A layout of the cells of one task.
+#[derive(Clone)]
 pub(crate) struct Map {
     /// Whose representation it is.
     pub(crate) model: String,
@@ -18,14 +19,26 @@ pub(crate) struct Map {
 const NEIGHBORS: usize = 15;
 
 impl Map {
-    /// Lays out the depth chosen for the first model; `None` when there is no such depth.
-    pub(super) fn draw(
+    /// The depth of the first model that was chosen on inner units, or the naive best one where no choice could be made;
+    /// `None` when there is no such depth or too few cells for a layout.
+    pub(super) fn chosen<'a>(
         outcome: &TaskOutcome,
-        representations: &[Representation],
+        representations: &'a [Representation],
+    ) -> Option<(&'a Representation, String)> {
+        let summary = outcome.summaries.first()?;
+        let site = summary.chosen_site.as_ref().or(summary.oracle_site.as_ref())?;
+        let found = representations
+            .iter()
+            .find(|r| r.model == summary.model && r.site.as_ref().is_some_and(|s| s.to_string() == *site))?;
+        (found.matrix.rows() > 2).then(|| (found, site.clone()))
+    }
+
+    /// Lays out one representation.
+    pub(super) fn draw(
+        (representation, site): (&Representation, String),
         seed: u64,
         progress: &dyn Progress,
-    ) -> Result<Option<Self>> {
-        let Some((representation, site)) = chosen(outcome, representations) else { return Ok(None) };
+    ) -> Result<Self> {
         progress.begin("UMAP of the chosen depth", 1, "layout");
         let neighbours = exact_knn(
             &representation.matrix,
@@ -35,19 +48,6 @@ impl Map {
         let xy = layout(&neighbours, &UmapOptions { seed, ..UmapOptions::default() })?;
         progress.advance(1);
         progress.end();
-        Ok(Some(Self { model: representation.model.clone(), site, xy }))
+        Ok(Self { model: representation.model.clone(), site, xy })
     }
-}
-
-/// The representation at the depth chosen on inner units, or the naive best one where no choice could be made.
-fn chosen<'a>(
-    outcome: &TaskOutcome,
-    representations: &'a [Representation],
-) -> Option<(&'a Representation, String)> {
-    let summary = outcome.summaries.first()?;
-    let site = summary.chosen_site.as_ref().or(summary.oracle_site.as_ref())?;
-    let found = representations
-        .iter()
-        .find(|r| r.model == summary.model && r.site.as_ref().is_some_and(|s| s.to_string() == *site))?;
-    Some((found, site.clone()))
 }

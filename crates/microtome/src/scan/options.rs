@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use microtome_core::Summary;
+use microtome_eval::tasks::perturbation::Reference;
 use microtome_models::taps::Pooling;
 use serde::Serialize;
 
+use crate::budget::RunOptions;
 use crate::data::DataOptions;
 
 /// The main job.
@@ -15,22 +17,20 @@ pub struct ScanOptions {
     pub data: DataOptions,
     /// Checkpoints.
     pub models: Vec<PathBuf>,
-    /// Task ids.
+    /// Task ids; each is run on the same representations.
     pub tasks: Vec<String>,
-    /// Column of `obs` with the time.
-    pub time: Option<String>,
-    /// Name of the root cell.
-    pub root: Option<String>,
-    /// Column of `obs` to colour the map with.
-    pub label: Option<String>,
+    /// What the tasks need to know.
+    pub task: TaskOptions,
+    /// What stands beside the models.
+    pub compare: CompareOptions,
     /// Column of `obs` with the independent unit.
     pub unit: Option<String>,
-    /// Neighbours in the graph.
-    pub neighbors: usize,
     /// Bootstrap replicates.
     pub n_bootstrap: usize,
     /// How tokens become one vector per cell.
     pub pooling: Pooling,
+    /// Precision and memory.
+    pub run: RunOptions,
     /// Folder for the result.
     pub out: PathBuf,
     /// Go on with an unfinished run.
@@ -41,6 +41,53 @@ pub struct ScanOptions {
     pub command: Vec<String>,
 }
 
+/// What stands beside the models, besides baselines and an untrained twin, which always do.
+#[derive(Clone, Debug, Default)]
+pub struct CompareOptions {
+    /// `.npy` files with one row per cell of the data file: embeddings that others made.
+    pub import: Vec<PathBuf>,
+    /// Keys of `obsm` with such embeddings.
+    pub import_obsm: Vec<String>,
+    /// Untrained twins of every model, each from another seed; at least one is always run.
+    pub untrained_seeds: usize,
+    /// Run every model once more with gene identities exchanged.
+    pub gene_permuted: bool,
+    /// Repeat the choice of depth under the battery of transforms.
+    pub transforms: bool,
+}
+
+/// What single tasks need to know; a task that is not asked for does not look at its part.
+#[derive(Clone, Debug, Default)]
+pub struct TaskOptions {
+    /// trajectory: column of `obs` with the time.
+    pub time: Option<String>,
+    /// trajectory: name of the root cell.
+    pub root: Option<String>,
+    /// annotation, integration: column of `obs` with the labels. Colours the map in every task.
+    pub label: Option<String>,
+    /// perturbation: column of `obs` with what was done to each cell.
+    pub perturbation: Option<String>,
+    /// perturbation: its value that means control; guessed by name when absent.
+    pub control: Option<String>,
+    /// perturbation: column of `obs` within which perturbed and control cells are compared.
+    pub context: Option<String>,
+    /// perturbation: where reference effects come from.
+    pub reference: Reference,
+    /// perturbation: fewest cells of a perturbation.
+    pub min_cells: Option<usize>,
+    /// trajectory: read Palantir's pseudotime as well.
+    pub palantir: bool,
+    /// trajectory: column of `obs` between whose groups the best depth may shift.
+    pub strata: Option<String>,
+    /// Neighbours in the graph, the cell itself included; [`DEFAULT_NEIGHBORS`] when absent.
+    pub neighbors: Option<usize>,
+    /// Headline metric by id, of the task that has it.
+    pub headline: Option<String>,
+}
+
+/// Neighbours in the graph unless the user says otherwise, scanpy's default.
+pub(super) const DEFAULT_NEIGHBORS: usize = 15;
+
 /// What came out.
 #[derive(Clone, Debug, Serialize)]
 pub struct ScanReport {
@@ -48,7 +95,7 @@ pub struct ScanReport {
     pub out: PathBuf,
     /// The page to look at.
     pub report: PathBuf,
-    /// The answers.
+    /// The answers of all tasks.
     pub summaries: Vec<Summary>,
     /// Wall seconds in all.
     pub seconds: f64,

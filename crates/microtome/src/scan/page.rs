@@ -1,51 +1,75 @@
-//! From results to the page: tables, maps, warnings. No number is made here.
+//! From results to the page: answers, maps, tables, warnings. No number is made here.
 
 use microtome_core::{Column, RunCard};
-use microtome_eval::{Groups, TaskOutcome};
-use microtome_report::{Colour, Page, Scatter, TableBlock};
+use microtome_eval::{Groups, Representation, TaskOutcome};
+use microtome_report::{Colour, Page, Question, Scatter, TableBlock};
 
+use super::ScanOptions;
 use super::map::Map;
+use super::parts::Done;
 use super::subject::Subject;
-use super::{ScanOptions, Time};
+use super::tables::tables;
 use crate::card;
 use crate::data::Data;
+use crate::drift;
 
 /// Everything that goes on the page.
-pub(super) struct Parts<'a> {
+pub(super) struct Contents<'a> {
     pub(super) options: &'a ScanOptions,
     pub(super) data: &'a Data,
     pub(super) subjects: &'a [Subject],
-    pub(super) outcome: &'a TaskOutcome,
-    pub(super) map: Option<&'a Map>,
-    pub(super) label: Option<(String, Column)>,
-    pub(super) time: &'a Time,
+    /// Embeddings that others made.
+    pub(super) imported: &'a [Representation],
+    pub(super) done: &'a [Done],
+    /// The `--label` column, every row of the file.
+    pub(super) label: Option<&'a Column>,
     pub(super) card: RunCard,
     pub(super) seconds: f64,
 }
 
-pub(super) fn build(parts: Parts<'_>) -> Page {
-    let mut warnings = parts.data.notes.clone();
-    warnings.extend(parts.outcome.notes.iter().cloned());
-    for subject in parts.subjects {
+pub(super) fn build(contents: Contents<'_>) -> Page {
+    let mut warnings = contents.data.notes.clone();
+    for subject in contents.subjects {
         warnings.extend(subject_warnings(subject));
     }
-    let names: Vec<&str> = parts.subjects.iter().map(Subject::name).collect();
-    Page {
+    let imported = contents.imported.iter().map(|r| r.model.as_str());
+    let names: Vec<&str> = contents.subjects.iter().map(Subject::name).chain(imported).collect();
+    let asked: Vec<String> = contents.done.iter().map(|d| d.part.ready.question()).collect();
+    let questions = contents.done.iter().zip(&asked).map(|(d, words)| Question {
+        task: d.part.adapter.task.id.into(),
+        words: format!("{}: which depth {words}?", d.part.adapter.task.id),
+    });
+    let mut page = Page {
         title: format!(
-            "{}: which depth of {} orders cells by {}?",
-            parts.data.name(),
+            "{}: which depth of {} {}?",
+            contents.data.name(),
             names.join(", "),
-            parts.time.name
+            asked.join("; which ")
         ),
-        command: card::shell(&parts.options.command),
-        summaries: parts.outcome.summaries.clone(),
-        records: parts.outcome.records.clone(),
-        tables: tables(&parts),
-        scatters: parts.map.map(|m| scatters(m, &parts)).unwrap_or_default(),
-        warnings,
-        run_card: parts.card,
+        command: card::shell(&contents.options.command),
+        questions: questions.collect(),
+        tables: tables(&contents),
         ..Page::default()
+    };
+    for done in contents.done {
+        let outcome = &done.outcome;
+        page.summaries.extend(outcome.summaries.iter().cloned());
+        page.records.extend(outcome.records.iter().cloned());
+        page.scatters.extend(done.map.as_ref().map(|m| scatters(m, done, &contents)).unwrap_or_default());
+        page.tables.extend(task_tables(done));
+        // A note that is a warning of a summary is shown with its task.
+        let told = |note: &&String| !outcome.summaries.iter().any(|s| s.warnings.contains(note));
+        warnings.extend(outcome.notes.iter().filter(told).map(|note| {
+            if contents.done.len() > 1 {
+                format!("{}: {note}", done.part.adapter.task.id)
+            } else {
+                note.clone()
+            }
+        }));
     }
+    page.warnings = warnings;
+    page.run_card = contents.card;
+    page
 }
 
 fn subject_warnings(subject: &Subject) -> Vec<String> {
@@ -58,184 +82,80 @@ fn subject_warnings(subject: &Subject) -> Vec<String> {
             licence.code, licence.weights
         ));
     }
+    out.extend(drift::sentence(&cells.drift).map(|s| format!("{name}: {s}")));
     if cells.n_empty > 0 {
         out.push(format!("{name}: {} cells express no gene of the vocabulary", cells.n_empty));
     }
     out
 }
 
-fn scatters(map: &Map, parts: &Parts<'_>) -> Vec<Scatter> {
+/// The map of a task, coloured by the truth, by what the task found at this depth, and by the label.
+fn scatters(map: &Map, done: &Done, contents: &Contents<'_>) -> Vec<Scatter> {
     let axis = |i: usize| (0..map.xy.rows()).map(|r| map.xy.row(r)[i]).collect::<Vec<f32>>();
-    let draw = |colour: Colour, by: &str| Scatter {
-        title: format!("{} of {}, coloured by {by}", map.site, map.model),
+    let mut colours = done.part.ready.colours(&done.part.rows);
+    let found =
+        done.outcome.columns.iter().filter(|c| c.model == map.model && c.site.as_deref() == Some(&map.site));
+    colours.extend(found.map(|c| colour(c.words, &c.values)));
+    if let (Some(name), Some(column)) = (&contents.options.task.label, contents.label)
+        && !colours.iter().any(|c| name_of(c) == name)
+    {
+        let column = column.select(&done.part.rows);
+        colours.push(categories(name, &column));
+    }
+    let draw = |colour: Colour| Scatter {
+        task: done.part.adapter.task.id.into(),
+        title: format!("{} of {}, coloured by {}", map.site, map.model, name_of(&colour)),
         note: "UMAP, 15 nearest neighbours. Distances between far groups and sizes of groups mean nothing."
             .into(),
         x: axis(0),
         y: axis(1),
         colour,
     };
-    let time = Colour::Continuous { name: parts.time.name.clone(), values: parts.time.values.clone() };
-    let mut out = vec![draw(time, &parts.time.name)];
-    let pseudotime = parts
+    colours.into_iter().map(draw).collect()
+}
+
+fn name_of(colour: &Colour) -> &str {
+    match colour {
+        Colour::Continuous { name, .. } | Colour::Categories { name, .. } => name,
+    }
+}
+
+fn colour(name: &str, column: &Column) -> Colour {
+    match column {
+        Column::Float(values) => Colour::Continuous { name: name.into(), values: values.clone() },
+        other => categories(name, other),
+    }
+}
+
+/// Groups of a column as colours.
+pub(super) fn categories(name: &str, column: &Column) -> Colour {
+    let groups = Groups::from_column(name, column);
+    let codes = groups.codes.iter().map(|&c| (c != Groups::MISSING).then_some(c)).collect();
+    Colour::Categories { name: name.into(), names: groups.names, codes }
+}
+
+fn task_tables(done: &Done) -> Vec<TableBlock> {
+    let task = done.part.adapter.task.id;
+    let mut out: Vec<TableBlock> = done
         .outcome
-        .pseudotimes
+        .tables
         .iter()
-        .find(|p| p.model == map.model && p.site.as_deref() == Some(&map.site));
-    if let Some(p) = pseudotime {
-        let colour = Colour::Continuous { name: "diffusion pseudotime".into(), values: p.values.clone() };
-        out.push(draw(colour, "diffusion pseudotime"));
-    }
-    if let Some((name, column)) = &parts.label {
-        let groups = Groups::from_column(name.clone(), column);
-        let codes = groups.codes.iter().map(|&c| (c != Groups::MISSING).then_some(c)).collect();
-        out.push(draw(Colour::Categories { name: name.clone(), names: groups.names, codes }, name));
+        .cloned()
+        .map(|t| TableBlock {
+            task: task.into(),
+            title: t.title,
+            note: t.note,
+            header: t.header,
+            rows: t.rows,
+        })
+        .collect();
+    if !done.outcome.unit_scores.is_empty() {
+        out.push(units(task, &done.outcome));
     }
     out
 }
 
-fn tables(parts: &Parts<'_>) -> Vec<TableBlock> {
-    let mut out = vec![genes(parts), cells(parts), files_read(parts)];
-    out.extend(parts.subjects.iter().map(audit));
-    if !parts.outcome.unit_scores.is_empty() {
-        out.push(units(parts.outcome));
-    }
-    out
-}
-
-fn table(title: &str, note: &str, header: &[&str], rows: Vec<Vec<String>>) -> TableBlock {
-    TableBlock {
-        title: title.into(),
-        note: note.into(),
-        header: header.iter().map(ToString::to_string).collect(),
-        rows,
-    }
-}
-
-fn genes(parts: &Parts<'_>) -> TableBlock {
-    let rows = parts
-        .subjects
-        .iter()
-        .map(|s| {
-            let o = s.overlap();
-            vec![
-                s.name().into(),
-                o.source.clone(),
-                o.n_genes.to_string(),
-                o.n_matched.to_string(),
-                format!("{:.1} %", 100.0 * o.n_matched as f64 / o.n_genes.max(1) as f64),
-                format!("{:.1} %", 100.0 * s.cells().matched_counts),
-                o.n_vocabulary.to_string(),
-                o.n_renamed.to_string(),
-                format!("{} ({})", o.n_duplicates, o.duplicate_rule),
-                o.examples_missing.join(", "),
-            ]
-        })
-        .collect();
-    table(
-        "Gene overlap",
-        "Genes of the data that the model knows. What it does not know it cannot see.",
-        &[
-            "model",
-            "names from",
-            "genes",
-            "known",
-            "of genes",
-            "of counts",
-            "vocabulary",
-            "renamed",
-            "duplicates",
-            "unknown, for example",
-        ],
-        rows,
-    )
-}
-
-fn cells(parts: &Parts<'_>) -> TableBlock {
-    let rows = parts
-        .subjects
-        .iter()
-        .map(|s| {
-            let c = s.cells();
-            vec![
-                s.name().into(),
-                c.n_cells.to_string(),
-                format!("{:.0}", c.mean_tokens),
-                c.max_tokens.to_string(),
-                c.n_cut_cells.to_string(),
-                c.n_tied_cells.to_string(),
-                c.n_empty.to_string(),
-                format!("{:.1}", c.forward_seconds),
-            ]
-        })
-        .collect();
-    table(
-        "Cells through the model",
-        &format!(
-            "The whole run took {:.0} s. Ties are broken by the order of genes in the file.",
-            parts.seconds
-        ),
-        &[
-            "model",
-            "cells",
-            "tokens, mean",
-            "tokens, most",
-            "cells cut to length",
-            "cells with ties",
-            "empty cells",
-            "seconds in the model",
-        ],
-        rows,
-    )
-}
-
-fn files_read(parts: &Parts<'_>) -> TableBlock {
-    let rows = parts
-        .card
-        .inputs
-        .iter()
-        .map(|f| vec![f.role.clone(), f.path.clone(), f.bytes.to_string(), f.sha256.clone()])
-        .collect();
-    table("Files", "", &["role", "file", "bytes", "SHA-256"], rows)
-}
-
-fn audit(subject: &Subject) -> TableBlock {
-    let audit = subject.opened().model.audit();
-    let mut rows = Vec::new();
-    for t in &audit.used {
-        rows.push(vec![
-            t.name.clone(),
-            "used".into(),
-            format!("{:?}", t.shape),
-            t.dtype.clone(),
-            String::new(),
-        ]);
-    }
-    for t in &audit.ignored {
-        rows.push(vec![t.name.clone(), "ignored".into(), String::new(), String::new(), t.reason.clone()]);
-    }
-    for (names, what) in [(&audit.missing, "missing"), (&audit.unexpected, "unexpected")] {
-        for name in names {
-            rows.push(vec![name.clone(), what.into(), String::new(), String::new(), String::new()]);
-        }
-    }
-    let licence = &subject.opened().model.family().licence;
-    table(
-        &format!("Tensors of {}", subject.name()),
-        &format!(
-            "{} used, {} ignored with a reason, {} missing, {} unexpected. Licence of the code: {}; of the weights: {}.",
-            audit.used.len(),
-            audit.ignored.len(),
-            audit.missing.len(),
-            audit.unexpected.len(),
-            licence.code,
-            licence.weights
-        ),
-        &["tensor", "fate", "shape", "type", "reason"],
-        rows,
-    )
-}
-
-fn units(outcome: &TaskOutcome) -> TableBlock {
+fn units(task: &str, outcome: &TaskOutcome) -> TableBlock {
     let rows = outcome
         .unit_scores
         .iter()
@@ -250,10 +170,11 @@ fn units(outcome: &TaskOutcome) -> TableBlock {
             ]
         })
         .collect();
-    table(
-        "Scores per unit",
-        "The headline score on the cells of each independent unit alone.",
-        &["model", "site", "unit", "cells", "metric", "value"],
+    TableBlock {
+        task: task.into(),
+        title: "Scores per unit".into(),
+        note: "The headline score on the cells of each independent unit alone.".into(),
+        header: ["model", "site", "unit", "cells", "metric", "value"].map(String::from).to_vec(),
         rows,
-    )
+    }
 }

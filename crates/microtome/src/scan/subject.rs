@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use microtome_core::{BlockSite, InputFile, Progress, Result, Role, Site};
-use microtome_eval::Representation;
-use microtome_models::{GeneMatch, Overlap};
+use microtome_eval::{GENES_PERMUTED, Representation};
+use microtome_models::{GeneMatch, Overlap, Precision};
+use microtome_numerics::resample::Rng;
 
 use super::ScanOptions;
 use crate::card;
@@ -12,6 +13,9 @@ use crate::data::Data;
 use crate::open::OpenModel;
 use crate::represent::{CellStats, Request, represent};
 use crate::twin;
+
+/// Stream of random numbers that permutes genes.
+const PERMUTATION: u64 = 0x6765_6e65;
 
 /// What every model of a scan is run on.
 pub(super) struct Context<'a> {
@@ -34,8 +38,8 @@ pub(crate) struct Subject {
 
 impl Subject {
     /// Opens a checkpoint and matches its genes; nothing is run yet.
-    pub(super) fn open(path: &Path, data: &Data) -> Result<Self> {
-        let opened = OpenModel::open(path)?;
+    pub(super) fn open(path: &Path, data: &Data, precision: Precision) -> Result<Self> {
+        let opened = OpenModel::open_in(path, precision)?;
         let genes = opened.model.match_genes(&data.genes).map_err(|e| e.in_file(data.dataset.path()))?;
         let on_stream = |s: &Site| {
             matches!(
@@ -47,33 +51,56 @@ impl Subject {
         Ok(Self { name: opened.name.clone(), opened, genes, sites, cells: CellStats::default() })
     }
 
-    /// Runs the model and its untrained twin over all cells.
+    /// Runs the model, its untrained twins and, where asked for, the model with permuted genes over all cells.
     pub(super) fn run(&mut self, context: &Context<'_>) -> Result<Vec<Representation>> {
-        let (mut out, cells) = self.represent(&self.opened, Role::Model, &self.name, context)?;
+        let (mut out, cells) = self.represent(&self.opened, &self.genes, Role::Model, &self.name, context)?;
         self.cells = cells;
-        let folder = context.work.join(format!("untrained-{}", self.name));
-        twin::ensure(&self.opened, context.options.data.seed.wrapping_add(1), &folder)?;
-        let twin = OpenModel::open(&folder)?;
-        out.extend(self.represent(&twin, Role::Control, &self.twin_name(), context)?.0);
+        for twin in 1..=context.options.compare.untrained_seeds.max(1) {
+            let folder = context.work.join(match twin {
+                1 => format!("untrained-{}", self.name),
+                _ => format!("untrained-{}-{twin}", self.name),
+            });
+            twin::ensure(&self.opened, context.options.data.seed.wrapping_add(twin as u64), &folder)?;
+            let opened = OpenModel::open_in(&folder, self.opened.precision)?;
+            out.extend(
+                self.represent(&opened, &self.genes, Role::Control, &self.twin_name(twin), context)?.0,
+            );
+        }
+        if context.options.compare.gene_permuted {
+            let genes = permuted(&self.genes, context.options.data.seed);
+            let name = format!("{} {GENES_PERMUTED}", self.name);
+            out.extend(self.represent(&self.opened, &genes, Role::Control, &name, context)?.0);
+        }
         Ok(out)
     }
 
     fn represent(
         &self,
         opened: &OpenModel,
+        genes: &GeneMatch,
         role: Role,
         name: &str,
         context: &Context<'_>,
     ) -> Result<(Vec<Representation>, CellStats)> {
         let model = opened.model.as_ref();
         let pooling = context.options.pooling;
+        // The tasks look at all of it at once: of this model, and of the controls that come after it.
+        let compare = &context.options.compare;
+        let n_controls = compare.untrained_seeds.max(1) + usize::from(compare.gene_permuted);
+        let n_runs = if role == Role::Model { 1 + n_controls } else { 1 };
+        let size = 4 * context.data.cells.len() * self.sites.len() * model.info().d_model;
         let request = Request {
             data: context.data,
-            model,
-            genes: &self.genes,
+            opened,
+            genes,
             sites: &self.sites,
             pooling,
-            inputs: card::representation_hash(context.data_files, context.data, opened, &self.sites, pooling),
+            run: context.options.run,
+            kept: (n_runs * size) as u64,
+            inputs: format!(
+                "{} {name}",
+                card::representation_hash(context.data_files, context.data, opened, &self.sites, pooling)
+            ),
             stage: format!("running {name}"),
         };
         let (store, cells) =
@@ -103,9 +130,12 @@ impl Subject {
         &self.name
     }
 
-    /// Name of the untrained twin in records.
-    pub(super) fn twin_name(&self) -> String {
-        twin::name_of(&self.name)
+    /// Name of an untrained twin in records, counted from 1.
+    fn twin_name(&self, twin: usize) -> String {
+        match twin {
+            1 => twin::name_of(&self.name),
+            _ => format!("{} (untrained twin {twin})", self.name),
+        }
     }
 
     /// The checkpoint.
@@ -127,6 +157,19 @@ impl Subject {
     pub(super) fn cells(&self) -> &CellStats {
         &self.cells
     }
+}
+
+/// The same genes with their identities exchanged at random: every count goes to another gene of the vocabulary, so that the
+/// network is as trained and the distribution of a cell's counts as it was, but nothing is known about what a gene is.
+fn permuted(genes: &GeneMatch, seed: u64) -> GeneMatch {
+    let mut out = genes.clone();
+    let known: Vec<usize> =
+        (0..out.token_of_gene.len()).filter(|&g| out.token_of_gene[g].is_some()).collect();
+    let order = Rng::stream(seed, PERMUTATION).permutation(known.len());
+    for (&to, from) in known.iter().zip(order) {
+        out.token_of_gene[to] = genes.token_of_gene[known[from]];
+    }
+    out
 }
 
 /// Two checkpoints in folders of the same name get numbers, so that no record is ambiguous.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use microtome_core::{Error, Result, closest};
+use microtome_kernels::{Precision, with_precision};
 
 use crate::{Family, Model};
 
@@ -16,13 +17,19 @@ macro_rules! families {
 families! {
     aido_cell,
     cellfm,
+    genecompass,
     geneformer,
+    generain,
+    langcell,
     nicheformer,
     scbert,
+    sccello,
     scfoundation,
     scgpt,
+    scmulan,
     scprint,
     tahoe_x1,
+    tgpt,
     transcriptformer,
     uce,
 }
@@ -73,9 +80,16 @@ pub fn detect(path: &Path) -> Result<&'static Family> {
     })
 }
 
-/// Opens a checkpoint of whichever family it is.
+/// Opens a checkpoint of whichever family it is, in f32.
 pub fn open(path: &Path) -> Result<Box<dyn Model>> {
-    (detect(path)?.open)(path)
+    open_in(path, Precision::F32)
+}
+
+/// Opens a checkpoint of whichever family it is. In bf16 the factors of linear maps and of attention are rounded; sums, norms, softmax
+/// and the residual stream stay f32.
+pub fn open_in(path: &Path, precision: Precision) -> Result<Box<dyn Model>> {
+    let family = detect(path)?;
+    with_precision(precision, || (family.open)(path))
 }
 
 #[cfg(test)]

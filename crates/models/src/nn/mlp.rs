@@ -1,6 +1,6 @@
 //! Feed-forward part of a block, plain or gated.
 
-use microtome_kernels::{Activation, Linear};
+use microtome_kernels::{Activation, Activations, Linear};
 
 /// The feed-forward part.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ impl Mlp {
     }
 
     /// `out = mlp(x)` for `[rows, width]`; `hidden` is scratch space.
-    pub(crate) fn apply(&self, x: &[f32], rows: usize, hidden: &mut Vec<f32>, out: &mut [f32]) {
+    pub(crate) fn apply(&self, x: &[f32], rows: usize, hidden: &mut Activations, out: &mut [f32]) {
         let d = self.width();
         assert!(
             x.len() == rows * d && out.len() == rows * d,
@@ -34,16 +34,16 @@ impl Mlp {
         }
     }
 
-    fn some_rows(&self, x: &[f32], rows: usize, hidden: &mut Vec<f32>, out: &mut [f32]) {
+    fn some_rows(&self, x: &[f32], rows: usize, hidden: &mut Activations, out: &mut [f32]) {
         match self {
             Self::Plain { up, activation, down } => {
-                hidden.resize(rows * up.n_out(), 0.0);
+                hidden.resize(rows * up.n_out());
                 up.apply(x, rows, *activation, hidden);
                 down.apply(hidden, rows, Activation::None, out);
             }
             Self::Gated { gate, activation, up, down } => {
                 let size = rows * up.n_out();
-                hidden.resize(3 * size, 0.0);
+                hidden.resize(3 * size);
                 let (gates, rest) = hidden.split_at_mut(size);
                 let (ups, product) = rest.split_at_mut(size);
                 gate.apply(x, rows, Activation::None, gates);
@@ -93,7 +93,7 @@ mod tests {
             down: pack_out,
         };
         for (mlp, gate) in [(plain, None), (gated, Some(&gate[..]))] {
-            let (mut hidden, mut got) = (vec![], vec![0.0; rows * d]);
+            let (mut hidden, mut got) = (Activations::default(), vec![0.0; rows * d]);
             mlp.apply(&x, rows, &mut hidden, &mut got);
             let expected = naive(&x, gate, &up, &down, d, f);
             for (g, e) in got.iter().zip(&expected) {

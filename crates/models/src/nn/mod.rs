@@ -2,6 +2,8 @@
 
 mod attend;
 mod attention_weights;
+pub(crate) mod bert;
+pub(crate) mod gpt;
 mod masked_head;
 mod mlp;
 mod norm;
@@ -9,7 +11,6 @@ mod offer;
 mod performer;
 mod pooling;
 mod post_ln;
-mod post_stack;
 mod pre_ln;
 mod readouts;
 mod soft_bins;
@@ -22,14 +23,13 @@ pub(crate) use attention_weights::post_ln_weights;
 pub(crate) use masked_head::MaskedHead;
 pub(crate) use mlp::Mlp;
 pub(crate) use norm::Norm;
-pub(crate) use offer::{Wanted, offer_cells};
+pub(crate) use offer::{Wanted, offer_cells, pool_cells};
 pub(crate) use performer::{Performer, PerformerShape};
 pub(crate) use pooling::pool_cell;
 pub(crate) use post_ln::run_post_ln;
-pub(crate) use post_stack::run_post_stack;
 pub(crate) use pre_ln::{PreLnBlock, PreLnScratch, Residual};
 pub(crate) use readouts::{
-    CellQueryReadout, LayeredReadout, QueryActivation, ReadoutActivation, sigmoid, unit_rows,
+    CellQueryReadout, LayeredReadout, QueryActivation, ReadoutActivation, normalised_rows, sigmoid, unit_rows,
 };
 pub(crate) use soft_bins::SoftBins;
 pub(crate) use stack::{run_post_ln_stack, run_stack, run_stack_with};

@@ -22,6 +22,11 @@ impl Wanted {
         )
     }
 
+    /// Of a pass whose places nobody listens to.
+    pub(crate) fn nothing() -> Self {
+        Self(HashSet::new())
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -66,6 +71,18 @@ pub(crate) fn offer_cells(
     rule: CellRule,
     gene_tokens: impl Fn(usize) -> Range<usize>,
 ) -> Result<()> {
+    let data = pool_cells(tokens, rows, width, rule, gene_tokens);
+    tap.offer(site, tokens, SiteData::Cells { data: &data, width: rule.width(width) })
+}
+
+/// `[token, width]` rows pooled per cell. A cell without a token to pool gets a row of NaN.
+pub(crate) fn pool_cells(
+    tokens: &Tokens,
+    rows: &[f32],
+    width: usize,
+    rule: CellRule,
+    gene_tokens: impl Fn(usize) -> Range<usize>,
+) -> Vec<f32> {
     let pooled = rule.width(width);
     let mut data = vec![0.0; tokens.n_cells() * pooled];
     for (cell, out) in data.chunks_exact_mut(pooled).enumerate() {
@@ -73,5 +90,5 @@ pub(crate) fn offer_cells(
         let (genes, marks) = (gene_tokens(tokens.len_of(cell)), tokens.column(POOL_MASK, cell));
         super::pool_cell(rows, width, rule, genes, marks, out);
     }
-    tap.offer(site, tokens, SiteData::Cells { data: &data, width: pooled })
+    data
 }

@@ -1,7 +1,7 @@
 //! Pre-LN transformer block: one fast pass, and one with every place offered.
 
 use microtome_core::{BlockSite, Result, Site};
-use microtome_kernels::{Activation, AttentionShape, Linear, add_assign};
+use microtome_kernels::{Activation, Activations, AttentionShape, Linear, add_assign};
 
 use super::attend::{Attend, Qkv, norm_site};
 use super::{Mlp, Norm, Wanted};
@@ -30,22 +30,22 @@ pub(crate) struct PreLnBlock {
 }
 
 /// Buffers of a forward pass, kept from block to block.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct PreLnScratch {
-    normed: Vec<f32>,
-    qkv: Vec<f32>,
-    z: Vec<f32>,
-    part: Vec<f32>,
-    hidden: Vec<f32>,
+    normed: Activations,
+    qkv: Activations,
+    z: Activations,
+    part: Activations,
+    hidden: Activations,
 }
 
 impl PreLnScratch {
     fn resize(&mut self, block: &PreLnBlock, rows: usize) {
         let d = block.out.n_out();
-        self.normed.resize(rows * d, 0.0);
-        self.part.resize(rows * d, 0.0);
-        self.qkv.resize(rows * Qkv::width(&block.shape), 0.0);
-        self.z.resize(rows * block.out.n_in(), 0.0);
+        self.normed.resize(rows * d);
+        self.part.resize(rows * d);
+        self.qkv.resize(rows * Qkv::width(&block.shape));
+        self.z.resize(rows * block.out.n_in());
     }
 }
 

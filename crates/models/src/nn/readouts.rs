@@ -111,6 +111,16 @@ pub(crate) fn unit_rows(rows: &[f32], width: usize) -> Vec<f32> {
     rows.chunks_exact(width.max(1)).flat_map(unit).collect()
 }
 
+/// Every row divided by its Euclidean length, or by 1e-12 where it is shorter, as torch's `F.normalize` does it.
+pub(crate) fn normalised_rows(rows: &[f32], width: usize) -> Vec<f32> {
+    let unit = |row: &[f32]| {
+        let length = row.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt() as f32;
+        let length = if length < 1e-12 { 1e-12 } else { length };
+        row.iter().map(move |v| v / length).collect::<Vec<f32>>()
+    };
+    rows.chunks_exact(width.max(1)).flat_map(unit).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,6 +157,8 @@ mod tests {
         let got = readout.apply(&[2.0, -3.0], 2);
         assert!((got[0] - 2.48).abs() < 1e-6 && (got[1] - 3.47).abs() < 1e-6, "{got:?}");
         assert!((sigmoid(0.0) - 0.5).abs() < 1e-7);
+        assert_eq!(normalised_rows(&[3.0, 4.0, 0.0, 0.0], 2), [0.6, 0.8, 0.0, 0.0]);
+        assert!(normalised_rows(&[f32::NAN, 1.0], 2).iter().all(|v| v.is_nan()));
         assert_eq!(unit_rows(&[3.0, 4.0, 0.0, 2.0], 2), [0.6, 0.8, 0.0, 1.0]);
     }
 }

@@ -11,6 +11,7 @@ mod variants;
 use std::path::Path;
 
 use microtome_core::{Counts, Error, GeneTable, Result, Site, Table};
+use microtome_kernels::{Precision, with_precision};
 use microtome_weights::Checkpoint;
 use serde::Serialize;
 
@@ -59,6 +60,9 @@ pub struct TensorReport {
     pub n_elements: usize,
     /// Largest absolute difference.
     pub max_abs_error: f64,
+    /// Largest difference in units of what the tolerance allows at its element: above 1 is out of tolerance, infinite where
+    /// equality is asked for.
+    pub times_allowed: f64,
     /// The element that uses up most of its tolerance; `None` when all are equal.
     pub worst: Option<Worst>,
     /// Why a tensor failed without a comparison (no such site, another shape).
@@ -84,11 +88,19 @@ pub struct KitReport {
     pub passed: bool,
 }
 
-/// Runs a kit folder: opens `checkpoint/`, tokenises the cells, runs them and compares with `expected.safetensors` under
+/// Runs a kit folder in f32: opens `checkpoint/`, tokenises the cells, runs them and compares with `expected.safetensors` under
 /// the tolerances of `MANIFEST.json`.
 pub fn run_kit(dir: &Path, cells: &KitCells<'_>) -> Result<KitReport> {
-    let model = crate::open(&dir.join("checkpoint"))?;
-    run_kit_with(dir, model.as_ref(), cells)
+    run_kit_in(dir, cells, Precision::F32)
+}
+
+/// [`run_kit`] in a precision. The tolerances stay those of the manifest.
+pub fn run_kit_in(dir: &Path, cells: &KitCells<'_>, precision: Precision) -> Result<KitReport> {
+    // All of it: a family may open its model once more, as the manifest declares it.
+    with_precision(precision, || {
+        let model = crate::open_in(&dir.join("checkpoint"), precision)?;
+        run_kit_with(dir, model.as_ref(), cells)
+    })
 }
 
 /// [`run_kit`] with a model that is open already.
@@ -188,6 +200,7 @@ fn problem(name: &str, text: &str) -> TensorReport {
         passed: false,
         n_elements: 0,
         max_abs_error: f64::INFINITY,
+        times_allowed: f64::INFINITY,
         worst: None,
         problem: Some(text.to_string()),
     }

@@ -13,10 +13,23 @@ use crate::{GeneMatch, Tokens};
 /// Counts per cell to which every cell is scaled.
 const TARGET_SUM: f32 = 10_000.0;
 
+/// What a count is scaled by before it is divided by the gene's median.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scaling {
+    /// To 10,000 counts per cell over all genes of the data, matched or not (Geneformer, LangCell).
+    AllGenes,
+    /// To 10,000 counts per cell over the genes of the vocabulary (scCello, whose code keeps no others): `x * (10000 / total)` in `f32`.
+    KnownGenes,
+    /// Not at all; the quotient is ranked and kept as `log2(1 + x / median)` (GeneCompass).
+    Log2,
+}
+
 /// How a family ranks.
 pub struct RankRule<'a> {
     /// Divisor (non-zero median expression) per token; read for the tokens of matched genes only.
     pub divisor: &'a [f64],
+    /// What comes before the division.
+    pub scaling: Scaling,
     /// Token put in front of every cell.
     pub first: Option<u32>,
     /// Token put behind every cell.
@@ -93,7 +106,19 @@ impl RankRule<'_> {
         if genes.sum_duplicates {
             found = merge(found);
         }
-        if !found.is_empty() {
+        let divide = |e: &Entry, scaled: f64| scaled * (1.0 / self.divisor[e.token as usize]);
+        if self.scaling == Scaling::Log2 {
+            for e in &mut found {
+                let quotient = f64::from(e.count) / self.divisor[e.token as usize];
+                e.value = quotient.ln_1p() / std::f64::consts::LN_2;
+            }
+        } else if self.scaling == Scaling::KnownGenes {
+            let total: f64 = found.iter().map(|e| f64::from(e.count)).sum();
+            let factor = TARGET_SUM / total as f32;
+            for e in &mut found {
+                e.value = divide(e, f64::from(e.count * factor));
+            }
+        } else if !found.is_empty() {
             let total = totals.map_or_else(|| counts.total(cell), |t| t.values[cell]);
             if !(total.is_finite() && total > 0.0) {
                 return Err(Error::mismatch("a cell with counts has no usable total")
@@ -103,7 +128,7 @@ impl RankRule<'_> {
             }
             let scale = Scale::new(total, totals.is_some_and(|t| t.single_precision));
             for e in &mut found {
-                e.value = scale.apply(e.count) * (1.0 / self.divisor[e.token as usize]);
+                e.value = divide(e, scale.apply(e.count));
             }
         }
         found.sort_unstable_by(|a, b| b.value.total_cmp(&a.value).then(a.place.cmp(&b.place)));
@@ -234,7 +259,7 @@ mod tests {
     }
 
     fn rule(divisor: &[f64], max_tokens: usize) -> RankRule<'_> {
-        RankRule { divisor, first: None, last: None, max_tokens }
+        RankRule { divisor, scaling: Scaling::AllGenes, first: None, last: None, max_tokens }
     }
 
     fn one_cell(values: &[f32]) -> Counts {
@@ -270,7 +295,13 @@ mod tests {
     #[test]
     fn specials_surround_and_the_cut_leaves_room() {
         let divisor = [1.0; 4];
-        let r = RankRule { divisor: &divisor, first: Some(8), last: Some(9), max_tokens: 4 };
+        let r = RankRule {
+            divisor: &divisor,
+            scaling: Scaling::AllGenes,
+            first: Some(8),
+            last: Some(9),
+            max_tokens: 4,
+        };
         let m = genes(&[Some(0), Some(1), Some(2)], false);
         let t = r.tokenize(&one_cell(&[1.0, 5.0, 1.0]), None, &m).unwrap();
         assert_eq!(t.ids, [8, 1, 0, 9]);
@@ -307,5 +338,25 @@ mod tests {
         let totals = CellTotals { values: &[0.0], single_precision: false };
         let e = rule(&[1.0, 1.0], 10).tokenize(&one_cell(&[1.0, 1.0]), Some(totals), &m).unwrap_err();
         assert!(e.to_string().contains("n_counts"), "{e}");
+    }
+
+    #[test]
+    fn other_scalings_follow_their_formulas() {
+        let m = genes(&[Some(0), None, Some(1)], false);
+        let counts = one_cell(&[3.0, 90.0, 5.0]);
+        let divisor = [0.5, 4.0];
+        let known = RankRule { scaling: Scaling::KnownGenes, ..rule(&divisor, 10) };
+        let t = known.tokenize(&counts, None, &m).unwrap();
+        assert_eq!(t.ids, [0, 1]);
+        assert_eq!(t.values, [3.0 * 1250.0 / 0.5, 5.0 * 1250.0 / 4.0], "the total is 8, not 98");
+        let log = RankRule { scaling: Scaling::Log2, ..rule(&divisor, 10) };
+        let t = log.tokenize(&counts, None, &m).unwrap();
+        assert_eq!(t.ids, [0, 1]);
+        assert!((t.values[0] - 7f32.log2()).abs() < 1e-6 && (t.values[1] - 2.25f32.log2()).abs() < 1e-6);
+        for scaling in [Scaling::KnownGenes, Scaling::Log2] {
+            let empty =
+                RankRule { scaling, ..rule(&divisor, 10) }.tokenize(&one_cell(&[0.0, 7.0, 0.0]), None, &m);
+            assert!(empty.unwrap().ids.is_empty());
+        }
     }
 }

@@ -6,7 +6,8 @@ use microtome_core::{Error, GeneTable, Organism, Result};
 
 use crate::{GeneMatch, Overlap};
 
-/// Below this share of the data's genes in the list nothing useful is left of a cell.
+/// Below this share of the genes in common (of the shorter of data and list, as some lists are short on purpose) nothing useful is
+/// left of a cell.
 const FLOOR: f64 = 0.10;
 
 /// What becomes of several columns with one symbol.
@@ -66,7 +67,8 @@ pub(crate) fn match_symbols(list: &[String], genes: &GeneTable, duplicates: Dupl
 }
 
 fn check_overlap(overlap: &Overlap, genes: &GeneTable) -> Result<()> {
-    let share = overlap.n_matched as f64 / overlap.n_genes.max(1) as f64;
+    let shorter = overlap.n_genes.min(overlap.n_vocabulary);
+    let share = overlap.n_matched as f64 / shorter.max(1) as f64;
     if overlap.n_matched > 0 && share >= FLOOR {
         return Ok(());
     }
@@ -78,9 +80,8 @@ fn check_overlap(overlap: &Overlap, genes: &GeneTable) -> Result<()> {
     Err(Error::mismatch("too few genes of the data are in the model's gene list")
         .expected(format!("at least {:.0} % of the genes", 100.0 * FLOOR))
         .found(format!(
-            "{} of {} ({:.1} %), {}; not found for example: {}",
+            "{} of {shorter} ({:.1} %), {}; not found for example: {}",
             overlap.n_matched,
-            overlap.n_genes,
             100.0 * share,
             overlap.source,
             overlap.examples_missing.join(", ")

@@ -105,7 +105,7 @@ impl Graph {
     }
 
     /// Joins directed weights `[n, k]` with their transpose: `combine(w_ij, w_ji)`, 0 where a direction is absent.
-    fn symmetrise(
+    pub(crate) fn symmetrise(
         n: usize,
         k: usize,
         targets: &[u32],

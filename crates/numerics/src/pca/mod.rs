@@ -8,6 +8,7 @@ pub use projection::random_projection;
 use crate::dense::{View, add_product, check_finite_matrix, gram, gram_of_rows, symmetric_eigen};
 use crate::diffusion::sign_of_largest;
 use crate::krylov::{Eigenpairs, Which, leading};
+use crate::rank_normal::RankNormal;
 use microtome_core::{Counts, Error, Matrix, Result};
 use operator::{Centred, DenseRows, SparseRows};
 
@@ -95,13 +96,22 @@ pub fn pca(x: &Matrix, n_components: usize, seed: u64) -> Result<Pca> {
 
 /// [`pca`] of sparse rows with the column means subtracted implicitly: the data stays sparse.
 pub fn pca_sparse(x: &Counts, n_components: usize, seed: u64) -> Result<Pca> {
+    sparse(x, None, n_components, seed)
+}
+
+/// [`pca`] of rank-normal cells, which stay sparse.
+pub fn pca_rank_normal(x: &RankNormal, n_components: usize, seed: u64) -> Result<Pca> {
+    sparse(&x.deviations, Some(&x.background), n_components, seed)
+}
+
+fn sparse(x: &Counts, shift: Option<&[f64]>, n_components: usize, seed: u64) -> Result<Pca> {
     check_components(x.n_cells(), x.n_genes(), n_components)?;
     if x.check_raw().n_non_finite > 0 {
         return Err(Error::mismatch("values for principal components must be finite")
             .expected("finite numbers only")
             .found(format!("{} NaN or infinite values", x.check_raw().n_non_finite)));
     }
-    let rows = SparseRows::new(x);
+    let rows = SparseRows::new(x, shift);
     krylov(&Centred::new(&rows), n_components, seed)
 }
 

@@ -2,6 +2,7 @@
 
 use crate::dense::sparse_row;
 use crate::krylov::Operator;
+use crate::subset::{Columns, by_gene};
 use microtome_core::{Counts, Matrix};
 use rayon::prelude::*;
 
@@ -51,38 +52,17 @@ impl Rows for DenseRows {
     }
 }
 
-/// CSR rows and the same values by column, so that both products run in parallel and in a fixed order.
+/// CSR rows and the same values by column, so that both products run in parallel and in a fixed order. Every value of
+/// row `i` may be raised by `shift[i]`, stored or not.
 pub(super) struct SparseRows<'a> {
     rows: &'a Counts,
-    column_start: Vec<usize>,
-    cells: Vec<u32>,
-    values: Vec<f32>,
+    columns: Columns,
+    shift: Option<&'a [f64]>,
 }
 
 impl<'a> SparseRows<'a> {
-    pub(super) fn new(rows: &'a Counts) -> Self {
-        let mut column_start = vec![0; rows.n_genes() + 1];
-        rows.indices().iter().for_each(|&g| column_start[g as usize + 1] += 1);
-        for g in 0..rows.n_genes() {
-            column_start[g + 1] += column_start[g];
-        }
-        let mut next = column_start.clone();
-        let (mut cells, mut values) = (vec![0; rows.nnz()], vec![0.0; rows.nnz()]);
-        for cell in 0..rows.n_cells() {
-            let (genes, row) = rows.row(cell);
-            for (&g, &v) in genes.iter().zip(row) {
-                let at = &mut next[g as usize];
-                cells[*at] = cell as u32;
-                values[*at] = v;
-                *at += 1;
-            }
-        }
-        Self { rows, column_start, cells, values }
-    }
-
-    fn column(&self, gene: usize) -> (&[u32], &[f32]) {
-        let range = self.column_start[gene]..self.column_start[gene + 1];
-        (&self.cells[range.clone()], &self.values[range])
+    pub(super) fn new(rows: &'a Counts, shift: Option<&'a [f64]>) -> Self {
+        Self { rows, columns: by_gene(rows), shift }
     }
 }
 
@@ -111,17 +91,37 @@ impl Rows for SparseRows<'_> {
     }
     fn forward(&self, b: &[f64], p: usize, out: &mut [f64]) {
         sparse_product(|i| self.rows.row(i), b, p, out);
+        let Some(shift) = self.shift else { return };
+        let mut sums = vec![0.0; p];
+        b.chunks_exact(p).for_each(|b| sums.iter_mut().zip(b).for_each(|(s, b)| *s += b));
+        for (out, shift) in out.chunks_exact_mut(p).zip(shift) {
+            out.iter_mut().zip(&sums).for_each(|(o, s)| *o += shift * s);
+        }
     }
     fn backward(&self, u: &[f64], p: usize, out: &mut [f64]) {
-        sparse_product(|g| self.column(g), u, p, out);
+        sparse_product(|g| self.columns.row(g), u, p, out);
+        let Some(shift) = self.shift else { return };
+        let mut sums = vec![0.0; p];
+        for (u, shift) in u.chunks_exact(p).zip(shift) {
+            sums.iter_mut().zip(u).for_each(|(s, u)| *s += shift * u);
+        }
+        out.chunks_exact_mut(p).for_each(|out| out.iter_mut().zip(&sums).for_each(|(o, s)| *o += s));
     }
     fn squares(&self, mean: &[f64]) -> f64 {
-        let n = self.n() as f64;
+        let shift = |cell: usize| self.shift.map_or(0.0, |s| s[cell]);
+        let (n, sum, squares) = (0..self.n())
+            .fold((self.n() as f64, 0.0, 0.0), |(n, s, q), c| (n, s + shift(c), q + shift(c) * shift(c)));
         (0..self.width())
             .map(|g| {
-                let values = self.column(g).1;
-                let stored: f64 = values.iter().map(|&v| (f64::from(v) - mean[g]).powi(2)).sum();
-                stored + (n - values.len() as f64) * mean[g] * mean[g]
+                let m = mean[g];
+                // As if nothing were stored, then what the stored values change.
+                let bare = squares - 2.0 * m * sum + n * m * m;
+                let (cells, values) = self.columns.row(g);
+                let change = cells.iter().zip(values).map(|(&c, &v)| {
+                    let (s, v) = (shift(c as usize) - m, f64::from(v));
+                    (v + s) * (v + s) - s * s
+                });
+                bare + change.sum::<f64>()
             })
             .sum()
     }

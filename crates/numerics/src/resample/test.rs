@@ -63,6 +63,24 @@ pub fn holm(p: &[f64]) -> Result<Vec<f64>> {
     Ok(out)
 }
 
+/// P values adjusted to control the false discovery rate (Benjamini and Hochberg 1995), in the order given.
+///
+/// Errors when a value is not within 0..1.
+pub fn benjamini_hochberg(p: &[f64]) -> Result<Vec<f64>> {
+    if let Some(bad) = p.iter().find(|p| !(0.0..=1.0).contains(*p)) {
+        return Err(Error::usage("p values lie between 0 and 1").found(bad.to_string()));
+    }
+    let mut order: Vec<usize> = (0..p.len()).collect();
+    order.sort_by(|&a, &b| p[b].total_cmp(&p[a]));
+    let mut out = vec![1.0; p.len()];
+    let mut least = 1.0f64;
+    for (from_end, &i) in order.iter().enumerate() {
+        least = least.min(p[i] * p.len() as f64 / (p.len() - from_end) as f64);
+        out[i] = least;
+    }
+    Ok(out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,5 +102,11 @@ mod tests {
             assert!((a - e).abs() < 1e-15);
         }
         assert!(holm(&[1.5]).is_err());
+        // R p.adjust(method = "BH")
+        let adjusted = benjamini_hochberg(&[0.01, 0.04, 0.03, 0.005]).unwrap();
+        for (a, e) in adjusted.iter().zip([0.02, 0.04, 0.04, 0.02]) {
+            assert!((a - e).abs() < 1e-15);
+        }
+        assert!(benjamini_hochberg(&[f64::NAN]).is_err());
     }
 }

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod baselines;
 mod expression;
 mod neighbours;
+mod pseudobulk;
 mod statistics;
 mod support;
 mod trajectory;

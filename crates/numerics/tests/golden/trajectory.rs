@@ -4,8 +4,8 @@ use microtome_numerics::graph::{Graph, distance_graph, shortest_paths};
 use microtome_numerics::resample::Rng;
 use microtome_numerics::umap::{UmapOptions, layout};
 use microtome_numerics::{
-    Knn, Metric, components, diffusion_map, dpt, exact_knn, gaussian_weights, pseudotime, spearman,
-    umap_weights,
+    Knn, Metric, PalantirOptions, components, diffusion_map, dpt, exact_knn, gaussian_weights, palantir,
+    pseudotime, spearman, umap_weights,
 };
 
 fn knn() -> Knn {
@@ -200,4 +200,19 @@ fn layout_separates_groups_and_repeats() {
     assert!(same.count() as f64 > 0.99 * (n * 10) as f64);
     assert!(layout(&knn, &UmapOptions { min_dist: 2.0, ..options.clone() }).is_err());
     assert!(layout(&knn, &UmapOptions { spread: f64::NAN, ..options }).is_err());
+}
+
+/// The reference's own seeds agree at 0.997; waypoints are random there and here.
+#[test]
+fn palantir_follows_its_reference() {
+    let golden = json("palantir.json");
+    let want = numbers(&golden["pseudotime"]);
+    let options = PalantirOptions { waypoints: 150, ..PalantirOptions::default() };
+    let found = palantir(&cells(), golden["early"].as_u64().unwrap() as usize, &options).unwrap();
+    let rho = spearman(&want, &found).unwrap().unwrap();
+    println!(
+        "palantir: {rho:.4}, seeds of the reference {:.4}",
+        golden["agreement_of_seeds"].as_f64().unwrap()
+    );
+    assert!(rho > 0.98, "{rho}");
 }

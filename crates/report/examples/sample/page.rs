@@ -121,6 +121,7 @@ pub(crate) fn sample() -> Page {
         title: "Which depth follows blood formation?".into(),
         command: "microtome scan hematopoiesis.h5ad --model scGPT-human --model AIDO.Cell-3M \\\n  --task trajectory --time day --unit donor --seed 7 --out results".into(),
         run_card: run_card(),
+        questions: vec![],
         summaries: summaries(),
         records,
         tables: tables(),
@@ -231,6 +232,7 @@ fn tables() -> Vec<TableBlock> {
         .collect();
     vec![
         TableBlock {
+            task: String::new(),
             title: "Gene overlap".into(),
             note: "How much of the data each vocabulary knows.".into(),
             header: header(&["model", "genes in data", "genes known", "share of genes", "share of counts"]),
@@ -240,12 +242,14 @@ fn tables() -> Vec<TableBlock> {
             ]),
         },
         TableBlock {
+            task: String::new(),
             title: "Tensor audit".into(),
             note: "Every tensor of the checkpoint and what became of it.".into(),
             header: header(&["tensor", "shape", "fate"]),
             rows: audit,
         },
         TableBlock {
+            task: String::new(),
             title: "Timings".into(),
             note: String::new(),
             header: header(&["step", "time", "cells per second"]),
@@ -285,6 +289,7 @@ pub(crate) fn scatters(n: usize) -> Vec<Scatter> {
         codes,
     };
     let scatter = |title: &str, colour| Scatter {
+        task: String::new(),
         title: title.into(),
         note: "UMAP of scGPT-human, block 6, 15 neighbours".into(),
         x: x.clone(),

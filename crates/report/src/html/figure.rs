@@ -13,31 +13,32 @@ use super::table::{Cell, table};
 use crate::number::{count, decimal, interval};
 use crate::panel::{Panel, site_words};
 
-/// All panels; several of them become tabs made of radio buttons, so that they work without scripts.
-pub(crate) fn section(panels: &[Panel], out: &mut String) {
+/// All panels; several of them become tabs made of radio buttons, so that they work without scripts. `first` is the
+/// number of the first panel on the page: names of elements are counted on from it.
+pub(crate) fn section(panels: &[Panel], first: usize, out: &mut String) {
     if panels.is_empty() {
         return;
     }
     out.push_str("<section class=\"curves\"><h2>Score by depth</h2>");
     let tabs = panels.len() > 1;
     if tabs {
-        style(panels.len(), out);
-        for (i, p) in panels.iter().enumerate() {
-            let checked = if i == 0 { " checked" } else { "" };
+        style(first..first + panels.len(), out);
+        for (i, p) in (first..).zip(panels) {
+            let checked = if i == first { " checked" } else { "" };
             let _ = write!(
                 out,
-                "<input class=\"tab unseen\" type=\"radio\" name=\"panel\" id=\"tab{i}\" aria-label=\"{}\"{checked}>",
+                "<input class=\"tab unseen\" type=\"radio\" name=\"panel{first}\" id=\"tab{i}\" aria-label=\"{}\"{checked}>",
                 esc(&p.title)
             );
         }
         out.push_str("<div class=\"tablist\">");
-        for (i, p) in panels.iter().enumerate() {
+        for (i, p) in (first..).zip(panels) {
             let _ = write!(out, "<label for=\"tab{i}\">{}</label>", esc(&shorten(&p.title, 70)));
         }
         out.push_str("</div>");
     }
     out.push_str("<div class=\"panels\">");
-    for (i, p) in panels.iter().enumerate() {
+    for (i, p) in (first..).zip(panels) {
         let _ = write!(out, "<div class=\"panel{}\" id=\"panel{i}\">", if tabs { " tabbed" } else { "" });
         if tabs {
             let _ = write!(out, "<h3 class=\"panel-title\">{}</h3>", esc(&p.title));
@@ -50,9 +51,9 @@ pub(crate) fn section(panels: &[Panel], out: &mut String) {
 }
 
 /// Which panel a checked tab shows.
-fn style(n: usize, out: &mut String) {
+fn style(panels: std::ops::Range<usize>, out: &mut String) {
     out.push_str("<style>@media screen{");
-    for i in 0..n {
+    for i in panels {
         let _ = write!(
             out,
             "#tab{i}:checked~.panels>#panel{i}{{display:block}}#tab{i}:checked~.tablist>[for=tab{i}]{{color:var(--ink);border-color:var(--ink)}}#tab{i}:focus-visible~.tablist>[for=tab{i}]{{outline:2px solid var(--link);outline-offset:2px}}"

@@ -24,8 +24,8 @@ use std::fmt::Write;
 pub(crate) use escape::is_disguise;
 pub(crate) use verdict::{all_warnings, key_numbers};
 
-use crate::Page;
 use crate::panel::panels;
+use crate::{Page, Question, TableBlock};
 use escape::esc;
 
 const STYLE: &str = include_str!("assets/report.css");
@@ -44,13 +44,20 @@ pub fn html(page: &Page) -> String {
     );
     header(page, title, &mut out);
     out.push_str("<main>\n");
-    verdict::section(page, &mut out);
-    figure::section(&panels(&page.records, &page.summaries), &mut out);
+    let tasks = page.tasks();
+    let whole: Vec<&TableBlock> = if tasks.len() > 1 {
+        sections(page, &tasks, &mut out);
+        page.tables.iter().filter(|t| !tasks.iter().any(|q| q.task == t.task)).collect()
+    } else {
+        verdict::section(page, &mut out);
+        figure::section(&panels(&page.records, &page.summaries), 0, &mut out);
+        scatter::section(&page.scatters, 0, &mut out);
+        page.tables.iter().collect()
+    };
     figures::section(&page.figures, &mut out);
-    scatter::section(&page.scatters, &mut out);
-    if !page.tables.is_empty() {
+    if !whole.is_empty() {
         out.push_str("\n<section class=\"tables\"><h2>Details</h2>");
-        page.tables.iter().for_each(|t| table::block(t, &mut out));
+        whole.iter().for_each(|t| table::block(t, &mut out));
         out.push_str("</section>\n");
     }
     // A page of figures alone has no records to list.
@@ -60,6 +67,32 @@ pub fn html(page: &Page) -> String {
     repeat::section(page, &mut out);
     let _ = write!(out, "</main>\n<script>{}</script>\n</body>\n</html>\n", script::SCRIPT);
     out
+}
+
+/// All answers in brief, then one section per task: its verdict first.
+fn sections(page: &Page, tasks: &[Question], out: &mut String) {
+    verdict::overview(page, tasks, out);
+    let (mut n_panels, mut n_scatters) = (0, 0);
+    for (i, task) in tasks.iter().enumerate() {
+        let own = page.of_task(&task.task);
+        let _ = write!(
+            out,
+            "\n<section class=\"task\" id=\"task{i}\"><h2 class=\"question\">{}</h2>",
+            esc(&task.words)
+        );
+        verdict::section(&own, out);
+        let panels = panels(&own.records, &own.summaries);
+        figure::section(&panels, n_panels, out);
+        scatter::section(&own.scatters, n_scatters, out);
+        n_panels += panels.len();
+        n_scatters += own.scatters.len();
+        if !own.tables.is_empty() {
+            out.push_str("<section class=\"tables\">");
+            own.tables.iter().for_each(|t| table::block(t, out));
+            out.push_str("</section>");
+        }
+        out.push_str("</section>\n");
+    }
 }
 
 fn header(page: &Page, title: &str, out: &mut String) {

@@ -19,12 +19,13 @@ const TURNS: usize = 8;
 const MISSING: usize = usize::MAX;
 const OTHER: usize = usize::MAX - 1;
 
-pub(crate) fn section(scatters: &[Scatter], out: &mut String) {
+/// `first` is the number of the first drawing on the page.
+pub(crate) fn section(scatters: &[Scatter], first: usize, out: &mut String) {
     if scatters.is_empty() {
         return;
     }
     out.push_str("<section class=\"scatters\"><h2>Cells</h2><div class=\"grid\">");
-    for (i, s) in scatters.iter().enumerate() {
+    for (i, s) in (first..).zip(scatters) {
         figure(s, i, out);
     }
     out.push_str("</div></section>");

@@ -6,9 +6,9 @@ use microtome_core::{BlockSite, Site, Summary, Verdict};
 
 use super::escape::esc;
 use super::figure::plural;
-use crate::Page;
 use crate::number::{count, estimate, signed};
 use crate::panel::site_words;
+use crate::{Page, Question};
 
 pub(crate) fn section(page: &Page, out: &mut String) {
     out.push_str("<section class=\"verdict\">");
@@ -31,6 +31,26 @@ pub(crate) fn section(page: &Page, out: &mut String) {
     if page.summaries.is_empty() {
         warnings(page, out);
     }
+    out.push_str("</section>");
+}
+
+/// The first sentence of every answer with a link to its section, and the warnings about the whole run.
+pub(crate) fn overview(page: &Page, tasks: &[Question], out: &mut String) {
+    out.push_str("<section class=\"overview\"><ul class=\"answers\">");
+    for (i, task) in tasks.iter().enumerate() {
+        let _ = write!(out, "<li><a href=\"#task{i}\">{}</a>", esc(&task.words));
+        let answers: Vec<&Summary> = page.summaries.iter().filter(|s| s.task == task.task).collect();
+        if answers.is_empty() {
+            out.push_str("<p class=\"quiet\">Scores without a verdict.</p>");
+        }
+        for s in answers {
+            let said = s.sentences.first().map_or("No answer.", String::as_str);
+            let _ = write!(out, "<p>{}</p>", esc(said));
+        }
+        out.push_str("</li>");
+    }
+    out.push_str("</ul>");
+    warnings(&Page { warnings: page.warnings.clone(), ..Page::default() }, out);
     out.push_str("</section>");
 }
 

@@ -109,7 +109,10 @@ pub(crate) fn check(html: &str) -> (Vec<Tag>, String) {
         );
         for (name, value) in &tag.attributes {
             assert!(!name.starts_with("on"), "an event handler: {tag:?}");
-            assert!(!matches!(name.as_str(), "src" | "href" | "action" | "srcset" | "style"), "{tag:?}");
+            assert!(!matches!(name.as_str(), "src" | "action" | "srcset" | "style"), "{tag:?}");
+            // A link leads to a place on this page, never out of it.
+            let inside = |to: &str| to.strip_prefix('#').is_some_and(|id| ids.contains(&id));
+            assert!(name != "href" || inside(value), "{tag:?}");
             if matches!(
                 name.as_str(),
                 "d" | "x" | "y" | "x1" | "x2" | "cx" | "cy" | "width" | "height" | "data-v"

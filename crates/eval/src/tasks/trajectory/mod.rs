@@ -1,9 +1,11 @@
 //! Does the representation order cells along time?
 //!
-//! Three readings of every representation:
+//! Readings of every representation:
 //!
 //! * `dpt`: diffusion pseudotime on the exact nearest-neighbour graph, from root cells at the earliest time. It
 //!   never sees the time of any other cell, so it shows whether the *geometry* follows time.
+//! * `shortest_path`: length of the shortest path from the root along the same graph, which needs no eigenvectors.
+//! * `palantir`: Palantir's pseudotime, where it is asked for.
 //! * `knn_time`: mean time of the nearest cells of other units. Local, supervised.
 //! * `ridge_time`: ridge regression of time, penalty chosen inside the training units. Global, supervised: it
 //!   shows whether the *information* is present in linear form, whatever the geometry.
@@ -16,16 +18,15 @@
 //! they already have. The neighbour graph is not built again in a replicate and the regressions are not fitted
 //! again, so the variability of graph and fit themselves is not in the interval.
 
+mod further;
 mod notes;
 mod options;
 mod readings;
 mod root;
 mod run;
-mod supervised;
 
 pub use options::{GraphWeights, Root, TrajectoryOptions};
 pub use run::run;
-
 
 use crate::controls;
 use crate::metrics;
@@ -39,6 +40,9 @@ pub static TASK: Task = Task {
     metrics: &[
         &metrics::DPT_SPEARMAN,
         &metrics::DPT_KENDALL,
+        &metrics::DPT_PARTIAL,
+        &metrics::PATH_SPEARMAN,
+        &metrics::PALANTIR_SPEARMAN,
         &metrics::KNN_TIME_SPEARMAN,
         &metrics::KNN_TIME_KENDALL,
         &metrics::RIDGE_TIME_SPEARMAN,
@@ -49,6 +53,10 @@ pub static TASK: Task = Task {
     baselines: &[
         &controls::LOG_NORMALISED,
         &controls::PCA,
+        &controls::PCA_SEURAT_V3,
+        &controls::PEARSON_RESIDUALS,
+        &controls::RANK_NORMAL,
+        &controls::RANK_NORMAL_PCA,
         &controls::RANDOM_PROJECTION,
         &controls::TOTAL_COUNTS,
         &controls::DETECTED_GENES,

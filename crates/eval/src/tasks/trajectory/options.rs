@@ -3,7 +3,7 @@
 use microtome_core::{Error, Result};
 use serde::Serialize;
 
-use crate::Cells;
+use crate::{Cells, Groups};
 use crate::metrics::Metric;
 
 /// Where pseudotime starts.
@@ -50,6 +50,10 @@ pub struct TrajectoryOptions {
     pub n_dcs: usize,
     /// Edge weights.
     pub weights: GraphWeights,
+    /// Read Palantir's pseudotime as well; it costs minutes per thousand cells and representation.
+    pub palantir: bool,
+    /// Groups of cells between which the best depth may shift.
+    pub strata: Option<Groups>,
     /// Headline metric: the one that decides.
     pub headline: &'static Metric,
 }
@@ -65,6 +69,8 @@ impl TrajectoryOptions {
             n_comps: 15,
             n_dcs: 10,
             weights: GraphWeights::Umap,
+            palantir: false,
+            strata: None,
             headline: super::TASK.metrics[0],
         }
     }
@@ -105,11 +111,17 @@ impl TrajectoryOptions {
                 self.k.to_string(),
             );
         }
+        if self.headline.reading == "palantir" && !self.palantir {
+            return bad("headline", "palantir to be read".into(), self.headline.id.into());
+        }
         if self.n_comps < 2 || self.n_comps >= cells.n {
             return bad("n_comps", format!("2 to {}", cells.n.saturating_sub(1)), self.n_comps.to_string());
         }
         if self.n_dcs < 2 || self.n_dcs > self.n_comps {
             return bad("n_dcs", format!("2 to n_comps ({})", self.n_comps), self.n_dcs.to_string());
+        }
+        if let Some(strata) = self.strata.as_ref().filter(|s| s.codes.len() != cells.n) {
+            return bad("strata", format!("{} values", cells.n), format!("{} values", strata.codes.len()));
         }
         match self.root {
             Root::Cell(i) if i >= cells.n => {

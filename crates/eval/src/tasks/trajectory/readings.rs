@@ -3,11 +3,13 @@
 use microtome_core::{Error, Matrix, Result};
 use microtome_numerics::resample::Units as Groups;
 use microtome_numerics::ridge::{RidgeOptions, fit_nested};
+use microtome_numerics::graph::{distance_graph, shortest_paths};
 use microtome_numerics::{
     Metric, diffusion_map, exact_knn, gaussian_weights, knn_between, pseudotime, umap_weights,
 };
 
 use super::{GraphWeights, TrajectoryOptions};
+use crate::assess::Learner;
 use crate::protocol::Units;
 
 /// Folds inside the training cells on which the ridge penalty is chosen.
@@ -42,13 +44,26 @@ pub(super) fn dpt(x: &Matrix, roots: &[usize], options: &TrajectoryOptions, seed
     }
     let by_root: Vec<Vec<f64>> =
         roots.iter().map(|&r| pseudotime(&map, r, options.n_dcs)).collect::<Result<_>>()?;
+    Ok(Dpt { pseudotime: over_roots(&by_root, x.rows()), by_root, n_components })
+}
+
+/// Shortest path from every root along the neighbour graph, the median over roots; infinite where fewer than half of
+/// the roots reach the cell.
+pub(super) fn paths(x: &Matrix, roots: &[usize], k: usize) -> Result<Vec<f64>> {
+    let graph = distance_graph(&exact_knn(x, k - 1, Metric::Euclidean)?)?;
+    let by_root: Vec<Vec<f64>> = roots.iter().map(|&r| shortest_paths(&graph, r)).collect::<Result<_>>()?;
+    Ok(over_roots(&by_root, x.rows()))
+}
+
+/// Median over roots, cell by cell.
+fn over_roots(by_root: &[Vec<f64>], n: usize) -> Vec<f64> {
     let median = |cell: usize| {
         let mut values: Vec<f64> = by_root.iter().map(|p| p[cell]).collect();
         values.sort_by(f64::total_cmp);
         let (low, high) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
         if low == high { low } else { (low + high) / 2.0 }
     };
-    Ok(Dpt { pseudotime: (0..x.rows()).map(median).collect(), by_root, n_components })
+    (0..n).map(median).collect()
 }
 
 /// A reading that learns from the time of training cells.
@@ -61,7 +76,8 @@ pub(super) enum Supervised {
 }
 
 /// Representation, times and units of the scored cells.
-pub(super) struct Learner<'a> {
+pub(super) struct TimeLearner<'a> {
+    pub(super) reading: Supervised,
     pub(super) x: &'a Matrix,
     pub(super) time: &'a [f64],
     pub(super) units: &'a Units,
@@ -69,14 +85,12 @@ pub(super) struct Learner<'a> {
     pub(super) seed: u64,
 }
 
-impl Learner<'_> {
-    /// Predicted time of the cells of `test` units, learnt from the cells of `train` units, in the order of
-    /// `units.cells_of(test)`.
-    pub(super) fn predict(&self, reading: Supervised, train: &[usize], test: &[usize]) -> Result<Vec<f64>> {
+impl Learner for TimeLearner<'_> {
+    fn predict(&self, train: &[usize], test: &[usize]) -> Result<Vec<f64>> {
         let (from, to) = (self.units.cells_of(train), self.units.cells_of(test));
         let times: Vec<f64> = from.iter().map(|&c| self.time[c]).collect();
         let (x, query) = (self.x.select_rows(&from), self.x.select_rows(&to));
-        match reading {
+        match self.reading {
             Supervised::KnnTime => {
                 let knn = knn_between(&query, &x, self.k, Metric::Euclidean)?;
                 let mean = |i: usize| {
@@ -104,16 +118,5 @@ impl Learner<'_> {
                 ridge.predict(&query, alpha)
             }
         }
-    }
-
-    /// Held-out predictions of all scored cells: every fold of units is predicted from the others.
-    pub(super) fn out_of_fold(&self, reading: Supervised, folds: &[Vec<usize>]) -> Result<Vec<f64>> {
-        let mut out = vec![f64::NAN; self.time.len()];
-        for test in folds {
-            let train: Vec<usize> = folds.iter().filter(|f| *f != test).flatten().copied().collect();
-            let predicted = self.predict(reading, &train, test)?;
-            self.units.cells_of(test).iter().zip(predicted).for_each(|(&c, p)| out[c] = p);
-        }
-        Ok(out)
     }
 }

@@ -1,20 +1,25 @@
 //! From representations to records.
 
-use microtome_core::{Error, Matrix, Progress, Result};
-use rayon::prelude::*;
+use microtome_core::{Column, Error, Matrix, Progress, Result};
 use serde_json::json;
 
-use super::notes::{Notes, ROOT_SPREAD};
-use super::readings::{Dpt, Supervised, dpt};
+use super::notes::ROOT_SPREAD;
+use super::readings::{Dpt, Supervised, TimeLearner, dpt};
 use super::root::roots;
-use super::supervised::READING_FOLDS;
 use super::{Root, TASK, TrajectoryOptions};
-use crate::assess::{Assessment, Prediction, Scored, add_mean_of_blocks, attempt, check_representations};
+use crate::assess::{
+    Assessment, Interactions, MaybeLearner, Notes, Prediction, READING_FOLDS, Scored, add_mean_of_blocks, attempt, check_representations,
+};
+use crate::metrics;
 use crate::protocol::nested::Folds;
 use crate::protocol::units::varies;
 use crate::protocol::{Protocol, Units};
-use crate::{Cells, Groups, Pseudotime, Representation, TaskOutcome};
+use crate::{CellColumn, Cells, Groups, Representation, TaskOutcome};
 
+/// The penalty of ridge needs two training units besides the one that is predicted.
+const MIN_UNITS_LEARNED: usize = 3;
+/// What the positive control must reach.
+const CEILING: f64 = 0.8;
 /// Fewest cells that are worth scoring.
 const MIN_CELLS: usize = 20;
 
@@ -56,6 +61,7 @@ pub fn run(
         cells,
         representations: &all,
         units: &units,
+        truth_name: "time",
         truth: &time,
         protocol,
         progress,
@@ -112,7 +118,7 @@ impl Trajectory<'_> {
             .iter()
             .map(|r| r.defect().map_or_else(|| Ok(r.matrix.select_rows(self.scored)), Err))
             .collect();
-        let dpts = self.each("diffusion pseudotime", |r| {
+        let dpts = a.each("diffusion pseudotime", |r| {
             let x = &a.representations[r];
             match x.defect() {
                 Some(reason) => Ok(Err(reason)),
@@ -122,18 +128,24 @@ impl Trajectory<'_> {
         let mut records = vec![];
         let mut outcome = TaskOutcome::default();
         let mut reading_words = json!({});
-        for reading in ["dpt", "knn_time", "ridge_time"] {
+        let mut interactions = Interactions::default();
+        for reading in ["dpt", "shortest_path", "palantir", "knn_time", "ridge_time"] {
             let supervised = match reading {
                 "knn_time" => Some(Supervised::KnnTime),
                 "ridge_time" => Some(Supervised::RidgeTime),
                 _ => None,
             };
             let predictions = match supervised {
-                None => dpts.iter().map(|d| self.dpt_prediction(d)).collect(),
-                Some(s) => self.supervised(reading, s, &matrices)?,
+                None if reading == "dpt" => dpts.iter().map(|d| self.dpt_prediction(d)).collect(),
+                None => self.geometric(reading)?,
+                Some(s) => a.held_out(reading, MIN_UNITS_LEARNED, |r| Ok(self.learner(s, &matrices[r])))?,
             };
             for metric in TASK.metrics.iter().copied().filter(|m| m.reading == reading) {
-                let scored = Scored::new(metric, a.truth, &predictions);
+                let scored = if metric == &metrics::DPT_PARTIAL {
+                    self.partial(&predictions)
+                } else {
+                    Scored::new(metric, a.truth, &predictions)
+                };
                 if metric != self.options.headline {
                     records.extend(a.score_records(&scored)?);
                     continue;
@@ -143,44 +155,41 @@ impl Trajectory<'_> {
                 let nested = match (folds, supervised) {
                     (Err(reason), _) => Err(reason),
                     (Ok(folds), None) => Ok(scored.nested(a, folds)),
-                    (Ok(folds), Some(s)) => Ok(self.refit(s, metric, folds, &matrices)?),
+                    (Ok(folds), Some(s)) => Ok(a.refit(metric, folds, |r| Ok(self.learner(s, &matrices[r])))?),
                 };
                 let headline = a.headline(&scored, &nested)?;
                 outcome.choices.insert("null".into(), json!(headline.exchange));
                 records.extend(headline.records);
                 outcome.summaries = headline.summaries;
                 outcome.unit_scores = headline.unit_scores;
+                if let Some(strata) = &self.options.strata {
+                    interactions = self.strata(strata, metric, &predictions)?;
+                }
             }
         }
-        self.check_controls(&records, &mut notes);
+        a.check_controls(self.options.headline, CEILING, &records, &mut notes);
         self.describe_roots(&dpts, &mut notes);
         for summary in &mut outcome.summaries {
             summary.warnings.extend(notes.warnings.iter().cloned());
         }
+        for (model, sentence) in interactions.sentences {
+            outcome.summaries.iter_mut().filter(|s| s.model == model).for_each(|s| s.sentences.push(sentence.clone()));
+        }
+        records.extend(interactions.records);
         outcome.records = records;
-        outcome.pseudotimes = self.pseudotimes(dpts);
+        outcome.columns = self.pseudotimes(dpts);
         outcome.notes = notes.all;
         outcome.choices.insert("outer_folds".into(), reading_words);
         self.choices(&mut outcome.choices, root_words);
         Ok(outcome)
     }
 
-    /// Calls `f` for every representation, several at a time.
-    pub(super) fn each<T: Send>(&self, stage: &str, f: impl Fn(usize) -> Result<T> + Sync) -> Result<Vec<T>> {
-        let progress = self.assessment.progress;
-        let n = self.assessment.representations.len();
-        progress.begin(stage, n as u64, "representations");
-        let out = (0..n)
-            .into_par_iter()
-            .map(|r| {
-                progress.check()?;
-                let out = f(r)?;
-                progress.advance(1);
-                Ok(out)
-            })
-            .collect();
-        progress.end();
-        out
+    /// The reading of one representation; `matrices` hold the scored cells.
+    fn learner<'b>(&'b self, reading: Supervised, matrix: &'b Result<Matrix, String>) -> MaybeLearner<'b> {
+        let x = matrix.as_ref().map_err(Clone::clone)?;
+        let a = &self.assessment;
+        let (k, seed) = (self.options.k, a.protocol.seed);
+        Ok(Box::new(TimeLearner { reading, x, time: a.truth, units: a.units, k, seed }))
     }
 
     fn dpt_prediction(&self, dpt: &Result<Dpt, String>) -> Result<Prediction, String> {
@@ -203,14 +212,16 @@ impl Trajectory<'_> {
         Ok(Prediction { values, remark })
     }
 
-    fn pseudotimes(&self, dpts: Vec<Result<Dpt, String>>) -> Vec<Pseudotime> {
+    fn pseudotimes(&self, dpts: Vec<Result<Dpt, String>>) -> Vec<CellColumn> {
         let with = self.assessment.representations.iter().zip(dpts);
         with.filter_map(|(r, d)| {
-            Some(Pseudotime {
+            Some(CellColumn {
                 model: r.model.clone(),
                 site: r.site.as_ref().map(ToString::to_string),
                 pooling: r.pooling.clone(),
-                values: d.ok()?.pseudotime,
+                id: "pseudotime",
+                words: "diffusion pseudotime",
+                values: Column::Float(d.ok()?.pseudotime),
             })
         })
         .collect()
@@ -228,6 +239,7 @@ impl Trajectory<'_> {
             ("k", json!(o.k)),
             ("neighbours", json!("exact, Euclidean, the cell itself not counted")),
             ("graph_weights", json!(o.weights)),
+            ("strata", json!(o.strata.as_ref().map(|s| &s.name))),
             ("n_comps", json!(o.n_comps)),
             ("n_dcs", json!(o.n_dcs)),
             ("headline", json!(o.headline.id)),

@@ -6,7 +6,7 @@ use microtome_core::{GeneNamespace, Organism, Result};
 
 use super::{config, init, model, presets};
 use crate::tokenize::gene_list;
-use crate::{Family, LicenceInfo, Model};
+use crate::{Evidence, Family, LicenceInfo, Model};
 
 /// AIDO.Cell.
 pub static FAMILY: Family = Family {
@@ -29,6 +29,7 @@ pub static FAMILY: Family = Family {
         "OS_scRNA_gene_index.19264.tsv (from the aido.cell package or from scFoundation's repository)",
     ],
     variants: presets::VARIANTS,
+    evidence: Evidence::AuthorsCode,
     verified: "every site, tokens, cell vector and masked readout against the authors' code on small checkpoints with \
                random weights, one of them over all 19,266 tokens",
     detect,

@@ -6,7 +6,7 @@ use microtome_core::{GeneNamespace, Organism, Result};
 
 use super::{gene_list, init, model, presets};
 use crate::json::JsonConfig;
-use crate::{Family, LicenceInfo, Model};
+use crate::{Evidence, Family, LicenceInfo, Model};
 
 /// CellFM.
 pub static FAMILY: Family = Family {
@@ -24,7 +24,8 @@ pub static FAMILY: Family = Family {
         "expand_gene_info.csv (80M) or gene_info.csv (800M), from csv/ of github biomed-AI/CellFM",
     ],
     variants: presets::VARIANTS,
-    verified: "re-derived: every site, tokens, cell vector and readouts of one kit that the authors' Python code made on a numpy \
+    evidence: Evidence::ReDerived,
+    verified: "every site, tokens, cell vector and readouts of one kit that the authors' Python code made on a numpy \
                stand-in for MindSpore, whose constants come from its documentation; never compared with MindSpore itself",
     detect,
     open,

@@ -1,7 +1,7 @@
 //! A block: gated linear attention and a bilinear feed-forward part, each in a DeepNorm.
 
 use microtome_core::{Axis, BlockSite, Result, Site};
-use microtome_kernels::{Activation, LayerNorm, Linear, Rows, unnormalised_attention};
+use microtome_kernels::{Activation, Activations, LayerNorm, Linear, Rows, unnormalised_attention};
 use microtome_weights::Loader;
 use rayon::prelude::*;
 
@@ -144,7 +144,7 @@ impl Block {
         self.deep_norm(&self.norm1, x, &part, rows, &mut z);
         let mut mid = z;
         stream(tap, BlockSite::ResidMid, &mid)?;
-        self.mlp.apply(&mid, rows, &mut vec![], &mut part);
+        self.mlp.apply(&mid, rows, &mut Activations::default(), &mut part);
         stream(tap, BlockSite::MlpOut, &part)?;
         self.deep_norm(&self.norm2, &mut mid, &part, rows, x);
         stream(tap, BlockSite::ResidPost, x)

@@ -4,8 +4,10 @@ use std::path::Path;
 
 use microtome_core::{GeneNamespace, Organism, Result};
 
-use super::{config, dictionaries, init, model, presets};
-use crate::{Family, LicenceInfo, Model};
+use super::{config, init, model, presets};
+use crate::hugging_face::folder_of;
+use crate::tokenize::rank_files;
+use crate::{Evidence, Family, LicenceInfo, Model};
 
 /// Geneformer.
 pub static FAMILY: Family = Family {
@@ -27,6 +29,7 @@ pub static FAMILY: Family = Family {
         "gene_name_id_dict*.pkl (optional)",
     ],
     variants: presets::VARIANTS,
+    evidence: Evidence::AuthorsCode,
     verified: "every site, tokens, cell and gene vectors and in-silico perturbation against the authors' code on small \
                V1 and V2 checkpoints with random weights; head count of 20l-95m unverified",
     detect,
@@ -36,10 +39,13 @@ pub static FAMILY: Family = Family {
 };
 
 /// A BERT configuration with a Geneformer vocabulary: one of the published sizes, or the dictionaries at hand.
+/// LangCell's cell tower is one as well, with another vocabulary; its folder is `cell_bert`.
 fn detect(path: &Path) -> bool {
-    let folder = dictionaries::folder_of(path);
-    config::Config::read(&folder.join("config.json"))
-        .is_ok_and(|c| presets::is_published_vocabulary(c.vocab_size) || dictionaries::any_near(&folder))
+    let folder = folder_of(path);
+    let near = || rank_files::any_near(&folder, &presets::PUBLISHED);
+    !folder.ends_with("cell_bert")
+        && config::Config::read(&folder.join("config.json"))
+            .is_ok_and(|c| presets::is_published_vocabulary(c.bert.vocab_size) || near())
 }
 
 fn open(path: &Path) -> Result<Box<dyn Model>> {

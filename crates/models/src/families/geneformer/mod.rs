@@ -12,15 +12,12 @@
 
 mod card;
 mod config;
-mod dictionaries;
-mod genes;
 mod init;
 mod model;
 mod network;
 mod presets;
 #[cfg(test)]
 mod tests;
-mod vocabulary;
 
 pub use card::FAMILY;
 pub use init::{GeneformerGene, GeneformerShape, write_untrained};

@@ -9,12 +9,14 @@ use serde_json::json;
 
 use super::config::Config;
 use super::network::Network;
-use super::presets::{self, Generation};
-use super::vocabulary::Vocabulary;
-use super::{card, dictionaries, genes};
+use super::card;
+use super::presets::{self, Generation, PUBLISHED};
 use crate::model::{CellTotals, Model, ModelInfo, SiteInfo, TokenizeOptions};
+use crate::hugging_face::{folder_of, weights_file};
 use crate::nn::{Wanted, post_ln_weights};
-use crate::tokenize::rank::RankRule;
+use crate::tokenize::rank::{RankRule, Scaling};
+use crate::tokenize::rank_vocabulary::RankVocabulary;
+use crate::tokenize::{rank_files, rank_genes};
 use crate::{AttentionWeights, CellRule, Family, GeneMatch, Tap, Tokens};
 
 pub(super) const CELL_LAST_LAYER: &str = "cell_embedding.last_layer";
@@ -22,12 +24,11 @@ pub(super) const CELL_MEAN_MODE: &str = "cell_embedding.mean_mode";
 pub(super) const MLM_TRANSFORM: &str = "readout.mlm_transform";
 pub(super) const MLM_LOGITS: &str = "readout.mlm_logits";
 
-/// Weight files in the order in which they are preferred.
-const WEIGHTS: [&str; 4] =
-    ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
+const WEIGHTS_REMEDY: &str = "copy the file from the model's folder of Hugging Face ctheodoris/Geneformer";
 
 pub(super) struct Geneformer {
-    pub(super) vocabulary: Vocabulary,
+    pub(super) vocabulary: RankVocabulary,
+    generation: Generation,
     pub(super) network: Network,
     /// Published pooling; the site it applies to is [`Geneformer::cell_site`].
     pub(super) rule: CellRule,
@@ -37,34 +38,30 @@ pub(super) struct Geneformer {
 
 impl Geneformer {
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let folder = dictionaries::folder_of(path);
+        let folder = folder_of(path);
         let config_path = folder.join("config.json");
         Self::with_config(path, Config::read(&config_path)?)
     }
 
     /// Opens with a configuration that may differ from the file's; [`Geneformer::open`] is the way in.
     pub(super) fn with_config(path: &Path, config: Config) -> Result<Self> {
-        let folder = dictionaries::folder_of(path);
-        let weights = weights_file(path)?;
-        let files = dictionaries::find(&folder, Some(config.vocab_size))?;
-        let vocabulary = Vocabulary::read(&files)?;
-        check_generation(&config, &vocabulary).map_err(|e| e.in_file(&files.tokens))?;
+        let folder = folder_of(path);
+        let weights = weights_file(path, WEIGHTS_REMEDY)?;
+        let files = rank_files::find(&folder, Some(config.bert.vocab_size), &PUBLISHED)?;
+        let vocabulary = RankVocabulary::read(&files)?;
+        let generation = Generation::of(&vocabulary).map_err(|e| e.in_file(&files.tokens))?;
+        check_generation(&config, generation).map_err(|e| e.in_file(&files.tokens))?;
         let checkpoint = Checkpoint::open(&weights)?;
         let (network, audit) = Network::load(&checkpoint, &config).map_err(|e| e.in_file(&weights))?;
-        let rule = match vocabulary.generation {
+        let rule = match generation {
             Generation::V1 => CellRule::Mean,
             Generation::V2 => CellRule::Token(0),
         };
-        let mut named: Vec<(String, PathBuf)> = vec![
-            ("weights".into(), weights),
-            ("config".into(), folder.join("config.json")),
-            ("token dictionary".into(), files.tokens),
-            ("gene medians".into(), files.medians),
-        ];
-        named.extend(files.mapping.map(|p| ("Ensembl mapping".into(), p)));
-        named.extend(files.names.map(|p| ("gene names".into(), p)));
-        let info = info(&config, &vocabulary, &network, named);
-        Ok(Self { vocabulary, network, rule, info, audit })
+        let mut named: Vec<(String, PathBuf)> =
+            vec![("weights".into(), weights), ("config".into(), folder.join("config.json"))];
+        named.extend(files.named());
+        let info = info(&config, generation, &vocabulary, &network, named);
+        Ok(Self { vocabulary, generation, network, rule, info, audit })
     }
 
     /// hidden_states[n_layers - 1] of the reference: the output of the second-to-last block, or the embedding of a
@@ -81,7 +78,7 @@ impl Geneformer {
         let mut out = vec![];
         if *site == self.cell_site() {
             out.push((Site::CellEmbedding, self.rule));
-            if self.vocabulary.generation == Generation::V2 {
+            if self.generation == Generation::V2 {
                 out.push((Site::Extra(CELL_MEAN_MODE.into()), CellRule::Mean));
             }
         }
@@ -89,21 +86,6 @@ impl Geneformer {
             out.push((Site::Extra(CELL_LAST_LAYER.into()), self.rule));
         }
         out
-    }
-
-    fn check_tokens(&self, tokens: &Tokens) -> Result<()> {
-        if let Some(&id) = tokens.ids.iter().find(|&&id| id as usize >= self.info.d_vocab) {
-            return Err(Error::mismatch("a token is not in the model's vocabulary")
-                .expected(format!("below {}", self.info.d_vocab))
-                .found(id.to_string()));
-        }
-        let longest = (0..tokens.n_cells()).map(|c| tokens.len_of(c)).max().unwrap_or(0);
-        if longest > self.info.max_tokens {
-            return Err(Error::mismatch("a cell is longer than the model's positions")
-                .expected(format!("at most {} tokens", self.info.max_tokens))
-                .found(longest.to_string()));
-        }
-        Ok(())
     }
 }
 
@@ -146,7 +128,7 @@ impl Model for Geneformer {
     }
 
     fn gene_tokens(&self, n: usize) -> Range<usize> {
-        match self.vocabulary.generation {
+        match self.generation {
             Generation::V1 => 0..n,
             Generation::V2 => 1.min(n)..n.saturating_sub(1).max(1.min(n)),
         }
@@ -157,7 +139,7 @@ impl Model for Geneformer {
     }
 
     fn match_genes(&self, genes: &GeneTable) -> Result<GeneMatch> {
-        genes::match_genes(&self.vocabulary, genes)
+        rank_genes::match_genes(&self.vocabulary, genes)
     }
 
     fn tokenize(
@@ -170,6 +152,7 @@ impl Model for Geneformer {
         let cap = options.max_tokens.unwrap_or(self.info.max_tokens);
         let rule = RankRule {
             divisor: &self.vocabulary.medians,
+            scaling: Scaling::AllGenes,
             first: self.vocabulary.cls,
             last: self.vocabulary.eos,
             max_tokens: cap.min(self.info.max_tokens),
@@ -186,35 +169,22 @@ impl Model for Geneformer {
         if wanted.is_empty() || tokens.n_cells() == 0 {
             return Ok(());
         }
-        self.check_tokens(tokens)?;
+        tokens.check(self.info.d_vocab, self.info.max_tokens)?;
         self.run(tokens, &wanted, tap)
     }
 }
 
-fn weights_file(path: &Path) -> Result<PathBuf> {
-    if path.is_file() && path.file_name().is_some_and(|n| n != "config.json") {
-        return Ok(path.to_path_buf());
-    }
-    let folder = dictionaries::folder_of(path);
-    WEIGHTS.iter().map(|name| folder.join(name)).find(|p| p.is_file()).ok_or_else(|| {
-        Error::unreadable("the model's weights are missing")
-            .in_file(&folder)
-            .expected(WEIGHTS.join(", "))
-            .remedy("copy the file from the model's folder of Hugging Face ctheodoris/Geneformer")
-    })
-}
-
 /// A published size must come with the dictionaries of its own generation.
-fn check_generation(config: &Config, vocabulary: &Vocabulary) -> Result<()> {
-    match presets::generation_of_size(config.vocab_size) {
-        Some(wanted) if wanted != vocabulary.generation => Err(Error::mismatch(
+fn check_generation(config: &Config, found: Generation) -> Result<()> {
+    match presets::generation_of_size(config.bert.vocab_size) {
+        Some(wanted) if wanted != found => Err(Error::mismatch(
             "model and dictionaries are of different generations",
         )
         .expected(format!("{} dictionaries", wanted.name()))
         .found(format!(
             "{} dictionaries ({} <cls> and <eos>)",
-            vocabulary.generation.name(),
-            if vocabulary.generation == Generation::V2 { "with" } else { "without" }
+            found.name(),
+            if found == Generation::V2 { "with" } else { "without" }
         ))
         .remedy("V1 models go with the gc30M dictionaries, V2 models with the gc95M or gc104M ones")),
         _ => Ok(()),
@@ -223,18 +193,20 @@ fn check_generation(config: &Config, vocabulary: &Vocabulary) -> Result<()> {
 
 fn info(
     config: &Config,
-    vocabulary: &Vocabulary,
+    generation: Generation,
+    vocabulary: &RankVocabulary,
     network: &Network,
     files: Vec<(String, PathBuf)>,
 ) -> ModelInfo {
-    let v2 = vocabulary.generation == Generation::V2;
+    let v2 = generation == Generation::V2;
+    let bert = &config.bert;
     let choices = json!({
-        "generation": vocabulary.generation.name(),
+        "generation": generation.name(),
         "special_tokens": if v2 { json!(["<cls>", "<eos>"]) } else { json!([]) },
         "cell_embedding": if v2 { "<cls> token of the second-to-last block" }
             else { "mean over genes of the second-to-last block" },
         "activation": "relu",
-        "layer_norm_eps": format!("{:e}", config.layer_norm_eps),
+        "layer_norm_eps": format!("{:e}", bert.layer_norm_eps),
         "position_embedding": "absolute, learned",
         "target_sum": 10_000,
         "ties": "equal values keep the order of the genes in the data; the original's order is undefined",
@@ -244,12 +216,12 @@ fn info(
     ModelInfo {
         family: card::FAMILY.id,
         variant: presets::name_of(config).to_string(),
-        n_blocks: config.n_blocks,
-        d_model: config.d_model,
-        n_heads: config.n_heads,
-        d_mlp: config.d_mlp,
-        max_tokens: config.max_tokens,
-        d_vocab: config.vocab_size,
+        n_blocks: bert.n_blocks,
+        d_model: bert.d_model,
+        n_heads: bert.n_heads,
+        d_mlp: bert.d_mlp,
+        max_tokens: bert.max_positions,
+        d_vocab: bert.vocab_size,
         n_parameters: network.n_parameters,
         files,
         choices: choices.as_object().cloned().unwrap_or_default(),

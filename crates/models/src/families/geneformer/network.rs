@@ -1,20 +1,18 @@
 //! The network: Hugging Face's `BertForMaskedLM` with learned positions, in the layout of the published files.
 
 use microtome_core::{BlockSite, Error, Result, Site};
-use microtome_kernels::{AttentionShape, LayerNorm, Linear, Lookup, Mask, PostLnBlock, Scratch, gather_sum};
+use microtome_kernels::{Mask, PostLnBlock, Scratch};
 use microtome_weights::{Audit, Checkpoint, Loader};
 
 use super::config::Config;
 use super::model::{Geneformer, MLM_LOGITS, MLM_TRANSFORM};
+use crate::nn::bert::{self, BertEmbedding};
 use crate::nn::{MaskedHead, Wanted, offer_cells, run_post_ln};
 use crate::{Model, SiteData, Tap, Tokens};
 
 pub(super) struct Network {
     d: usize,
-    pub(super) words: Vec<f32>,
-    positions: Vec<f32>,
-    types: Vec<f32>,
-    pub(super) norm: LayerNorm,
+    pub(super) embedding: BertEmbedding,
     pub(super) blocks: Vec<PostLnBlock>,
     pub(super) head: Option<MaskedHead>,
     pub(super) n_parameters: u64,
@@ -22,37 +20,15 @@ pub(super) struct Network {
 
 impl Network {
     pub(super) fn load(checkpoint: &Checkpoint, config: &Config) -> Result<(Self, Audit)> {
-        let (d, vocabulary) = (config.d_model, config.vocab_size);
         let loader = Loader::new(checkpoint);
-        let e = "bert.embeddings";
-        let words = loader.f32(&format!("{e}.word_embeddings.weight"), &[vocabulary, d])?;
-        let positions = loader.f32(&format!("{e}.position_embeddings.weight"), &[config.max_tokens, d])?;
-        let types = loader.f32(&format!("{e}.token_type_embeddings.weight"), &[config.type_vocab_size, d])?;
-        let norm = layer_norm(&loader, &format!("{e}.LayerNorm"), config)?;
-        let blocks = (0..config.n_blocks).map(|i| block(&loader, i, config)).collect::<Result<_>>()?;
-        loader.ignore("bert.embeddings.position_ids", "a buffer that counts 0, 1, 2, ...");
+        let types = [("token_type_embeddings", config.type_vocab_size)];
+        let embedding = BertEmbedding::load(&loader, "bert.", &config.bert, &types)?;
+        let blocks = bert::blocks(&loader, "bert.", &config.bert)?;
         let head = head(&loader, config)?;
         let audit = loader.finish(true)?;
         let n_parameters =
             audit.used.iter().map(|t| t.shape.iter().map(|&n| n as u64).product::<u64>()).sum();
-        Ok((Self { d, words, positions, types, norm, blocks, head, n_parameters }, audit))
-    }
-
-    /// `LN(word[id] + type[0] + position[i])`, added in the reference's order.
-    fn embed(&self, tokens: &Tokens) -> Vec<f32> {
-        let n = tokens.ids.len();
-        let places: Vec<u32> = tokens.offsets.windows(2).flat_map(|w| 0..(w[1] - w[0]) as u32).collect();
-        let zeros = vec![0u32; n];
-        let lookups = [
-            Lookup { table: &self.words, ids: &tokens.ids },
-            Lookup { table: &self.types, ids: &zeros },
-            Lookup { table: &self.positions, ids: &places },
-        ];
-        let mut sum = vec![0.0; n * self.d];
-        gather_sum(&lookups, self.d, &mut sum);
-        let mut out = vec![0.0; n * self.d];
-        self.norm.apply(&sum, n, &mut out);
-        out
+        Ok((Self { d: config.bert.d_model, embedding, blocks, head, n_parameters }, audit))
     }
 }
 
@@ -60,7 +36,7 @@ impl Geneformer {
     /// The forward pass up to the last wanted site.
     pub(super) fn run(&self, tokens: &Tokens, wanted: &Wanted, tap: &mut dyn Tap) -> Result<()> {
         let network = &self.network;
-        let mut x = network.embed(tokens);
+        let mut x = network.embedding.apply(tokens);
         self.offer_stream(&Site::Embed, tokens, &x, wanted, tap)?;
         let mut scratch = Scratch::default();
         for i in 0..self.blocks_needed(wanted) {
@@ -133,52 +109,15 @@ impl Geneformer {
             tap.offer(&transform, tokens, SiteData::Tokens { data: &transformed, width: self.network.d })?;
         }
         if wanted.has(&logits) {
-            let data = head.logits(&transformed, rows, &self.network.words);
+            let data = head.logits(&transformed, rows, &self.network.embedding.words);
             tap.offer(&logits, tokens, SiteData::Tokens { data: &data, width: head.bias.len() })?;
         }
         Ok(())
     }
 }
 
-fn layer_norm(loader: &Loader<'_>, name: &str, config: &Config) -> Result<LayerNorm> {
-    let d = config.d_model;
-    Ok(LayerNorm {
-        weight: loader.f32(&format!("{name}.weight"), &[d])?,
-        bias: loader.f32(&format!("{name}.bias"), &[d])?,
-        eps: config.layer_norm_eps,
-    })
-}
-
-fn linear(loader: &Loader<'_>, name: &str, n_out: usize, n_in: usize) -> Result<Linear> {
-    let weight = loader.f32(&format!("{name}.weight"), &[n_out, n_in])?;
-    let bias = loader.f32(&format!("{name}.bias"), &[n_out])?;
-    Ok(Linear::pack(&weight, n_out, n_in, Some(&bias)))
-}
-
-fn block(loader: &Loader<'_>, i: usize, config: &Config) -> Result<PostLnBlock> {
-    let (d, f) = (config.d_model, config.d_mlp);
-    let b = format!("bert.encoder.layer.{i}");
-    let (mut weight, mut bias) = (vec![], vec![]);
-    for part in ["query", "key", "value"] {
-        let name = format!("{b}.attention.self.{part}");
-        weight.extend(loader.f32(&format!("{name}.weight"), &[d, d])?);
-        bias.extend(loader.f32(&format!("{name}.bias"), &[d])?);
-    }
-    Ok(PostLnBlock {
-        shape: AttentionShape::new(config.n_heads, d / config.n_heads),
-        qkv: Linear::pack(&weight, 3 * d, d, Some(&bias)),
-        out: linear(loader, &format!("{b}.attention.output.dense"), d, d)?,
-        norm1: layer_norm(loader, &format!("{b}.attention.output.LayerNorm"), config)?,
-        up: linear(loader, &format!("{b}.intermediate.dense"), f, d)?,
-        activation: config.activation,
-        down: linear(loader, &format!("{b}.output.dense"), d, f)?,
-        norm2: layer_norm(loader, &format!("{b}.output.LayerNorm"), config)?,
-    })
-}
-
 /// The masked-gene head, or none for a fine-tuned classifier.
 fn head(loader: &Loader<'_>, config: &Config) -> Result<Option<MaskedHead>> {
-    let (d, vocabulary) = (config.d_model, config.vocab_size);
     let names = loader.names();
     let has = |prefix: &str| names.iter().any(|n| n.starts_with(prefix));
     if !has("cls.predictions.") {
@@ -191,14 +130,6 @@ fn head(loader: &Loader<'_>, config: &Config) -> Result<Option<MaskedHead>> {
         loader.ignore("bert.pooler.*", "pooler of the classifier's head; no published cell vector uses it");
         return Ok(None);
     }
-    loader.tied("cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight")?;
-    loader.tied("cls.predictions.decoder.bias", "cls.predictions.bias")?;
-    let name = "cls.predictions.transform";
-    Ok(Some(MaskedHead {
-        dense: linear(loader, &format!("{name}.dense"), d, d)?,
-        activation: config.activation,
-        norm: layer_norm(loader, &format!("{name}.LayerNorm"), config)?,
-        bias: loader.f32("cls.predictions.bias", &[vocabulary])?,
-        decoder: std::sync::OnceLock::new(),
-    }))
+    let words = "bert.embeddings.word_embeddings.weight";
+    bert::masked_head(loader, "cls.predictions", words, &config.bert).map(Some)
 }

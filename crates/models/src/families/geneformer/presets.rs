@@ -1,8 +1,12 @@
 //! Published sizes.
 
+use microtome_core::{Error, Result};
+
 use crate::Variant;
 
 use super::config::Config;
+use crate::tokenize::rank_files::PublishedIn;
+use crate::tokenize::rank_vocabulary::RankVocabulary;
 
 /// V1 models rank over the dictionary of 2021 without special tokens; V2 models over the one of 2024 with
 /// `<cls>` in front and `<eos>` behind.
@@ -14,7 +18,28 @@ pub enum Generation {
     V2,
 }
 
+/// Where the dictionaries are published.
+pub(super) const PUBLISHED: PublishedIn = PublishedIn {
+    folders: &["geneformer"],
+    added: 0,
+    expected: "token_dictionary_gc104M.pkl (V2), token_dictionary_gc30M.pkl (V1), or either under a plain or gc95M name",
+    remedy: "copy the dictionaries from geneformer/ (V1: geneformer/gene_dictionaries_30m/) of the model's repository, Hugging \
+             Face ctheodoris/Geneformer, into the folder",
+    belongs: "V1 models (2,048 tokens, 25,426 entries) go with the gc30M dictionaries, V2 models (4,096 tokens, 20,275 \
+              entries) with the gc95M or gc104M ones",
+};
+
 impl Generation {
+    /// By the special tokens.
+    pub(super) fn of(vocabulary: &RankVocabulary) -> Result<Self> {
+        match (vocabulary.cls, vocabulary.eos) {
+            (Some(_), Some(_)) => Ok(Self::V2),
+            (None, None) => Ok(Self::V1),
+            _ => Err(Error::unreadable("the token dictionary has only one of <cls> and <eos>")
+                .expected("both (V2) or neither (V1)")),
+        }
+    }
+
     /// `V1` or `V2`.
     pub fn name(self) -> &'static str {
         match self {

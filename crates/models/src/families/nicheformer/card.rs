@@ -6,7 +6,7 @@ use microtome_core::{GeneNamespace, Organism, Result};
 
 use super::{init, model, presets};
 use crate::json::JsonConfig;
-use crate::{Family, LicenceInfo, Model};
+use crate::{Evidence, Family, LicenceInfo, Model};
 
 /// Nicheformer.
 pub static FAMILY: Family = Family {
@@ -29,6 +29,7 @@ pub static FAMILY: Family = Family {
         "*_mean_script.npy (technology means, same place; without them genes are ranked by count alone)",
     ],
     variants: presets::VARIANTS,
+    evidence: Evidence::AuthorsCode,
     verified: "every site, tokens, cell vectors and readout of 3 kits against the authors' code on small checkpoints with random \
                weights: Hugging Face with three paddings, Lightning with the notebooks' and the dataset class's ranking",
     detect,

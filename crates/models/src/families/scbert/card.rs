@@ -5,7 +5,7 @@ use std::path::Path;
 use microtome_core::{GeneNamespace, Organism, Result};
 
 use super::{files, init, model};
-use crate::{Family, LicenceInfo, Model, Variant};
+use crate::{Evidence, Family, LicenceInfo, Model, Variant};
 
 /// The published size.
 pub(super) const VARIANTS: &[Variant] = &[Variant {
@@ -37,6 +37,7 @@ pub static FAMILY: Family = Family {
         "label_dict (fine-tuned classifiers, optional)",
     ],
     variants: VARIANTS,
+    evidence: Evidence::AuthorsCode,
     verified: "tokens, every site, pre-training and classifier heads and the published attention sum against the authors' code on \
                three small checkpoints with random weights; the cell vector is a convention, there is no published one",
     detect,

@@ -5,7 +5,7 @@ use std::path::Path;
 use microtome_core::{GeneNamespace, Organism, Result};
 
 use super::{files, init, model};
-use crate::{Family, LicenceInfo, Model, Variant};
+use crate::{Evidence, Family, LicenceInfo, Model, Variant};
 
 /// The published size, of which the file holds three.
 pub(super) const VARIANTS: &[Variant] = &[Variant {
@@ -41,6 +41,7 @@ pub static FAMILY: Family = Family {
         "OS_scRNA_gene_index.19264.tsv (from github biomap-research/scFoundation)",
     ],
     variants: VARIANTS,
+    evidence: Evidence::AuthorsCode,
     verified: "tokens, every site of encoder and decoder, cell and gene vectors, masked and batch readouts of all three sub-models \
                against the authors' code on two small checkpoints with random weights, one of them over all 19,264 genes",
     detect,

@@ -5,7 +5,7 @@ use std::path::Path;
 use microtome_core::{GeneNamespace, Organism, Result};
 
 use super::{config, init, model, presets};
-use crate::{Family, LicenceInfo, Model};
+use crate::{Evidence, Family, LicenceInfo, Model};
 
 /// scGPT.
 pub static FAMILY: Family = Family {
@@ -29,6 +29,7 @@ pub static FAMILY: Family = Family {
         "gene_info.csv (optional: Ensembl ids to symbols)",
     ],
     variants: presets::VARIANTS,
+    evidence: Evidence::AuthorsCode,
     verified: "every site, bins, cell and gene vectors, all readouts and the attention scores for gene regulation against the authors' \
                code on small checkpoints with random weights: pre-trained, legacy, bn and dsbn with batch labels",
     detect,

@@ -5,7 +5,7 @@ use std::path::Path;
 use microtome_core::{GeneNamespace, Organism, Result};
 
 use super::{init, layout, model, presets};
-use crate::{Family, LicenceInfo, Model};
+use crate::{Evidence, Family, LicenceInfo, Model};
 
 /// scPRINT.
 pub static FAMILY: Family = Family {
@@ -27,6 +27,7 @@ pub static FAMILY: Family = Family {
         "ontology_genes.csv (optional: ensembl_gene_id,symbol,organism of every gene that counts towards a cell's depth)",
     ],
     variants: presets::VARIANTS,
+    evidence: Evidence::AuthorsCode,
     verified: "every site, cell vector, readout, denoising and gene network against the authors' code (1.1.3 and 2.3.8) on small \
                checkpoints with random weights; head counts of the published files unverified",
     detect,

@@ -5,7 +5,7 @@ use std::path::Path;
 use microtome_core::{GeneNamespace, Organism, Result};
 
 use super::{config, init, model, presets};
-use crate::{Family, LicenceInfo, Model};
+use crate::{Evidence, Family, LicenceInfo, Model};
 
 /// Tahoe-x1.
 pub static FAMILY: Family = Family {
@@ -26,6 +26,7 @@ pub static FAMILY: Family = Family {
         "drug_to_id_pad.json (3B, to name drugs; from the authors' bucket)",
     ],
     variants: presets::VARIANTS,
+    evidence: Evidence::AuthorsCode,
     verified: "every site, bins, cell and gene vectors, readouts and the drug token against the authors' code on small 70M- and 3B-like \
                checkpoints with random weights; bins by float32 ranks against the operation sequence of earlier torch",
     detect,

@@ -5,7 +5,7 @@ use std::path::Path;
 use microtome_core::{GeneNamespace, Organism, Result};
 
 use super::{config, init, model, presets};
-use crate::{Family, LicenceInfo, Model};
+use crate::{Evidence, Family, LicenceInfo, Model};
 
 /// TranscriptFormer.
 pub static FAMILY: Family = Family {
@@ -30,8 +30,9 @@ pub static FAMILY: Family = Family {
         "vocabs/SPECIES_gene.h5 (every file of esm2_mappings; all from the model's tar.gz)",
     ],
     variants: presets::VARIANTS,
-    verified: "tokens, every site, the cell and contextual gene vectors and the readouts of the embedding pass against the authors' code \
-               on small checkpoints with random weights; the likelihood pass (bias for earlier keys only) is not offered",
+    evidence: Evidence::AuthorsCode,
+    verified: "tokens, every site, the cell and contextual gene vectors, and the readouts of the embedding and of the likelihood pass \
+               against the authors' code on small checkpoints with random weights",
     detect,
     open,
     init: init::init_preset,

@@ -25,7 +25,6 @@ pub(super) fn plan(model: &TranscriptFormer, case: &KitCase<'_>) -> Result<KitPl
     plan.ints("tokens.target_ids", shape.clone(), ids);
     let counts = of_cells.iter().flat_map(|t| padded(t.iter().map(|(_, _, n)| *n), longest)).collect();
     plan.floats("tokens.target_counts", shape, counts);
-    plan.skip("readout.mu_strict_bias", "of the likelihood pass, where a count biases later queries only; this version runs the embedding pass");
 
     let last = model.cell_rule().1;
     let sites = [
@@ -34,6 +33,7 @@ pub(super) fn plan(model: &TranscriptFormer, case: &KitCase<'_>) -> Result<KitPl
         (extra(names::NEXT), names::NEXT),
         (extra(names::NEXT_LOSS), names::NEXT_LOSS),
         (extra(names::LOSS), names::LOSS),
+        (extra(names::STRICT_MU), names::STRICT_MU),
     ];
     let mut recorder = Recorder::new(sites.iter().map(|(s, _)| s.clone()));
     model.forward(&tokens, &mut recorder)?;

@@ -20,6 +20,7 @@ mod model;
 mod network;
 mod norms;
 mod presets;
+mod readouts;
 #[cfg(test)]
 mod tests;
 mod tokens;

@@ -23,6 +23,9 @@ pub(super) mod names {
     pub(in super::super) const NEXT: &str = "readout.gene_logit";
     pub(in super::super) const NEXT_LOSS: &str = "readout.gene_llh";
     pub(in super::super) const LOSS: &str = "readout.llh";
+    /// Of the likelihood pass, in which a count biases later queries only.
+    pub(in super::super) const STRICT_MU: &str = "readout.mu_strict_bias";
+    pub(in super::super) const STRICT_LOSS: &str = "readout.llh_strict_bias";
 }
 
 pub(super) fn extra(name: &str) -> Site {
@@ -36,10 +39,12 @@ pub(super) struct TranscriptFormer {
     pub(super) config: Config,
     pub(super) vocabulary: Vocabulary,
     pub(super) network: Network,
-    /// How attention is masked; all three are as published unless a test says otherwise.
+    /// How attention is masked; all four are as published unless a test says otherwise.
     pub(super) causal: bool,
     pub(super) hides_unknown: bool,
     pub(super) counts_in_attention: bool,
+    /// Whether the likelihood pass hides a gene's own count from it.
+    pub(super) strict_likelihood: bool,
     info: ModelInfo,
     audit: Audit,
 }
@@ -58,6 +63,8 @@ impl TranscriptFormer {
         let choices = json!({
             "cell_embedding": "sum over [START] and the genes of the last block, divided by the window, as published",
             "gene_embedding": "static: token vectors; contextual: the last block at the position that predicts the gene",
+            "passes": "every site is of the embedding pass (a count biases its own query too) but readout.*_strict_bias, which are of the \
+                       likelihood pass (earlier keys only), run once more when one of them is wanted",
             "gene_order": "vocabulary; as published: columns of the data. Attention is causal, so it matters",
             "long_cells": "a fixed choice of genes for all cells; as published: the first columns",
             "assay": "each cell's own where given, else unknown, which is hidden from attention",
@@ -87,9 +94,15 @@ impl TranscriptFormer {
             causal: true,
             hides_unknown: true,
             counts_in_attention: true,
+            strict_likelihood: true,
             info,
             audit,
         })
+    }
+
+    /// Readouts of the likelihood pass, which is a forward pass of its own.
+    pub(super) fn sites_of_likelihood() -> [Site; 2] {
+        [names::STRICT_MU, names::STRICT_LOSS].map(extra)
     }
 
     /// Sites that need the output of the last block.
@@ -149,10 +162,10 @@ impl Model for TranscriptFormer {
                 }
             }
         }
-        for site in self.sites_beyond() {
+        for site in self.sites_beyond().into_iter().chain(Self::sites_of_likelihood()) {
             let axes: &[Axis] = if site == Site::CellEmbedding {
                 &[Axis::Cell, Axis::DModel]
-            } else if site == extra(names::LOSS) {
+            } else if site == extra(names::LOSS) || site == extra(names::STRICT_LOSS) {
                 &[Axis::Cell]
             } else if site == extra(names::NEXT) {
                 STREAM

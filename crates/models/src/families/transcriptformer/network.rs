@@ -5,8 +5,7 @@ use microtome_kernels::{Activation, AttentionShape, LayerNorm, Linear, Mask};
 use microtome_weights::{Audit, Checkpoint, Loader};
 
 use super::config::Config;
-use super::likelihood::{targets, truncated_poisson_loss};
-use super::model::{TranscriptFormer, extra, names};
+use super::model::TranscriptFormer;
 use super::norms::NormTap;
 use super::vocabulary::Vocabulary;
 use crate::model::Model;
@@ -163,26 +162,42 @@ impl Network {
 }
 
 impl TranscriptFormer {
-    /// The forward pass up to the last wanted site.
+    /// The forward pass up to the last wanted site, and the likelihood pass where something of it is wanted.
     pub(super) fn run(&self, tokens: &Tokens, wanted: &Wanted, tap: &mut dyn Tap) -> Result<()> {
-        let (network, d) = (&self.network, self.network.d);
-        let mut x = network.embed(tokens)?;
-        if wanted.has(&Site::Embed) {
-            tap.offer(&Site::Embed, tokens, SiteData::Tokens { data: &x, width: d })?;
-        }
-        // An unknown assay is hidden like padding.
+        let x = self.network.embed(tokens)?;
+        let bias = self.count_bias(tokens);
+        let embedding = Mask { causal: self.causal, ..Mask::FULL }.with_key_bias(&bias);
+        let likelihood = Mask { bias_earlier_only: self.strict_likelihood, ..embedding };
+        let of_likelihood = Self::sites_of_likelihood();
+        let twice = of_likelihood.iter().any(|s| wanted.has(s));
+        let again = if twice { x.clone() } else { vec![] };
+        self.embedding_pass(tokens, x, embedding, wanted, tap)?;
+        if twice { self.likelihood_pass(tokens, again, likelihood, wanted, tap) } else { Ok(()) }
+    }
+
+    /// What every key adds to its scores. An unknown assay is hidden like padding.
+    fn count_bias(&self, tokens: &Tokens) -> Vec<f32> {
         let hidden = self.vocabulary.len() as u32 + self.vocabulary.unknown_assay;
-        let bias: Vec<f32> = tokens
-            .ids
-            .iter()
-            .zip(&tokens.values)
-            .map(|(&id, &n)| match id == hidden && self.hides_unknown {
-                true => f32::NEG_INFINITY,
-                false if self.counts_in_attention => (n + network.count_eps).ln_1p(),
-                false => 0.0,
-            })
-            .collect();
-        let mask = Mask { causal: self.causal, ..Mask::FULL }.with_key_bias(&bias);
+        let of_token = |(&id, &n): (&u32, &f32)| match id == hidden && self.hides_unknown {
+            true => f32::NEG_INFINITY,
+            false if self.counts_in_attention => (n + self.network.count_eps).ln_1p(),
+            false => 0.0,
+        };
+        tokens.ids.iter().zip(&tokens.values).map(of_token).collect()
+    }
+
+    fn embedding_pass(
+        &self,
+        tokens: &Tokens,
+        mut x: Vec<f32>,
+        mask: Mask<'_>,
+        wanted: &Wanted,
+        tap: &mut dyn Tap,
+    ) -> Result<()> {
+        let network = &self.network;
+        if wanted.has(&Site::Embed) {
+            tap.offer(&Site::Embed, tokens, SiteData::Tokens { data: &x, width: network.d })?;
+        }
         let beyond = self.sites_beyond().iter().any(|s| wanted.has(s));
         let mut norms = NormTap { tap, blocks: &network.blocks };
         // The norms are sites of their own, made of the places before them.
@@ -190,61 +205,6 @@ impl TranscriptFormer {
         let attend = Attend::Softmax(mask);
         if run_stack(&network.blocks, &mut x, tokens, attend, &inner, beyond, &mut norms)? {
             self.read_out(tokens, &x, wanted, norms.tap)?;
-        }
-        Ok(())
-    }
-
-    fn read_out(&self, tokens: &Tokens, x: &[f32], wanted: &Wanted, tap: &mut dyn Tap) -> Result<()> {
-        let (network, d) = (&self.network, self.network.d);
-        if wanted.has(&Site::CellEmbedding) {
-            // As published a cell is divided by the window, whatever its length.
-            let window = self.config.seq_len as f64;
-            let mut data = vec![0.0f32; tokens.n_cells() * d];
-            for (cell, out) in data.chunks_exact_mut(d).enumerate() {
-                let mut sums = vec![0.0f64; d];
-                for row in x[tokens.offsets[cell] * d..tokens.offsets[cell + 1] * d].chunks_exact(d).skip(1) {
-                    sums.iter_mut().zip(row).for_each(|(s, v)| *s += f64::from(*v));
-                }
-                out.iter_mut().zip(&sums).for_each(|(o, s)| *o = (s / window) as f32);
-            }
-            tap.offer(&Site::CellEmbedding, tokens, SiteData::Cells { data: &data, width: d })?;
-        }
-        let [mu, next, losses, total] = [names::MU, names::NEXT, names::NEXT_LOSS, names::LOSS]
-            .map(|n| (extra(n), wanted.has(&extra(n))));
-        let (mut counts, mut next_losses, mut cell_losses) = (vec![0.0; tokens.ids.len()], vec![], vec![]);
-        next_losses.resize(if losses.1 { tokens.ids.len() } else { 0 }, 0.0);
-        for cell in 0..tokens.n_cells() {
-            let first = tokens.offsets[cell];
-            let rows = &x[first * d..tokens.offsets[cell + 1] * d];
-            let targets = targets(tokens, cell);
-            if mu.1 || total.1 {
-                let predicted = network.predicted_counts(rows, &targets)?;
-                let mut observed: Vec<f32> = targets.iter().map(|(_, _, n)| *n).collect();
-                // Where the window is full the last target is [END], of which there is one.
-                if let Some(last) = observed.last_mut().filter(|_| targets.len() == self.config.seq_len) {
-                    *last = 1.0;
-                }
-                cell_losses.push(truncated_poisson_loss(&predicted, &observed, self.config.softplus_approx));
-                targets.iter().zip(&predicted).for_each(|((i, _, _), p)| counts[first + i] = *p);
-            }
-            if losses.1 {
-                let end = (targets.len() == self.config.seq_len).then_some(self.vocabulary.end);
-                let found = network.next_gene_losses(rows, &targets, end);
-                targets.iter().zip(found).for_each(|((i, _, _), l)| next_losses[first + i] = l);
-            }
-        }
-        if mu.1 {
-            tap.offer(&mu.0, tokens, SiteData::Tokens { data: &counts, width: 1 })?;
-        }
-        if next.1 {
-            let data = network.next_gene(x, tokens.ids.len());
-            tap.offer(&next.0, tokens, SiteData::Tokens { data: &data, width: network.n_genes })?;
-        }
-        if losses.1 {
-            tap.offer(&losses.0, tokens, SiteData::Tokens { data: &next_losses, width: 1 })?;
-        }
-        if total.1 {
-            tap.offer(&total.0, tokens, SiteData::Cells { data: &cell_losses, width: 1 })?;
         }
         Ok(())
     }

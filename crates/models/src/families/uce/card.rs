@@ -5,7 +5,7 @@ use std::path::Path;
 use microtome_core::{GeneNamespace, Organism, Result};
 
 use super::{init, model, presets, settings};
-use crate::{Family, LicenceInfo, Model};
+use crate::{Evidence, Family, LicenceInfo, Model};
 
 /// UCE.
 pub static FAMILY: Family = Family {
@@ -33,6 +33,7 @@ pub static FAMILY: Family = Family {
         "uce_config.json (optional: heads, sample size, longest input and chromosome offset, where they are not the published ones)",
     ],
     variants: presets::VARIANTS,
+    evidence: Evidence::AuthorsCode,
     verified: "every site, both readouts, the cell vector, the published sampling and its padding against the authors' code on small \
                checkpoints with random weights; the deterministic variant of helical 2.2.0 as well",
     detect,

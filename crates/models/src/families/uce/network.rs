@@ -7,7 +7,7 @@ use microtome_weights::{Audit, Checkpoint, Loader};
 use super::model::{Uce, extra, names};
 use super::sentence::PAD;
 use crate::nn::stored::{layer_norm, linear};
-use crate::nn::{Wanted, run_post_stack, unit_rows};
+use crate::nn::{Wanted, run_post_ln_stack, unit_rows};
 use crate::{SiteData, Tap, Tokens};
 
 /// Of every LayerNorm.
@@ -260,7 +260,7 @@ impl Uce {
             .then(|| tokens.ids.iter().map(|&id| if id == PAD { self.pad_bias } else { 0.0 }).collect());
         let mask = bias.as_deref().map_or(Mask::FULL, |b| Mask::FULL.with_key_bias(b));
         let beyond = self.sites_beyond().iter().any(|s| wanted.has(s));
-        if run_post_stack(&network.blocks, &mut x, tokens, mask, wanted, beyond, tap)? {
+        if run_post_ln_stack(&network.blocks, &mut x, tokens, mask, wanted, beyond, tap)? {
             self.read_out(tokens, &x, wanted, tap)?;
         }
         Ok(())

@@ -105,8 +105,8 @@ fn kits_report_their_overlap() {
 #[test]
 fn mouse_symbols_are_not_taken_for_human_ones() {
     let Some(vocabulary) = shared("reference/vocab/geneformer_gc95M") else { return };
-    let files = crate::families::geneformer::dictionaries::find(&vocabulary, None).unwrap();
-    let vocabulary = crate::families::geneformer::vocabulary::Vocabulary::read(&files).unwrap();
+    let files = crate::tokenize::rank_files::find(&vocabulary, None, &crate::families::geneformer::presets::PUBLISHED).unwrap();
+    let vocabulary = crate::tokenize::rank_vocabulary::RankVocabulary::read(&files).unwrap();
     let human = ["ACTB", "GAPDH", "TP53", "CD3E", "CD8A", "CD4", "MS4A1", "NKG7", "LYZ", "FCGR3A", "PPBP", "IL7R"];
     let more = ["CCR7", "S100A4", "CD14", "GNLY", "FCER1A", "CST3", "CD79A", "CD79B", "HLA-DRA", "SELL", "CD27"];
     let all: Vec<&str> = human.into_iter().chain(more).collect();
@@ -114,11 +114,11 @@ fn mouse_symbols_are_not_taken_for_human_ones() {
         GeneTable::detect(&Table { index: names, columns: vec![] }, None, None).unwrap()
     };
     let right = table(all.iter().map(|s| (*s).to_string()).collect());
-    let m = crate::families::geneformer::genes::match_genes(&vocabulary, &right).unwrap();
+    let m = crate::tokenize::rank_genes::match_genes(&vocabulary, &right).unwrap();
     assert_eq!(m.overlap.n_matched, all.len());
     let title = |s: &str| s[..1].to_string() + &s[1..].to_lowercase();
     let mut wrong = table(all.iter().map(|s| title(s)).collect());
     wrong.organism = microtome_core::Organism::Unknown;
-    let e = crate::families::geneformer::genes::match_genes(&vocabulary, &wrong).unwrap_err();
+    let e = crate::tokenize::rank_genes::match_genes(&vocabulary, &wrong).unwrap_err();
     assert!(e.to_string().contains("another species"), "{e}");
 }

@@ -52,7 +52,8 @@ fn other_activations_are_caught() {
     for kit in KITS {
         for activation in [Activation::GeluErf, Activation::GeluTanh, Activation::Silu] {
             let path = checkpoint(kit);
-            let config = Config { activation, ..Config::read(&path.join("config.json")).unwrap() };
+            let mut config = Config::read(&path.join("config.json")).unwrap();
+            config.bert.activation = activation;
             let model = Geneformer::with_config(&path, config).unwrap();
             caught("activation", &run(kit, &model), "blocks.0.mlp_out");
         }
@@ -65,7 +66,7 @@ fn other_activations_are_caught() {
 #[test]
 fn other_epsilons_are_caught() {
     for kit in KITS {
-        caught("eps of the embedding", &with_model(kit, |m| m.network.norm.eps = 1e-5), "embed");
+        caught("eps of the embedding", &with_model(kit, |m| m.network.embedding.norm.eps = 1e-5), "embed");
         let block = with_model(kit, |m| m.network.blocks[1].norm1.eps = 1e-5);
         caught("eps of one norm in block 1", &block, "blocks.1.resid_mid");
         let head = with_model(kit, |m| m.network.head.as_mut().unwrap().norm.eps = 1e-5);

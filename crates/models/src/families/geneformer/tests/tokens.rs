@@ -3,8 +3,10 @@
 use microtome_core::{Counts, GeneTable};
 
 use super::kit::{Cells, KITS, open, shared};
-use crate::families::geneformer::{dictionaries, genes, vocabulary::Vocabulary};
-use crate::tokenize::rank::RankRule;
+use crate::families::geneformer::presets::PUBLISHED;
+use crate::tokenize::rank::{RankRule, Scaling};
+use crate::tokenize::rank_vocabulary::RankVocabulary;
+use crate::tokenize::{rank_files, rank_genes};
 use crate::{Model, TokenizeOptions};
 
 #[test]
@@ -70,13 +72,13 @@ fn real_cells_over_real_dictionaries() {
     let table = GeneTable::detect(&data.var(&slot).unwrap(), None, None).unwrap();
     let counts = data.matrix(&slot).unwrap().rows(0..50).unwrap();
     for (folder, max_tokens, n_special) in [("geneformer_30M", 2048, 0), ("geneformer_gc95M", 4096, 2)] {
-        let files = dictionaries::find(&vocab.join(folder), None).unwrap();
-        let vocabulary = Vocabulary::read(&files).unwrap();
-        let genes = genes::match_genes(&vocabulary, &table).unwrap();
+        let files = rank_files::find(&vocab.join(folder), None, &PUBLISHED).unwrap();
+        let vocabulary = RankVocabulary::read(&files).unwrap();
+        let genes = rank_genes::match_genes(&vocabulary, &table).unwrap();
         println!("{folder}: {:?}", genes.overlap);
         assert!(genes.overlap.n_matched > 12_000, "{:?}", genes.overlap);
         let (first, last) = (vocabulary.cls, vocabulary.eos);
-        let rule = RankRule { divisor: &vocabulary.medians, first, last, max_tokens };
+        let rule = RankRule { divisor: &vocabulary.medians, scaling: Scaling::AllGenes, first, last, max_tokens };
         let tokens = rule.tokenize(&counts, None, &genes).unwrap();
         for cell in 0..50 {
             let known = |g: &u32| genes.token_of_gene[*g as usize].is_some();

@@ -17,10 +17,7 @@ fn every_tensor_of_every_kit_is_within_tolerance() {
         }
         let failed: Vec<_> = report.tensors.iter().filter(|t| !t.passed).collect();
         assert!(report.passed, "{}: {failed:#?}", report.case);
-        // Nothing is left out but the pass that is not offered.
-        for (name, reason) in &report.not_compared {
-            assert_eq!(name, "readout.mu_strict_bias", "{reason}");
-        }
+        assert!(report.not_compared.is_empty(), "{:?}", report.not_compared);
         assert!(report.tensors.len() >= 30 && report.tensors.iter().all(|t| t.n_elements > 0));
     }
 }

@@ -55,5 +55,6 @@ fn wrong_arithmetic_is_noticed_where_it_first_shows() {
     spoilt("counts not in the attention", "blocks.0.attn.pattern", |m| m.counts_in_attention = false);
     spoilt("counts not clipped", "tokens.target_counts", |m| m.config.clip = f32::INFINITY);
     spoilt("count readout without the genes' biases", "readout.mu", |m| m.network.count_bias.fill(0.0));
+    spoilt("own count seen in the likelihood pass", "readout.mu_strict_bias", |m| m.strict_likelihood = false);
     spoilt("likelihood without a cap", "readout.gene_llh", |m| m.network.soft_cap = 0.0);
 }

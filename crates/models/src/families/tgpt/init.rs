@@ -1,0 +1,34 @@
+//! Untrained models with GPT-2's initialisation, as a folder in the published layout.
+
+use std::path::Path;
+
+use microtome_core::Result;
+
+use super::card::VARIANTS;
+use super::config::Config;
+use super::vocabulary::Vocabulary;
+use crate::hugging_face::{copy_into, create, folder_of, write_config};
+use crate::nn::gpt::lm::GptLm;
+use crate::untrained::{Plan, preset};
+
+/// Writes an untrained model of a published size over the tokeniser of `like`.
+pub(super) fn init_preset(id: &str, like: &Path, seed: u64, out: &Path) -> Result<()> {
+    let variant = preset("tgpt", VARIANTS, id)?;
+    write(&Config::of_variant(variant), like, seed, out)
+}
+
+/// Writes an untrained model of the same dimensions and tokeniser as the checkpoint `of`.
+pub(super) fn init_twin(of: &Path, seed: u64, out: &Path) -> Result<()> {
+    write(&Config::read(&folder_of(of).join("config.json"))?, of, seed, out)
+}
+
+fn write(config: &Config, like: &Path, seed: u64, out: &Path) -> Result<()> {
+    let tokeniser = folder_of(like).join("tokenizer.json");
+    let config = Config { vocab_size: Vocabulary::read(&tokeniser)?.len(), ..config.clone() };
+    create(out)?;
+    copy_into([&tokeniser], out)?;
+    let mut plan = Plan::default();
+    GptLm::plan(&mut plan, "transformer.", config.vocab_size, config.n_positions, &config.shape);
+    plan.write_safetensors(seed, &out.join("model.safetensors"))?;
+    write_config(&config.to_json(), out)
+}
