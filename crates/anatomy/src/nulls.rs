@@ -8,6 +8,10 @@ use microtome_core::{Error, Matrix, Result};
 use microtome_numerics::ranks::average_ranks;
 use microtome_numerics::resample::Rng;
 use serde::Serialize;
+use std::collections::HashMap;
+
+/// Exchanges tried for every edge that is to self or repeated.
+const ROUNDS: usize = 200;
 
 /// Edges drawn as a null.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -70,24 +74,40 @@ pub fn degree_matched(edges: &[Edge], strata: Option<&[u32]>, rng: &mut Rng) -> 
         }
         first += members.len();
     }
-    let mut broken = broken_edges(&out);
-    for _ in 0..50 {
+    let broken = mend(&mut out, &places, &range, rng);
+    let mut original = edges.to_vec();
+    original.sort_unstable();
+    let kept = out.iter().filter(|e| original.binary_search(e).is_ok()).count() as u64;
+    Ok(NullEdges { edges: out, unmended: broken, kept })
+}
+
+/// Exchanges the keys of edges that are to self or repeated with edges of the same group (`places`, `range`), and returns how many are
+/// left. An exchange is made only when both edges are then different from all others: where hubs make the list dense, exchanges at
+/// random break as many edges as they mend.
+fn mend(out: &mut [Edge], places: &[(u32, usize)], range: &[(usize, usize)], rng: &mut Rng) -> u64 {
+    let mut times: HashMap<Edge, u32> = HashMap::with_capacity(out.len());
+    out.iter().for_each(|e| *times.entry(*e).or_default() += 1);
+    let mut broken = broken_edges(out);
+    for _ in 0..ROUNDS {
         if broken.is_empty() {
             break;
         }
         for &i in &broken {
             let (first, count) = range[i];
-            let other = places[first + rng.below(count)].1;
-            let swapped = out[i].to;
-            out[i].to = out[other].to;
-            out[other].to = swapped;
+            let j = places[first + rng.below(count)].1;
+            let new = [Edge::new(out[i].from, out[j].to), Edge::new(out[j].from, out[i].to)];
+            if new[0] == new[1] || new.iter().any(|e| e.is_self() || times.get(e).is_some_and(|&t| t > 0)) {
+                continue;
+            }
+            for (at, new) in [i, j].into_iter().zip(new) {
+                times.entry(out[at]).and_modify(|t| *t -= 1);
+                *times.entry(new).or_default() += 1;
+                out[at] = new;
+            }
         }
-        broken = broken_edges(&out);
+        broken = broken_edges(out);
     }
-    let mut original = edges.to_vec();
-    original.sort_unstable();
-    let kept = out.iter().filter(|e| original.binary_search(e).is_ok()).count() as u64;
-    Ok(NullEdges { edges: out, unmended: broken.len() as u64, kept })
+    broken.len() as u64
 }
 
 /// Positions of edges to self and of repeats after the first.

@@ -30,12 +30,27 @@ fn similarity_equals_the_dense_reference() {
     let blocks = Blocks::new(names(xs.len()), xs.iter().collect()).unwrap();
     let ours = rsa(&blocks, &RsaOptions::default(), &Silent).unwrap();
     let dense: Vec<Vec<f64>> = xs.iter().map(cosines).collect();
+    // Products in `f32` move cosines by up to 2^-23, and neighbours in rank change places. What that does to the reference itself is the
+    // measure: nothing in single precision agrees better. Exact cosines agree exactly (`ties_share_average_ranks`).
+    let mut rng = Rng::new(7);
+    let moved: Vec<Vec<f64>> = dense
+        .iter()
+        .map(|c| c.iter().map(|v| v + (2.0 * rng.uniform() - 1.0) * 2f64.powi(-23)).collect())
+        .collect();
+    let mut slack = 0f64;
+    for a in 0..xs.len() {
+        for b in 0..a {
+            let of = |c: &[Vec<f64>]| spearman(&c[a], &c[b]).unwrap().unwrap();
+            slack = slack.max((of(&dense) - of(&moved)).abs());
+        }
+    }
+    assert!(slack < 2e-7, "{slack:e}");
     for a in 0..xs.len() {
         assert_eq!(ours.at(a, a).value, Some(1.0));
         for b in 0..xs.len() {
             let want = spearman(&dense[a], &dense[b]).unwrap().unwrap();
             let got = ours.at(a, b);
-            assert!((got.value.unwrap() - want).abs() < 1e-8, "{a} {b}: {got:?} {want}");
+            assert!((got.value.unwrap() - want).abs() < slack, "{a} {b}: {got:?} {want}");
             assert_eq!(got.n, (N * (N - 1) / 2) as u64);
         }
     }
