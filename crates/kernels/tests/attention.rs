@@ -3,8 +3,8 @@
 mod reference;
 
 use microtome_kernels::{
-    AttentionShape, Isa, Mask, Precision, Rows, attention, attention_map, attention_rows, attention_statistics,
-    with_isa,
+    AttentionShape, Isa, Mask, Precision, Rows, attention, attention_map, attention_rows,
+    attention_statistics, with_isa,
 };
 use reference::{Random, View, bits, difference, on_every_isa, softmax};
 
@@ -265,7 +265,7 @@ fn chosen_rows_are_the_mean_of_the_heads_of_the_map() {
             let masks = [
                 Mask::FULL,
                 Mask::CAUSAL,
-                Mask { causal: false, visible: Some(&case.visible), key_bias: Some(&case.bias) },
+                Mask { visible: Some(&case.visible), key_bias: Some(&case.bias), ..Mask::FULL },
             ];
             for mask in masks {
                 let cell = 7..307;

@@ -107,7 +107,8 @@ fn run(
         let mut tap = EdgeMeanTap::new(model, &genes);
         let budget = Budget::free(model, &[], data);
         for start in range.clone().step_by(budget.chunk) {
-            let (_, tokens) = data.tokenize(model, &subject.genes, start..(start + budget.chunk).min(range.end))?;
+            let (_, tokens) =
+                data.tokenize(model, &subject.genes, start..(start + budget.chunk).min(range.end))?;
             for batch in minibatches(&tokens, budget.tokens) {
                 progress.check()?;
                 model.forward(&tokens.select(&batch), &mut tap)?;
