@@ -22,6 +22,11 @@ pub(crate) fn error(e: &Error) {
     let _ = writeln!(std::io::stderr(), "error: {e}");
 }
 
+/// Writes something that is wrong with a result to stderr.
+pub(crate) fn problem(text: impl AsRef<str>) {
+    let _ = writeln!(std::io::stderr(), "note: {}", text.as_ref());
+}
+
 /// Two columns, the first padded to a common width.
 pub(crate) fn pairs(rows: &[(&str, String)]) {
     let width = rows.iter().map(|(k, _)| k.chars().count()).max().unwrap_or(0);

@@ -25,7 +25,8 @@ mod unnormalised;
 
 pub use activation::{Activation, add_assign};
 pub use attention::{
-    AttentionShape, AttentionStatistics, Mask, Rows, attention, attention_map, attention_statistics,
+    AttentionShape, AttentionStatistics, Mask, Rows, attention, attention_map, attention_rows,
+    attention_statistics,
 };
 pub use block::{PostLnBlock, Scratch};
 pub use buffer::{Activations, release_activations};

@@ -73,6 +73,31 @@ impl Linear {
         self.packed.n()
     }
 
+    /// The weight `[n_out, n_in]` row by row, in the precision that it is held in. It must be finite.
+    ///
+    /// Made by mapping unit vectors, so that it does not depend on how a format lays words out: a product with ones and zeros is exact.
+    pub fn weight(&self) -> Vec<f32> {
+        let (n_in, n_out) = (self.n_in(), self.n_out());
+        let map = Self { packed: self.packed.clone(), bias: None };
+        let mut out = vec![0.0; n_in * n_out];
+        for first in (0..n_in).step_by(BLOCK_ROWS) {
+            let rows = BLOCK_ROWS.min(n_in - first);
+            let mut units = vec![0.0; rows * n_in];
+            (0..rows).for_each(|row| units[row * n_in + first + row] = 1.0);
+            let mut columns = vec![0.0; rows * n_out];
+            map.apply(&units, rows, Activation::None, &mut columns);
+            for (row, column) in columns.chunks_exact(n_out.max(1)).enumerate() {
+                column.iter().enumerate().for_each(|(o, v)| out[o * n_in + first + row] = *v);
+            }
+        }
+        out
+    }
+
+    /// The bias, `n_out` long.
+    pub fn bias(&self) -> Option<&[f32]> {
+        self.bias.as_deref().map(|b| &b[..self.n_out()])
+    }
+
     /// `out = activation(x W^T + b)` for `x` `[rows, n_in]` and `out` `[rows, n_out]`.
     ///
     /// # Panics

@@ -3,7 +3,8 @@
 mod reference;
 
 use microtome_kernels::{
-    AttentionShape, Isa, Mask, Precision, Rows, attention, attention_map, attention_statistics, with_isa,
+    AttentionShape, Isa, Mask, Precision, Rows, attention, attention_map, attention_rows,
+    attention_statistics, with_isa,
 };
 use reference::{Random, View, bits, difference, on_every_isa, softmax};
 
@@ -247,6 +248,39 @@ fn statistics_match_the_map() {
                                 "key {j}: {r} for {want}"
                             );
                         }
+                    }
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn chosen_rows_are_the_mean_of_the_heads_of_the_map() {
+    on_every_isa(|| {
+        let mut random = Random(21);
+        for (heads, kv) in [(4, 4), (4, 2), (3, 1)] {
+            let case = Case::new(&mut random, &[7, 300], heads, kv, 16);
+            let [q, k, _] = case.rows();
+            let masks = [
+                Mask::FULL,
+                Mask::CAUSAL,
+                Mask { visible: Some(&case.visible), key_bias: Some(&case.bias), ..Mask::FULL },
+            ];
+            for mask in masks {
+                let cell = 7..307;
+                let n = cell.len();
+                let mut pattern = vec![0.0; heads * n * n];
+                attention_map(q, k, &case.shape, mask, cell.clone(), None, &mut pattern);
+                // Out of order, repeated, and more than one block of queries.
+                let queries: Vec<usize> = [299, 0, 5, 5].into_iter().chain(100..240).collect();
+                let mut got = vec![f32::NAN; queries.len() * n];
+                attention_rows(q, k, &case.shape, mask, cell, &queries, &mut got);
+                for (row, &query) in got.chunks_exact(n).zip(&queries) {
+                    for (key, &value) in row.iter().enumerate() {
+                        let of_head = |h: usize| f64::from(pattern[(h * n + query) * n + key]);
+                        let want = (0..heads).map(of_head).sum::<f64>() / heads as f64;
+                        assert!((f64::from(value) - want).abs() < 1e-6, "{value} {want}");
                     }
                 }
             }

@@ -150,3 +150,18 @@ fn bf16_rounds_its_factors_and_nothing_else() {
         }
     });
 }
+
+#[test]
+fn weight_and_bias_come_back_as_they_were_packed() {
+    on_every_isa(|| {
+        let mut random = Random(11);
+        for (n_in, n_out) in [(1, 1), (33, 70), (600, 150), (40, 0), (0, 40)] {
+            let w = random.normals(n_out * n_in, 1.0);
+            let bias = random.normals(n_out, 1.0);
+            let map = Linear::pack(&w, n_out, n_in, Some(&bias));
+            assert_eq!(map.weight(), w);
+            assert_eq!(map.bias(), Some(&bias[..]));
+            assert_eq!(Linear::pack(&w, n_out, n_in, None).bias(), None);
+        }
+    });
+}

@@ -1,8 +1,8 @@
 //! The gene vectors of a model: `--sites gene_embedding`.
 
 use microtome_core::{Error, Matrix, Progress, Result, Site};
-use microtome_models::taps::{GeneMeanTap, Tee};
-use microtome_models::{GeneMatch, Model, Tap, minibatches};
+use microtome_models::taps::{Averaged, GeneMeanTap};
+use microtome_models::{GeneMatch, Model, minibatches};
 
 use crate::budget::Budget;
 use crate::data::Data;
@@ -51,19 +51,17 @@ pub(crate) fn gene_vectors_at(
     progress.begin("gene vectors", (n * passes) as u64, "cells");
     let mut out = Vec::with_capacity(sites.len());
     for sites in sites.chunks(at_once) {
-        let mut taps: Vec<GeneMeanTap> = sites.iter().cloned().map(GeneMeanTap::new).collect();
+        let mut tap = GeneMeanTap::new(model, sites, Averaged::All);
         for start in (0..n).step_by(chunk) {
             let range = start..(start + chunk).min(n);
             let (_, tokens) = data.tokenize(model, genes, range)?;
             for batch in minibatches(&tokens, budget.tokens) {
                 progress.check()?;
-                let mut tee = Tee(taps.iter_mut().map(|t| t as &mut dyn Tap).collect());
-                model.forward(&tokens.select(&batch), &mut tee)?;
+                model.forward(&tokens.select(&batch), &mut tap)?;
                 progress.advance(batch.len() as u64);
             }
         }
-        for tap in taps {
-            let means = tap.finish()?;
+        for means in tap.finish()? {
             let row_of: std::collections::HashMap<u32, usize> =
                 means.tokens.iter().enumerate().map(|(i, &t)| (t, i)).collect();
             out.push(rows_of(&means.means, data, genes, |token| row_of.get(&token).copied())?);

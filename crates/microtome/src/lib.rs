@@ -3,6 +3,7 @@
 //! Everything a program wants goes through here; the command line and any binding use nothing else. Each job is one
 //! function that takes an options value and a [`microtome_core::Progress`] and returns a report that serialises to JSON.
 
+mod anatomy;
 mod attention;
 mod budget;
 mod card;
@@ -12,16 +13,19 @@ mod doctor;
 mod drift;
 mod embed;
 mod gene_sets;
+mod gene_store;
 mod gene_vectors;
 mod hash;
 mod init;
 mod inspect;
+mod napistu;
 mod ontology;
 mod open;
 mod output;
 mod parity;
 mod perturb;
 mod preview;
+mod read_table;
 mod recover;
 mod render;
 mod represent;
@@ -31,7 +35,9 @@ mod slot;
 mod store;
 mod table;
 mod tokenize;
+mod twin;
 
+pub use anatomy::{AnatomyOptions, AnatomyReport, ExtractOptions, ExtractReport, anatomy, extract};
 pub use attention::{AttentionOf, AttentionOptions, AttentionReport, attention};
 pub use budget::RunOptions;
 pub use data::{Data, DataOptions, PrepareOptions};
@@ -39,6 +45,10 @@ pub use demo::{DemoOptions, demo};
 pub use doctor::{Diagnosis, doctor};
 pub use drift::SiteDrift;
 pub use embed::{EmbedOptions, EmbedReport, embed};
+pub use gene_store::{
+    BlockAttention, CategoryEntry, CategoryFile, Gene, GeneList, GeneStore, GeneStoreManifest, KeyValue,
+    ModelEntry, NormKind, SiteEntry, SiteMeans,
+};
 pub use init::init;
 pub use inspect::{Inspection, inspect, models};
 pub use microtome_eval::table::TableOptions;
@@ -47,6 +57,7 @@ pub use microtome_models::parity::{KitReport, TensorReport};
 pub use microtome_models::taps::Pooling;
 pub use microtome_models::{Overlap, Precision};
 pub use microtome_train::SimulateOptions;
+pub use napistu::{ExportReport, ImportReport, export, import};
 pub use open::OpenModel;
 pub use parity::parity;
 pub use perturb::{PerturbReport, Perturbation, perturb};

@@ -42,6 +42,11 @@ impl JsonConfig {
         Self { map, path: path.to_path_buf() }
     }
 
+    /// The fields themselves.
+    pub(crate) fn into_map(self) -> Map<String, Value> {
+        self.map
+    }
+
     /// A nested object.
     pub(crate) fn object(&self, key: &str) -> Result<Self> {
         let expected = "fields of its own";

@@ -2,6 +2,8 @@
 //!
 //! Start with [`open`]: it finds the family of a checkpoint and returns a [`Model`].
 
+mod attention_view;
+mod attention_weights;
 mod evidence;
 pub mod families;
 pub mod grn;
@@ -23,6 +25,8 @@ mod untrained;
 mod var_names;
 mod yaml;
 
+pub use attention_view::{AttentionView, attention_site};
+pub use attention_weights::{AttentionWeights, NormPlace, NormWeights};
 pub use evidence::Evidence;
 pub use families::{detect, families, find_family, open, open_in};
 pub use microtome_kernels::{Precision, release_activations};
@@ -35,3 +39,4 @@ pub use tables::{TextsReader, provide_hdf5_texts};
 pub use tap::{MapKind, SiteData, Tap};
 pub use tokens::{GENE_MASK, MASKED, POOL_MASK, Tokens};
 pub use var_names::{ReadVarNames, provide_var_names};
+pub use yaml::read_mapping as read_yaml;

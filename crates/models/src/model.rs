@@ -1,5 +1,6 @@
 //! What a family is and what an opened model can do.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,7 @@ use microtome_core::{
 use serde::Serialize;
 
 use crate::parity::{KitCase, KitPlan};
-use crate::{Evidence, Tap, Tokens};
+use crate::{AttentionWeights, Evidence, Tap, Tokens};
 
 /// Licences of a family, shown wherever the family is.
 #[derive(Clone, Debug, Serialize)]
@@ -260,6 +261,15 @@ pub trait Model: Send + Sync {
     /// The published gene vectors that need no cells, `[token, d]`; `None` where the family has none.
     fn gene_table(&self) -> Option<Matrix> {
         None
+    }
+    /// Weights of the softmax attention of a block; `None` where the family has none, or no such block.
+    fn attention_weights(&self, _block: usize) -> Option<AttentionWeights> {
+        None
+    }
+    /// Which gene every token stands for, as [`GeneMatch::token_of_gene`] counts: the token itself, but for families whose tokens
+    /// are values and whose genes are places.
+    fn gene_ids<'t>(&self, tokens: &'t Tokens) -> Cow<'t, [u32]> {
+        Cow::Borrowed(&tokens.ids)
     }
     /// The model as a kit's manifest declares it, for families whose checkpoints do not state everything (CellFM, UCE: the
     /// number of heads); `None` when this model agrees with it.

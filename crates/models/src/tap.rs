@@ -2,7 +2,7 @@
 
 use microtome_core::{Result, Site};
 
-use crate::Tokens;
+use crate::{AttentionView, Tokens};
 
 /// What an attention map means, so that unlike maps are never compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -52,6 +52,8 @@ pub enum SiteData<'a> {
         /// Meaning of the values.
         kind: MapKind,
     },
+    /// Attention of all cells of the minibatch, to be asked about; offered at [`crate::attention_site`].
+    Attention(AttentionView<'a>),
     /// `[cell, width]` for all cells of the minibatch.
     Cells {
         /// Row-major values.

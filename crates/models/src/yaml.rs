@@ -32,6 +32,14 @@ pub(crate) fn read(path: &Path) -> Result<JsonConfig> {
     }
 }
 
+/// The mapping in a small YAML file.
+///
+/// # Errors
+/// When the file is larger than 1 MiB, is no YAML, is no mapping, or uses aliases.
+pub fn read_mapping(path: &Path) -> Result<Map<String, Value>> {
+    Ok(read(path)?.into_map())
+}
+
 /// What is being filled.
 enum Open {
     List(Vec<Value>),

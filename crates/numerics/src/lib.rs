@@ -29,6 +29,7 @@ pub mod negative_binomial;
 pub mod normalise;
 pub mod palantir;
 pub mod pca;
+pub mod products;
 pub mod rank_normal;
 pub mod ranks;
 pub mod resample;

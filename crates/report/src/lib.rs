@@ -27,6 +27,7 @@
 mod axis;
 mod comparison;
 mod csv;
+mod figures;
 mod format;
 mod html;
 mod markdown;
@@ -35,6 +36,7 @@ mod page;
 mod panel;
 
 pub use csv::csv;
+pub use figures::{Figure, HeatMap, LinePoint, LineSeries, Lines};
 pub use format::{FORMATS, Format, find_format};
 pub use html::html;
 pub use markdown::markdown;

@@ -3,6 +3,8 @@
 use microtome_core::{Record, RunCard, Summary};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::Figure;
+
 /// A whole report.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Page {
@@ -18,6 +20,12 @@ pub struct Page {
     pub questions: Vec<Question>,
     /// The answers, one per model, task and metric; the first one is the headline.
     pub summaries: Vec<Summary>,
+    /// Sentences that stand at the top of a page without summaries: the first is the headline.
+    #[serde(default)]
+    pub findings: Vec<String>,
+    /// Heat maps and lines, in order.
+    #[serde(default)]
+    pub figures: Vec<Figure>,
     /// Every score.
     pub records: Vec<Record>,
     /// Further tables: gene overlap, tensor audit, timings.

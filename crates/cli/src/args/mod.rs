@@ -1,5 +1,6 @@
 //! What can be typed: what all commands share here, each group of commands in a file of its own. Meaning is given in `commands/`.
 
+mod anatomy;
 mod checkpoint;
 mod data;
 mod run;
@@ -10,6 +11,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use anatomy::{
+    Anatomy, AnatomyCommand, Extract, GenesArgs, LookArgs, Store, StoreCommand, StoreExport, StoreImport,
+    StoreInfo,
+};
 pub(crate) use checkpoint::{Init, Inspect, Parity};
 pub(crate) use data::{Attention, Doctor, Embed, Perturb, PerturbKind, Tokenize};
 pub(crate) use run::{Precision, RunArgs};
@@ -69,6 +74,10 @@ pub(crate) enum Command {
     Perturb(Perturb),
     /// Average attention between genes over cells: which gene looks at which
     Attention(Attention),
+    /// Look inside models gene by gene: geometry of every block, attention routing, agreement across models, grounding in networks
+    Anatomy(Anatomy),
+    /// Look at, export and import gene stores
+    Store(Store),
     /// Check this program against reference kits, site by site
     Parity(Parity),
     /// Make an untrained model of a published shape: the control every trained model must beat

@@ -1,9 +1,11 @@
 //! What each command does: typed arguments in, facade called, result printed.
 
+mod anatomy;
 mod checkpoint;
 mod data;
 mod parity;
 mod scan;
+mod store;
 
 use microtome::{DataOptions, PrepareOptions, RunOptions};
 use microtome_core::{Progress, Result};
@@ -21,6 +23,8 @@ pub(crate) fn run(command: Command, progress: &dyn Progress) -> Result<u8> {
         Command::Embed(a) => data::embed(&a, progress),
         Command::Perturb(a) => data::perturb(&a, progress),
         Command::Attention(a) => data::attention(&a, progress),
+        Command::Anatomy(a) => anatomy::anatomy(&a, progress),
+        Command::Store(a) => store::store(&a),
         Command::Simulate(a) => data::simulate(&a, progress),
         Command::Parity(a) => parity::parity(&a, progress),
         Command::Scan(a) => scan::scan(&a, progress),

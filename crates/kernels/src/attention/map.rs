@@ -71,3 +71,66 @@ pub fn attention_map(
     }
     pattern.par_chunks_mut(len).for_each(|row| softmax_row(isa, row));
 }
+
+/// Attention of some queries of one cell, mean over heads: `[query, key]`, softmax over all keys of the cell. The map of all queries
+/// is never made.
+///
+/// Arguments as in [`attention_map`]; `queries` are counted within the cell.
+///
+/// # Panics
+/// When an array is too short for the cell, a query is beyond it, or `out` is not `queries x len`.
+pub fn attention_rows(
+    q: Rows<'_>,
+    k: Rows<'_>,
+    shape: &AttentionShape,
+    mask: Mask<'_>,
+    cell: Range<usize>,
+    queries: &[usize],
+    out: &mut [f32],
+) {
+    let n_tokens = mask.key_bias.map(<[_]>::len).or(mask.visible.map(<[_]>::len)).unwrap_or(cell.end);
+    assert!(
+        cell.start <= cell.end && cell.end <= n_tokens,
+        "attention_rows: the cell is beyond the minibatch"
+    );
+    check_input(&[("q", q, shape.n_heads), ("k", k, shape.n_kv_heads)], &[0, n_tokens], shape, &mask);
+    let (len, d) = (cell.len(), shape.d_head);
+    assert!(queries.iter().all(|&i| i < len), "attention_rows: a query is beyond the cell");
+    assert!(
+        out.len() == queries.len() * len,
+        "attention_rows: out has {} numbers, expected {} x {len}",
+        out.len(),
+        queries.len()
+    );
+    out.fill(0.0);
+    if out.is_empty() {
+        return;
+    }
+    let isa = Isa::current();
+    let scoring = Scoring::of_cell(&mask, shape.soft_cap, cell.clone());
+    let group = shape.n_heads / shape.n_kv_heads;
+    let share = 1.0 / shape.n_heads as f32;
+    let mut keys = Packed::default();
+    for head in 0..shape.n_heads {
+        if head % group == 0 {
+            let format = Format::best(isa, shape.precision, d);
+            keys.pack_transposed(isa, k.at(cell.start, head / group * d), k.stride(), len, d, format);
+        }
+        let rows: Vec<f32> =
+            queries.iter().flat_map(|&i| &q.at(cell.start + i, head * d)[..d]).copied().collect();
+        let blocks = out.par_chunks_mut(BLOCK_ROWS * len).zip(queries.par_chunks(BLOCK_ROWS));
+        blocks.zip(rows.par_chunks(BLOCK_ROWS * d.max(1))).for_each(|((out, queries), rows)| {
+            let n = queries.len();
+            with_buffers([left_len(isa, n, &keys), n * len], |[a, scores]| {
+                copy_rows(isa, rows, d, n, &keys, shape.scale, a);
+                gemm(isa, &Product::whole(n, &keys, Epilogue::STORE), a, &mut Out::new(scores, len));
+                let scores = scores[..n * len].chunks_exact_mut(len);
+                for ((row, &query), out) in scores.zip(queries).zip(out.chunks_exact_mut(len)) {
+                    score(isa, row, &scoring, query, 0);
+                    softmax_row(isa, row);
+                    out.iter_mut().zip(row.iter()).for_each(|(o, p)| *o += share * p);
+                }
+            });
+        });
+    }
+}

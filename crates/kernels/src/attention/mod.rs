@@ -14,7 +14,7 @@ use std::cell::RefCell;
 use rayon::prelude::*;
 
 pub use input::{AttentionShape, Mask, Rows};
-pub use map::attention_map;
+pub use map::{attention_map, attention_rows};
 pub use statistics::{AttentionStatistics, attention_statistics};
 
 use crate::buffer::with_buffers;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use microtome_core::{BlockSite, Error, InputFile, Progress, Result, Role, Site};
+use microtome_core::{BlockSite, InputFile, Progress, Result, Role, Site};
 use microtome_eval::{GENES_PERMUTED, Representation};
 use microtome_models::{GeneMatch, Overlap, Precision};
 use microtome_numerics::resample::Rng;
@@ -14,6 +14,7 @@ use crate::data::Data;
 use crate::gene_vectors::{gene_table, gene_vector_bytes, gene_vectors_at};
 use crate::open::OpenModel;
 use crate::represent::{CellStats, Request, represent};
+use crate::twin;
 
 /// Stream of random numbers that permutes genes.
 const PERMUTATION: u64 = 0x6765_6e65;
@@ -117,9 +118,7 @@ impl Subject {
                 1 => format!("untrained-{}", self.name),
                 _ => format!("untrained-{}-{twin}", self.name),
             });
-            if !folder.exists() {
-                self.write_twin(context, twin as u64, &folder)?;
-            }
+            twin::ensure(&self.opened, context.options.data.seed.wrapping_add(twin as u64), &folder)?;
             Ok((self.twin_name(twin), OpenModel::open_in(&folder, self.opened.precision)?))
         };
         (1..=context.options.compare.untrained_seeds.max(1)).map(open).collect()
@@ -130,19 +129,6 @@ impl Subject {
         context.options.compare.gene_permuted.then(|| {
             (format!("{} {GENES_PERMUTED}", self.name), permuted(&self.genes, context.options.data.seed))
         })
-    }
-
-    /// Writes the untrained twin beside its place and renames it, so that a killed run never leaves half a model.
-    fn write_twin(&self, context: &Context<'_>, twin: u64, folder: &Path) -> Result<()> {
-        let begun = folder.with_extension("begun");
-        let failed =
-            |e: std::io::Error| Error::output("cannot write the untrained twin").in_file(folder).caused_by(e);
-        if begun.exists() {
-            std::fs::remove_dir_all(&begun).map_err(failed)?;
-        }
-        let seed = context.options.data.seed.wrapping_add(twin);
-        (self.opened.model.family().init_twin)(&self.opened.path, seed, &begun)?;
-        std::fs::rename(&begun, folder).map_err(failed)
     }
 
     fn represent(
@@ -204,7 +190,7 @@ impl Subject {
     /// Name of an untrained twin in records, counted from 1.
     fn twin_name(&self, twin: usize) -> String {
         match twin {
-            1 => format!("{} (untrained twin)", self.name),
+            1 => twin::name_of(&self.name),
             _ => format!("{} (untrained twin {twin})", self.name),
         }
     }

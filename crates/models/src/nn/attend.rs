@@ -7,7 +7,7 @@ use microtome_kernels::{
 };
 
 use super::Wanted;
-use crate::{MapKind, SiteData, Tap, Tokens};
+use crate::{AttentionView, MapKind, SiteData, Tap, Tokens, attention_site};
 
 /// How queries meet keys.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +110,12 @@ impl<'a> Qkv<'a> {
                 maxima
             }
         };
+        let site = attention_site(i);
+        if let (true, Attend::Softmax(mask)) = (wanted.has(&site), attend) {
+            let [q, k, _] = self.rows();
+            let view = AttentionView { q, k, shape: self.shape, mask };
+            tap.offer(&site, tokens, SiteData::Attention(view))?;
+        }
         let (with_scores, with_pattern) =
             (wanted.has_at(i, BlockSite::Scores), wanted.has_at(i, BlockSite::Pattern));
         if !with_scores && !with_pattern {

@@ -1,6 +1,7 @@
 //! Network blocks that several families share, over the kernels.
 
 mod attend;
+mod attention_weights;
 pub(crate) mod bert;
 pub(crate) mod gpt;
 mod masked_head;
@@ -18,6 +19,7 @@ pub(crate) mod stored;
 mod value_encoder;
 
 pub(crate) use attend::{Attend, block_extras};
+pub(crate) use attention_weights::post_ln_weights;
 pub(crate) use masked_head::MaskedHead;
 pub(crate) use mlp::Mlp;
 pub(crate) use norm::Norm;

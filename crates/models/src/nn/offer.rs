@@ -6,14 +6,20 @@ use std::ops::Range;
 use microtome_core::{BlockSite, Result, Site};
 
 use super::attend::block_extras;
-use crate::{CellRule, POOL_MASK, SiteData, Tap, Tokens};
+use crate::{CellRule, POOL_MASK, SiteData, Tap, Tokens, attention_site};
 
 /// The wanted sites among those a model offers.
 pub(crate) struct Wanted(HashSet<Site>);
 
 impl Wanted {
     pub(crate) fn ask(tap: &dyn Tap, sites: impl IntoIterator<Item = Site>) -> Self {
-        Self(sites.into_iter().filter(|s| tap.wants(s)).collect())
+        let views = |site: &Site| match site {
+            Site::Block(i, BlockSite::Pattern) => Some(attention_site(*i)),
+            _ => None,
+        };
+        Self(
+            sites.into_iter().flat_map(|s| [views(&s), Some(s)]).flatten().filter(|s| tap.wants(s)).collect(),
+        )
     }
 
     /// Of a pass whose places nobody listens to.
@@ -36,8 +42,11 @@ impl Wanted {
     /// The last wanted place of a block in the order of the forward pass.
     pub(crate) fn last_in(&self, block: usize) -> Option<BlockSite> {
         let extras = block_extras(block);
+        let viewed = self.has(&attention_site(block));
         let at = |p: &BlockSite| {
-            self.has_at(block, *p) || extras.iter().any(|(s, before)| before == p && self.has(s))
+            self.has_at(block, *p)
+                || (viewed && *p == BlockSite::Pattern)
+                || extras.iter().any(|(s, before)| before == p && self.has(s))
         };
         BlockSite::ALL.into_iter().rev().find(at)
     }
@@ -48,6 +57,7 @@ impl Wanted {
             .into_iter()
             .any(|p| !matches!(p, BlockSite::ResidPre | BlockSite::ResidPost) && self.has_at(block, p))
             || block_extras(block).iter().any(|(s, _)| self.has(s))
+            || self.has(&attention_site(block))
     }
 }
 

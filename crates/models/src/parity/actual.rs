@@ -8,7 +8,7 @@ use microtome_weights::{Checkpoint, DType};
 use super::run::{Kept, Run};
 use super::site_of;
 use crate::model::Model;
-use crate::taps::GeneMeanTap;
+use crate::taps::{Averaged, GeneMeanTap};
 use crate::{Tap, Tokens};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -62,7 +62,7 @@ impl<'a> Computed<'a> {
     /// Runs all cells once with everything recorded that the kit has a tensor for.
     pub(super) fn new(model: &'a dyn Model, tokens: &Tokens, names: &[String], kept: Kept) -> Result<Self> {
         let sites: Vec<Site> = names.iter().filter_map(|n| site_of(model, n)).collect();
-        let mut genes = GeneMeanTap::new(model.cell_rule().1);
+        let mut genes = GeneMeanTap::new(model, &[model.cell_rule().1], Averaged::All);
         let wants_genes = names.iter().any(|n| n == "gene_embedding");
         let also: Option<&mut dyn Tap> = if wants_genes { Some(&mut genes) } else { None };
         let plain = Run::new(model, tokens.clone(), &sites, &kept, also)?;
@@ -73,7 +73,7 @@ impl<'a> Computed<'a> {
         if let (true, true, Some(table)) = (wants_genes, is_static, model.gene_table()) {
             out.put("gene_embedding", Array::floats(vec![table.rows(), table.cols()], table.into_data()));
         } else if wants_genes {
-            let genes = genes.finish()?;
+            let genes = genes.finish_one()?;
             let n = genes.tokens.len();
             out.put("gene_embedding.token_ids", Array::ints(vec![n], widen(&genes.tokens)));
             let width = genes.means.cols();

@@ -1,12 +1,14 @@
 //! Ready-made listeners to a forward pass.
 
+mod edges;
 mod gene_mean;
 mod mean_qk;
 mod pool;
 mod recorder;
 mod tee;
 
-pub use gene_mean::{GeneMeanTap, GeneMeans};
+pub use edges::{BlockEdges, EdgeMeanTap, HeadMeans};
+pub use gene_mean::{Averaged, GeneMeanTap, GeneMeans};
 pub use mean_qk::{MeanQueryKey, MeanQueryKeyTap};
 pub use pool::{PoolTap, Pooled, Pooling};
 pub use recorder::{Recorded, Recorder};

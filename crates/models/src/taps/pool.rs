@@ -135,7 +135,7 @@ impl Tap for PoolTap<'_> {
             SiteData::Tokens { data, width } => (data, width, false),
             SiteData::Heads { data, n_heads, d_head } => (data, n_heads * d_head, false),
             SiteData::Cells { data, width } => (data, width, true),
-            SiteData::Map { .. } => {
+            SiteData::Map { .. } | SiteData::Attention(_) => {
                 return Err(Error::usage("an attention map has no vector per cell").at_key(site.to_string()));
             }
         };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use microtome_core::{Result, Site};
+use microtome_core::{Error, Result, Site};
 
 use crate::{MapKind, SiteData, Tap, Tokens};
 
@@ -86,22 +86,27 @@ impl Tap for Recorder {
             }
             (Some(Recorded::Maps { cells, .. }), SiteData::Map { data, .. }) => cells.push(data.to_vec()),
             (_, first) => {
-                self.sites.insert(site.clone(), Recorded::from(first));
+                let first = Recorded::of(first).ok_or_else(|| {
+                    Error::usage("a view of the attention cannot be recorded").at_key(site.to_string())
+                })?;
+                self.sites.insert(site.clone(), first);
             }
         }
         Ok(())
     }
 }
 
-impl From<SiteData<'_>> for Recorded {
-    fn from(data: SiteData<'_>) -> Self {
-        match data {
+impl Recorded {
+    /// A copy of what is a tensor.
+    fn of(data: SiteData<'_>) -> Option<Self> {
+        Some(match data {
             SiteData::Tokens { data, width } => Self::Tokens { data: data.to_vec(), width },
             SiteData::Heads { data, n_heads, d_head } => Self::Heads { data: data.to_vec(), n_heads, d_head },
             SiteData::Map { data, n_heads, kind, .. } => {
                 Self::Maps { cells: vec![data.to_vec()], n_heads, kind }
             }
             SiteData::Cells { data, width } => Self::Cells { data: data.to_vec(), width },
-        }
+            SiteData::Attention(_) => return None,
+        })
     }
 }

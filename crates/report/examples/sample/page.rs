@@ -127,6 +127,7 @@ pub(crate) fn sample() -> Page {
         tables: tables(),
         scatters: scatters(6000),
         warnings: vec!["412 cells without a value in obs[\"day\"] were left out of the trajectory task.".into()],
+        ..Page::default()
     }
 }
 

@@ -5,8 +5,11 @@ mod curve;
 mod dots;
 mod escape;
 mod figure;
+mod figures;
 mod frame;
+mod heat_map;
 mod labels;
+mod lines;
 mod marks;
 mod palette;
 mod records;
@@ -51,12 +54,16 @@ pub fn html(page: &Page) -> String {
         scatter::section(&page.scatters, 0, &mut out);
         page.tables.iter().collect()
     };
+    figures::section(&page.figures, &mut out);
     if !whole.is_empty() {
         out.push_str("\n<section class=\"tables\"><h2>Details</h2>");
         whole.iter().for_each(|t| table::block(t, &mut out));
         out.push_str("</section>\n");
     }
-    records::section(&page.records, &mut out);
+    // A page of figures alone has no records to list.
+    if !page.records.is_empty() || page.figures.is_empty() {
+        records::section(&page.records, &mut out);
+    }
     repeat::section(page, &mut out);
     let _ = write!(out, "</main>\n<script>{}</script>\n</body>\n</html>\n", script::SCRIPT);
     out

@@ -13,7 +13,13 @@ use crate::{Page, Question};
 pub(crate) fn section(page: &Page, out: &mut String) {
     out.push_str("<section class=\"verdict\">");
     if page.summaries.is_empty() {
-        out.push_str("<p class=\"lead\">This page shows scores without a verdict.</p>");
+        let none = "This page shows scores without a verdict.".to_string();
+        let lead = page.findings.first().unwrap_or(&none);
+        let _ = write!(out, "<article class=\"answer first\"><p class=\"lead\">{}</p>", esc(lead));
+        for sentence in page.findings.iter().skip(1) {
+            let _ = write!(out, "<p>{}</p>", esc(sentence));
+        }
+        out.push_str("</article>");
     }
     let several = page.summaries.len() > 1;
     for (i, s) in page.summaries.iter().enumerate() {

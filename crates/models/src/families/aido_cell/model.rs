@@ -12,12 +12,12 @@ use super::config::Config;
 use super::network::Network;
 use super::{card, presets};
 use crate::model::{CellTotals, Model, ModelInfo, SiteInfo, TokenizeOptions};
-use crate::nn::Wanted;
+use crate::nn::{Wanted, PreLnBlock};
 use crate::tokenize::gene_list;
 use crate::tokenize::rank::require_raw;
 use crate::tokenize::soft_bins::{align, depth_value, log1p_cp10k};
 use crate::tokenize::symbols::{Duplicates, match_symbols};
-use crate::{CellRule, Family, GeneMatch, POOL_MASK, Tap, Tokens};
+use crate::{AttentionWeights, CellRule, Family, GeneMatch, POOL_MASK, Tap, Tokens};
 
 pub(super) const VALUE_EMBEDDING: &str = "value_embedding";
 pub(super) const MLM: &str = "readout.mlm";
@@ -167,6 +167,10 @@ impl Model for AidoCell {
 
     fn gene_table(&self) -> Option<Matrix> {
         Matrix::new(self.info.max_tokens, self.info.d_model, self.network.positions.clone()).ok()
+    }
+
+    fn attention_weights(&self, block: usize) -> Option<AttentionWeights> {
+        self.network.blocks.get(block).and_then(PreLnBlock::weights)
     }
 
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()> {

@@ -13,11 +13,11 @@ use super::card;
 use super::presets::{self, Generation, PUBLISHED};
 use crate::model::{CellTotals, Model, ModelInfo, SiteInfo, TokenizeOptions};
 use crate::hugging_face::{folder_of, weights_file};
-use crate::nn::Wanted;
+use crate::nn::{Wanted, post_ln_weights};
 use crate::tokenize::rank::{RankRule, Scaling};
 use crate::tokenize::rank_vocabulary::RankVocabulary;
 use crate::tokenize::{rank_files, rank_genes};
-use crate::{CellRule, Family, GeneMatch, Tap, Tokens};
+use crate::{AttentionWeights, CellRule, Family, GeneMatch, Tap, Tokens};
 
 pub(super) const CELL_LAST_LAYER: &str = "cell_embedding.last_layer";
 pub(super) const CELL_MEAN_MODE: &str = "cell_embedding.mean_mode";
@@ -158,6 +158,10 @@ impl Model for Geneformer {
             max_tokens: cap.min(self.info.max_tokens),
         };
         rule.tokenize(counts, totals, genes)
+    }
+
+    fn attention_weights(&self, block: usize) -> Option<AttentionWeights> {
+        self.network.blocks.get(block).and_then(post_ln_weights)
     }
 
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()> {

@@ -16,9 +16,9 @@ use super::tokens::{ATTENTION_MASK, Tokenizer};
 use super::vocabulary::{Means, Vocabulary};
 use super::{card, genes, kit};
 use crate::model::{CellTotals, Model, ModelInfo, SiteInfo, TokenizeOptions};
-use crate::nn::Wanted;
+use crate::nn::{Wanted, post_ln_weights};
 use crate::parity::{KitCase, KitPlan};
-use crate::{CellRule, Family, GeneMatch, Tap, Tokens};
+use crate::{AttentionWeights, CellRule, Family, GeneMatch, Tap, Tokens};
 
 pub(super) const WITH_CONTEXT: &str = "cell_embedding_with_context";
 pub(super) const MASKED_MEAN: &str = "cell_embedding_masked_mean";
@@ -149,6 +149,10 @@ impl Model for Nicheformer {
 
     fn kit_plan(&self, case: &KitCase<'_>) -> Result<KitPlan> {
         kit::plan(self, case)
+    }
+
+    fn attention_weights(&self, block: usize) -> Option<AttentionWeights> {
+        self.network.blocks.get(block).and_then(post_ln_weights)
     }
 
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()> {

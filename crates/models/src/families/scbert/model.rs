@@ -1,5 +1,6 @@
 //! An opened scBERT.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -158,6 +159,11 @@ impl Model for ScBert {
     fn labels(&self, site: &Site) -> Option<&[String]> {
         let of_classes = [CLASS_LOGITS, CLASS_PROB].iter().any(|n| *site == Site::Extra((*n).into()));
         self.labels.as_deref().filter(|_| of_classes)
+    }
+
+    /// Tokens are bins; the gene is the place in the cell.
+    fn gene_ids<'t>(&self, tokens: &'t Tokens) -> Cow<'t, [u32]> {
+        (0..tokens.n_cells()).flat_map(|c| 0..tokens.len_of(c) as u32).collect()
     }
 
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()> {

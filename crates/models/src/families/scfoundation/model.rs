@@ -11,11 +11,11 @@ use super::config::Config;
 use super::network::Network;
 use super::{card, decoder, files, kit, tokens};
 use crate::model::{CellTotals, Model, ModelInfo, SiteInfo, TokenizeOptions};
-use crate::nn::Wanted;
+use crate::nn::{Wanted, post_ln_weights};
 use crate::parity::{KitCase, KitPlan};
 use crate::tokenize::gene_list;
 use crate::tokenize::symbols::{Duplicates, match_symbols};
-use crate::{CellRule, Family, GeneMatch, MASKED, Tap, Tokens};
+use crate::{AttentionWeights, CellRule, Family, GeneMatch, MASKED, Tap, Tokens};
 
 pub(super) const BIN_WEIGHT: &str = "embed.bin_weight";
 pub(super) const VALUE: &str = "embed.value";
@@ -202,6 +202,10 @@ impl Model for ScFoundation {
             _ => false,
         };
         if wanted.iter().any(after) { n + self.info.d_vocab } else { n }
+    }
+
+    fn attention_weights(&self, block: usize) -> Option<AttentionWeights> {
+        self.network.blocks.get(block).and_then(post_ln_weights)
     }
 
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()> {

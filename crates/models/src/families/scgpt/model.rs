@@ -15,9 +15,9 @@ use super::tokens::{N_BINS, Recipe, Tokenizer};
 use super::vocabulary::Vocabulary;
 use super::{card, kit, presets};
 use crate::model::{CellTotals, Model, ModelInfo, SiteInfo, TokenizeOptions};
-use crate::nn::Wanted;
+use crate::nn::{Wanted, post_ln_weights};
 use crate::parity::{KitCase, KitPlan};
-use crate::{CellRule, Family, GeneMatch, Tap, Tokens};
+use crate::{AttentionWeights, CellRule, Family, GeneMatch, Tap, Tokens};
 
 /// Sites of this family alone.
 pub(super) mod names {
@@ -171,6 +171,10 @@ impl Model for ScGpt {
 
     fn kit_plan(&self, case: &KitCase<'_>) -> Result<KitPlan> {
         kit::plan(self, case)
+    }
+
+    fn attention_weights(&self, block: usize) -> Option<AttentionWeights> {
+        self.network.blocks.get(block).and_then(post_ln_weights)
     }
 
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()> {

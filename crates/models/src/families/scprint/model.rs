@@ -14,9 +14,9 @@ use super::ontology::Ontology;
 use super::tokenise::{self, CellToken, DEPTH, Recipe, SELECTED, Tokeniser, depth_value};
 use super::{card, kit, layout, presets};
 use crate::model::{CellTotals, Model, ModelInfo, SiteInfo, TokenizeOptions};
-use crate::nn::Wanted;
+use crate::nn::{Wanted, PreLnBlock};
 use crate::parity::{KitCase, KitPlan};
-use crate::{CellRule, Family, GeneMatch, Tap, Tokens};
+use crate::{AttentionWeights, CellRule, Family, GeneMatch, Tap, Tokens};
 
 pub(super) const VALUE_EMBEDDING: &str = "value_embedding";
 pub(super) const CELL_TOKENS: &str = "cell_tokens";
@@ -232,6 +232,10 @@ impl Model for ScPrint {
 
     fn kit_plan(&self, case: &KitCase<'_>) -> Result<KitPlan> {
         kit::plan(self, case)
+    }
+
+    fn attention_weights(&self, block: usize) -> Option<AttentionWeights> {
+        self.network.blocks.get(block).and_then(PreLnBlock::weights)
     }
 
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()> {

@@ -5,7 +5,7 @@ use microtome_core::{Error, Result};
 use super::model::TahoeX1;
 use super::tokens::DRUG;
 use crate::parity::{KitCase, KitPlan, padded_per_token};
-use crate::taps::GeneMeanTap;
+use crate::taps::{Averaged, GeneMeanTap};
 use crate::tokenize::quantile_bins::{TorchRanks, torch_bins, torch_edges, torch_grades};
 use crate::{Model, TokenizeOptions, Tokens};
 
@@ -92,9 +92,9 @@ fn given(case: &KitCase<'_>, ids: &str, values: &str, lengths: Option<&str>) -> 
 
 /// Mean vectors of genes; special tokens are left out, as in the authors' script.
 fn add_gene_vectors(plan: &mut KitPlan, model: &TahoeX1, tokens: &Tokens) -> Result<()> {
-    let mut tap = GeneMeanTap::new(model.cell_rule().1);
+    let mut tap = GeneMeanTap::new(model, &[model.cell_rule().1], Averaged::All);
     model.forward(tokens, &mut tap)?;
-    let means = tap.finish()?;
+    let means = tap.finish_one()?;
     let is_gene = |t: u32| model.token_name(t).is_some_and(|n| !n.starts_with('<'));
     let rows: Vec<usize> = (0..means.tokens.len()).filter(|&i| is_gene(means.tokens[i])).collect();
     let ids = rows.iter().map(|&i| i64::from(means.tokens[i])).collect();

@@ -13,9 +13,9 @@ use super::tokens::{RECIPES, Tokenizer};
 use super::vocabulary::{Drugs, Vocabulary};
 use super::{card, genes, kit, presets};
 use crate::model::{CellTotals, Model, ModelInfo, SiteInfo, TokenizeOptions};
-use crate::nn::Wanted;
+use crate::nn::{Wanted, PreLnBlock};
 use crate::parity::{KitCase, KitPlan};
-use crate::{CellRule, Family, GeneMatch, Tap, Tokens};
+use crate::{AttentionWeights, CellRule, Family, GeneMatch, Tap, Tokens};
 
 /// Sites of this family alone.
 pub(super) mod names {
@@ -167,6 +167,10 @@ impl Model for TahoeX1 {
 
     fn kit_plan(&self, case: &KitCase<'_>) -> Result<KitPlan> {
         kit::plan(self, case)
+    }
+
+    fn attention_weights(&self, block: usize) -> Option<AttentionWeights> {
+        self.network.blocks.get(block).and_then(PreLnBlock::weights)
     }
 
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()> {

@@ -13,9 +13,9 @@ use super::norms::norm_site;
 use super::vocabulary::Vocabulary;
 use super::{card, genes, kit, presets};
 use crate::model::{CellTotals, Model, ModelInfo, SiteInfo, TokenizeOptions};
-use crate::nn::Wanted;
+use crate::nn::{Wanted, PreLnBlock};
 use crate::parity::{KitCase, KitPlan};
-use crate::{CellRule, Family, GeneMatch, Tap, Tokens};
+use crate::{AttentionWeights, CellRule, Family, GeneMatch, Tap, Tokens};
 
 /// Sites of this family alone.
 pub(super) mod names {
@@ -217,6 +217,10 @@ impl Model for TranscriptFormer {
     fn kit_token(&self, token: u32) -> i64 {
         let n = self.vocabulary.len() as u32;
         i64::from(token.checked_sub(n).unwrap_or(token))
+    }
+
+    fn attention_weights(&self, block: usize) -> Option<AttentionWeights> {
+        self.network.blocks.get(block).and_then(PreLnBlock::weights)
     }
 
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()> {

@@ -14,9 +14,9 @@ use super::species::AllSpecies;
 use super::tokens::Recipe;
 use super::{card, genes, kit, presets};
 use crate::model::{CellTotals, Model, ModelInfo, SiteInfo, TokenizeOptions};
-use crate::nn::Wanted;
+use crate::nn::{Wanted, post_ln_weights};
 use crate::parity::{KitCase, KitPlan};
-use crate::{CellRule, Family, GeneMatch, Tap, Tokens};
+use crate::{AttentionWeights, CellRule, Family, GeneMatch, Tap, Tokens};
 
 /// Sites of this family alone.
 pub(super) mod names {
@@ -249,6 +249,10 @@ impl Model for Uce {
             return Ok(None);
         }
         Ok(Some(Box::new(Self::open_with(&self.path, stated, None)?)))
+    }
+
+    fn attention_weights(&self, block: usize) -> Option<AttentionWeights> {
+        self.network.blocks.get(block).and_then(post_ln_weights)
     }
 
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()> {

@@ -4,7 +4,7 @@ use microtome_core::{BlockSite, Error, Result, Silent, Site};
 
 use super::kit::{Cells, golden, open, record};
 use crate::families::scfoundation::model::{EXPRESSION, ScFoundation};
-use crate::taps::{GeneMeanTap, Pooling, Recorder, Tee};
+use crate::taps::{Averaged, GeneMeanTap, Pooling, Recorder, Tee};
 use crate::{MASKED, Model, SiteData, Tap, Tokens, pool_cells};
 
 fn cells(model: &dyn Model) -> Tokens {
@@ -178,9 +178,9 @@ fn tokens_of_another_making_are_refused() {
 fn gene_vectors_average_over_cells_and_maps_cannot_be_pooled() {
     let model = open("gene");
     let tokens = cells(&model);
-    let mut genes = GeneMeanTap::new(Site::GeneEmbedding);
+    let mut genes = GeneMeanTap::new(&model, &[Site::GeneEmbedding], Averaged::All);
     model.forward(&tokens, &mut genes).unwrap();
-    let means = genes.finish().unwrap();
+    let means = genes.finish_one().unwrap();
     assert_eq!(means.tokens, (0..122).collect::<Vec<u32>>());
     assert!(means.counts.iter().all(|n| *n == 6));
     assert_eq!(model.gene_table().unwrap().rows(), 120);

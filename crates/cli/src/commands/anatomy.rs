@@ -1,0 +1,87 @@
+//! `anatomy`, `anatomy extract`.
+
+use microtome::{AnatomyOptions, AnatomyReport, ExtractOptions};
+use microtome_core::{Error, Progress, Result};
+
+use super::{command_line, data_options};
+use crate::args::{self, AnatomyCommand};
+use crate::print;
+
+pub(super) fn anatomy(a: &args::Anatomy, progress: &dyn Progress) -> Result<u8> {
+    if let Some(AnatomyCommand::Extract(extract)) = &a.command {
+        return self::extract(extract, progress);
+    }
+    let missing = |what: &str| Error::usage(what.to_owned()).remedy("see microtome anatomy --help");
+    let data = a.data.as_ref().ok_or_else(|| missing("no data set is named"))?;
+    let genes = a.genes.as_ref().ok_or_else(|| missing("no --model, --category and --out are named"))?;
+    run(data, genes, &a.look, progress)
+}
+
+fn options(data: &args::DataArgs, genes: &args::GenesArgs, sites: &str, with_twins: bool) -> ExtractOptions {
+    ExtractOptions {
+        data: data_options(data),
+        models: genes.models.clone(),
+        categories: genes.category.clone(),
+        max_cells: genes.max_cells_per_category,
+        min_cells: genes.min_cells,
+        sites: sites.into(),
+        with_twins,
+        out: genes.out.clone(),
+        resume: genes.resume,
+        overwrite: genes.overwrite,
+        command: command_line(),
+    }
+}
+
+fn extract(a: &args::Extract, progress: &dyn Progress) -> Result<u8> {
+    let report = microtome::extract(&options(&a.data, &a.genes, &a.sites, a.twins), progress)?;
+    if a.genes.json {
+        print::json(&report)?;
+        return Ok(0);
+    }
+    for (name, n) in &report.categories {
+        print::line(format!("{name}: {n} cells"));
+    }
+    print::line(format!(
+        "wrote {}: {} of {} genes in {} categories ({:.0} s)",
+        report.out.display(),
+        report.models.join(", "),
+        print::thousands(report.n_genes as u64),
+        report.categories.len(),
+        report.seconds
+    ));
+    Ok(0)
+}
+
+fn run(
+    data: &args::DataArgs,
+    genes: &args::GenesArgs,
+    a: &args::LookArgs,
+    progress: &dyn Progress,
+) -> Result<u8> {
+    let options = AnatomyOptions {
+        extract: options(data, genes, "embed,blocks.*.resid_post", true),
+        n_genes: a.n_genes as usize,
+        ks: a.top.iter().map(|&k| k as usize).collect(),
+        networks: a.networks.clone(),
+        gene_sets: a.gene_sets.clone(),
+        exact_attention: a.exact_attention,
+    };
+    let report = microtome::anatomy(&options, progress)?;
+    if genes.json {
+        print::json(&report)?;
+    } else {
+        show(&report);
+    }
+    Ok(0)
+}
+
+fn show(report: &AnatomyReport) {
+    for sentence in &report.sentences {
+        print::line(sentence);
+    }
+    for note in &report.notes {
+        print::line(format!("  note: {note}"));
+    }
+    print::line(format!("report: {} ({:.0} s in all)", report.report.display(), report.seconds));
+}
