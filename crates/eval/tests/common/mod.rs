@@ -1,5 +1,6 @@
 //! Simulated inputs for the tests of this crate.
 #![allow(clippy::unwrap_used, unreachable_pub)]
+#![allow(dead_code, reason = "not every test file needs all of it")]
 
 use microtome_core::{Matrix, Role, Site};
 use microtome_eval::{Cells, Groups, Representation};

@@ -34,9 +34,10 @@ fn every_rule_chooses_the_genes_of_scanpy() {
             let batched = highly_variable_in_batches(x, n_top, flavour, &batches).unwrap();
             let want = places(&golden[format!("{name}_batched_{n_top}")]);
             let missing = want.iter().filter(|g| !batched.contains(g)).count();
-            // Genes of equal variance in a batch keep their order here; numpy's sort leaves it open, and one such pair lies
-            // at rank 20 of a batch.
-            let tied = usize::from(name.starts_with("seurat_v3") && n_top == 20);
+            // Genes of equal variance in a batch keep their order here; numpy's sort leaves it open. One such pair lies at rank 20 of a
+            // batch, another (47 and 101 of the first, 0.93186063 both) at rank 60, where only the paper's order depends on it.
+            let at_cut = if n_top == 20 { name.starts_with("seurat_v3") } else { name == "seurat_v3_paper" };
+            let tied = usize::from(at_cut);
             assert!(
                 missing <= tied && batched.len() == want.len(),
                 "{name} {n_top} by batch: {batched:?} {want:?}"
