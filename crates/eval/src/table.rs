@@ -251,11 +251,8 @@ fn check(c: &Curve, o: &TableOptions) -> Result<()> {
     if let Some(v) = c.sd.iter().find(|v| !(**v > 0.0 && v.is_finite())) {
         return bad("a standard deviation must be above zero", "a finite number above 0", v.to_string());
     }
-    if !(0.0..1.0).contains(&o.correlation)
-        || !(o.level > 0.5 && o.level < 1.0)
-        || o.margin.is_nan()
-        || o.margin < 0.0
-    {
+    let level_fits = o.level > 0.5 && o.level < 1.0;
+    if !(0.0..1.0).contains(&o.correlation) || !level_fits || o.margin.is_nan() || o.margin < 0.0 {
         return bad(
             "an assumption is out of range",
             "correlation from 0 to below 1, level above 0.5 and below 1, margin of at least 0",

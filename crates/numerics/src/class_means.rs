@@ -92,12 +92,14 @@ impl ClassMeans {
 
 #[cfg(test)]
 mod tests {
+    use std::f32::consts::FRAC_1_SQRT_2;
+
     use super::*;
 
     /// Golden g1-g3 of the parameter-free study: the basis and the least-squares scores of one rank-normalised cell.
     #[test]
     fn projection_of_the_worked_example() {
-        let basis = [0.707_107, -0.707_107, 0.0, 0.0, -0.677_095, 0.677_095, -0.203_821, 0.203_821];
+        let basis = [FRAC_1_SQRT_2, -FRAC_1_SQRT_2, 0.0, 0.0, -0.677_095, 0.677_095, -0.203_821, 0.203_821];
         let basis = Matrix::new(2, 4, basis.to_vec()).unwrap();
         let means = ClassMeans::new(&basis, &[0, 2], 3).unwrap();
         let cell = Matrix::new(1, 4, vec![-0.456_000, -0.456_000, 0.220_302, 0.731_844]).unwrap();

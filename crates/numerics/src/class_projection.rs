@@ -56,7 +56,7 @@ impl ClassProjection {
     /// Errors when the number of values is not a multiple of the classes or a value is not finite.
     pub fn scores(&self, products: &[f64]) -> Result<Vec<f64>> {
         let k = self.basis.rows();
-        if products.len() % k != 0 {
+        if !products.len().is_multiple_of(k) {
             return Err(Error::usage("products do not fill whole rows")
                 .expected(format!("a multiple of {k}"))
                 .found(products.len().to_string()));
@@ -119,6 +119,8 @@ pub fn class_columns(counts: &Counts, codes: &[u32], n_classes: usize) -> Result
 
 #[cfg(test)]
 mod tests {
+    use std::f64::consts::FRAC_1_SQRT_2;
+
     use super::*;
 
     #[test]
@@ -127,7 +129,7 @@ mod tests {
         let cells = Counts::new(4, vec![0, 3, 6], vec![0, 2, 3, 1, 2, 3], vec![5.0, 1.0, 1.0, 4.0, 1.0, 2.0])
             .unwrap();
         let basis = class_columns(&cells, &[0, 1], 2).unwrap();
-        let want = [0.707107, -0.707107, 0.0, 0.0, -0.677095, 0.677095, -0.203821, 0.203821];
+        let want = [FRAC_1_SQRT_2, -FRAC_1_SQRT_2, 0.0, 0.0, -0.677095, 0.677095, -0.203821, 0.203821];
         for (a, b) in basis.data().iter().zip(want) {
             assert!((f64::from(*a) - b).abs() < 1e-6, "{basis:?}");
         }

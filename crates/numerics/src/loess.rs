@@ -144,10 +144,9 @@ fn least_squares(mut columns: [Vec<f64>; 3], right: &[f64]) -> [f64; 3] {
             let t = zeta.signum() / (zeta.abs() + (1.0 + zeta * zeta).sqrt());
             let cosine = 1.0 / (1.0 + t * t).sqrt();
             let sine = cosine * t;
-            for i in 0..right.len() {
-                let (x, y) = (columns[p][i], columns[q][i]);
-                columns[p][i] = cosine * x - sine * y;
-                columns[q][i] = sine * x + cosine * y;
+            let (before, from_q) = columns.split_at_mut(q);
+            for (x, y) in before[p].iter_mut().zip(&mut from_q[0]) {
+                (*x, *y) = (cosine * *x - sine * *y, sine * *x + cosine * *y);
             }
             for row in &mut rotation {
                 let (x, y) = (row[p], row[q]);

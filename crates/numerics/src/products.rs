@@ -154,8 +154,8 @@ mod tests {
         let bias = [0.5, -1.0, 0.0, 2.0, 3.0];
         let y = linear(&x, &w, Some(&bias)).unwrap();
         for i in [0, 1023, 1024, 2049] {
-            for o in 0..5 {
-                let want: f32 = x.row(i).iter().zip(w.row(o)).map(|(a, b)| a * b).sum::<f32>() + bias[o];
+            for (o, bias) in bias.iter().enumerate() {
+                let want: f32 = x.row(i).iter().zip(w.row(o)).map(|(a, b)| a * b).sum::<f32>() + bias;
                 assert!((y.row(i)[o] - want).abs() < 1e-5);
             }
         }

@@ -11,6 +11,9 @@ use microtome_core::{Matrix, Progress, Result, Role};
 use super::{shared, weights};
 use crate::gene_store::{GeneStore, ModelEntry};
 
+/// Member and block of every row that was routed.
+type Routed = Vec<(usize, usize)>;
+
 /// Fewest genes that a category is looked at with.
 pub(super) const MIN_GENES: usize = 20;
 
@@ -96,11 +99,7 @@ impl Question<'_> {
     }
 
     /// Attention of the mean stream of every member that has weights for it.
-    fn route(
-        &self,
-        entries: &[&ModelEntry],
-        streams: &[Vec<Matrix>],
-    ) -> Result<(Option<Routing>, Vec<(usize, usize)>)> {
+    fn route(&self, entries: &[&ModelEntry], streams: &[Vec<Matrix>]) -> Result<(Option<Routing>, Routed)> {
         let mut of_member: Vec<(usize, Vec<AttentionWeights>)> = vec![];
         for (member, entry) in entries.iter().enumerate() {
             let stored = self.store.attention(entry)?;

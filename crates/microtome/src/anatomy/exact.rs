@@ -21,6 +21,9 @@ use crate::open::OpenModel;
 use crate::perturb::quoted;
 use crate::twin;
 
+/// File, title, caption and value of a curve over blocks.
+type HeadCurve = (&'static str, &'static str, &'static str, fn(&HeadMeans) -> f64);
+
 /// An edge by rows of the table of genes.
 pub(super) struct ExactEdge {
     pub(super) query: usize,
@@ -153,7 +156,7 @@ impl Source<'_> {
             "share of edges in common",
             |c, of, m, i, block| self.in_common(c, of, m, i, block, k),
         )?];
-        let heads: [(&str, &str, &str, fn(&HeadMeans) -> f64); 3] = [
+        let heads: [HeadCurve; 3] = [
             (
                 "exact_keys.csv",
                 "Keys in effect",
