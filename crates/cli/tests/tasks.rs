@@ -47,11 +47,13 @@ fn all_tasks_run_over_the_same_representations() {
         "donor_id",
         "--label",
         "cell_type",
+        "--batch-key",
+        "batch",
         "--bootstrap",
         "100",
         "--quiet",
     ];
-    let mut args = vec!["scan", text(&cells), "--time", "pseudotime", "--batch-key", "batch"];
+    let mut args = vec!["scan", text(&cells), "--time", "pseudotime"];
     args.extend(["--task", "trajectory,annotation", "--task", "integration", "--task", "gene_function"]);
     args.extend(["--gene-sets", text(&sets), "--out", text(&out)]);
     args.extend(common);
@@ -108,7 +110,7 @@ fn every_task_says_what_it_lacks() {
         &["no such column", "cells.h5ad", "did you mean \"cell_type\"?"],
     );
     says(
-        refused(&["--task", "annotation", "--label", "cell_type", "--unit", "donor"]),
+        refused(&["--task", "annotation", "--label", "cell_type", "--unit", "donorid"]),
         &["no such column", "did you mean \"donor_id\"?"],
     );
     says(
