@@ -13,9 +13,9 @@ pub(crate) const VERSION: u32 = 1;
 /// `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GeneStoreManifest {
-    /// [`FORMAT`].
+    /// Name of the format.
     pub format: String,
-    /// [`VERSION`].
+    /// Version of the format.
     pub version: u32,
     /// Version of the program that wrote it.
     pub microtome: String,

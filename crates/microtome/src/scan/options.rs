@@ -87,7 +87,7 @@ pub struct TaskOptions {
     pub gene_sets: Option<PathBuf>,
     /// gene_function: file with the group (family, chromosome, ...) of every gene.
     pub gene_groups: Option<PathBuf>,
-    /// Neighbours in the graph, the cell itself included; [`DEFAULT_NEIGHBORS`] when absent.
+    /// Neighbours in the graph, the cell itself included; 15 when absent.
     pub neighbors: Option<usize>,
     /// Headline metric by id, of the task that has it.
     pub headline: Option<String>,
