@@ -31,7 +31,7 @@ impl Format {
         match (precision, isa.0) {
             (Precision::Bf16, _) => Format::Pairs,
             #[cfg(target_arch = "x86_64")]
-            (Precision::F32, Level::Amx(_)) if k >= 8 => Format::Split,
+            (Precision::F32, Level::Amx(amx)) if amx.split && k >= 8 => Format::Split,
             (Precision::F32, _) => Format::Single,
         }
     }

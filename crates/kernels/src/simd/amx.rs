@@ -13,6 +13,8 @@ use super::Avx512;
 pub(crate) struct Amx {
     /// What everything but matrix products runs on.
     pub(crate) vectors: Avx512,
+    /// Whether f32 products are split into bf16 parts too; otherwise they run on the vectors.
+    pub(crate) split: bool,
 }
 
 /// Rows of a tile register.
@@ -24,7 +26,7 @@ impl Amx {
     /// The token, if this machine has the instructions and the system lets this process use them.
     pub(crate) fn detect() -> Option<Self> {
         let vectors = Avx512::detect().filter(|v| v.has_bf16())?;
-        (has_tiles() && permitted()).then_some(Self { vectors })
+        (has_tiles() && permitted()).then_some(Self { vectors, split: true })
     }
 }
 
