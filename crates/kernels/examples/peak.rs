@@ -1,6 +1,6 @@
 //! Measures the kernels on this machine: GEMM alone on every instruction set, and a stack of 12 post-norm blocks (FFN 4x, exact GELU, one cell).
 //!
-//! `peak` measures a table; `peak D_MODEL N_TOKENS THREADS [bf16]` one stack, printing only its GFLOP/s.
+//! `peak` measures a table; `peak D_MODEL N_TOKENS THREADS [bf16|bf16x3]` one stack, printing only its GFLOP/s.
 //! Operations are counted as blocks x tokens x (24 d^2 + 4 L d). Figures are medians.
 #![allow(clippy::print_stdout, clippy::unwrap_used, missing_docs)]
 
@@ -11,6 +11,7 @@ use microtome_kernels::{
 };
 
 const BLOCKS: usize = 12;
+const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::Bf16x3, Precision::Bf16];
 
 /// Numbers in -1..1, the same every time.
 fn noise(n: usize, scale: f32) -> Vec<f32> {
@@ -90,12 +91,10 @@ fn stack(d: usize, n_tokens: usize, threads: usize, precision: Precision) -> f64
 
 fn main() {
     let mut args: Vec<String> = std::env::args().skip(1).collect();
-    let precision = if args.last().is_some_and(|a| a == "bf16") {
-        args.pop();
-        Precision::Bf16
-    } else {
-        Precision::F32
-    };
+    let named = |name: Option<&String>| PRECISIONS.into_iter().find(|p| name.is_some_and(|n| n == p.name()));
+    let precision = named(args.last());
+    args.truncate(args.len() - usize::from(precision.is_some()));
+    let precision = precision.unwrap_or_default();
     let sizes: Vec<usize> = args.iter().map(|a| a.parse().unwrap()).collect();
     if let [d, n_tokens, threads] = sizes[..] {
         println!("{:.1}", stack(d, n_tokens, threads, precision));
@@ -103,20 +102,22 @@ fn main() {
     }
     println!("instruction set: {}", isa());
     for level in Isa::available() {
-        for precision in [Precision::F32, Precision::Bf16] {
+        for precision in PRECISIONS {
             let rate = gemm(level, 2, precision);
-            println!("{}, {precision:?}, 2 threads, GEMM 1920 x 512 x 2048: {rate:.0} GFLOP/s", level.name());
+            let (level, precision) = (level.name(), precision.name());
+            println!("{level}, {precision}, 2 threads, GEMM 1920 x 512 x 2048: {rate:.0} GFLOP/s");
         }
     }
-    for precision in [Precision::F32, Precision::Bf16] {
+    for precision in PRECISIONS {
         for threads in [1, 2] {
             let peak = gemm(Isa::current(), threads, precision);
-            println!("{precision:?}, {threads} threads, GEMM 1920 x 512 x 2048: {peak:.0} GFLOP/s");
+            let name = precision.name();
+            println!("{name}, {threads} threads, GEMM 1920 x 512 x 2048: {peak:.0} GFLOP/s");
             for (d, n_tokens) in [(512, 512), (512, 2048), (768, 2048)] {
                 let rate = stack(d, n_tokens, threads, precision);
                 let share = 100.0 * rate / peak;
                 println!(
-                    "{precision:?}, {threads} threads, d {d}, {n_tokens} tokens: {rate:.0} GFLOP/s ({share:.0}% of GEMM)"
+                    "{name}, {threads} threads, d {d}, {n_tokens} tokens: {rate:.0} GFLOP/s ({share:.0}% of GEMM)"
                 );
             }
         }

@@ -5,7 +5,9 @@ use rayon::prelude::*;
 use crate::activation::Activation;
 use crate::attention::{AttentionShape, Mask, Rows, attention};
 use crate::buffer::{Activations, with_buffers};
-use crate::gemm::{Out, PANEL, Product, STRIDE, copy_rows, gemm, left_len, spare_len, strided_len, to_left};
+use crate::gemm::{
+    Out, PANEL, Product, copy_rows, gemm, gemm_to_left, left_len, left_of, spare_len, strided_len,
+};
 use crate::isa::Isa;
 use crate::linear::{Linear, block_rows};
 use crate::norm::{LayerNorm, norm_sum_rows};
@@ -97,12 +99,11 @@ impl PostLnBlock {
                 let depth = down.depth(block);
                 let panels = depth.start / PANEL..depth.end.div_ceil(PANEL);
                 let product = Product { panels, ..self.up.product(rows, self.activation) };
-                gemm(isa, &product, a, &mut Out::new(hidden, STRIDE));
-                let left = to_left(isa, down, block, rows, hidden, spare);
+                gemm_to_left(isa, &product, a, down, block, hidden, spare);
                 let mut product =
                     Product { blocks: block..block + 1, ..self.down.product(rows, Activation::None) };
                 product.epilogue.accumulate = block > 0;
-                gemm(isa, &product, left, &mut Out::new(y, d));
+                gemm(isa, &product, left_of(isa, down, hidden, spare), &mut Out::new(y, d));
             }
             norm_sum_rows(isa, self.norm2.view(), y, x);
             x.copy_from_slice(y);

@@ -50,17 +50,7 @@ impl Isa {
     /// The set the kernels called from this thread use: the one of [`with_isa`], otherwise the best available.
     pub fn current() -> Isa {
         static BEST: OnceLock<Isa> = OnceLock::new();
-        FORCED.get().unwrap_or_else(|| *BEST.get_or_init(|| Isa::available()[0].without_split()))
-    }
-
-    /// The set with f32 products on its vectors. Splitting them for AMX is as accurate on average, but its last bits differ enough
-    /// to cross the tolerance of one reference kit, so it has to be asked for ([`with_isa`]).
-    fn without_split(self) -> Isa {
-        match self.0 {
-            #[cfg(target_arch = "x86_64")]
-            Level::Amx(amx) => Isa(Level::Amx(Amx { split: false, ..amx })),
-            _ => self,
-        }
+        FORCED.get().unwrap_or_else(|| *BEST.get_or_init(|| Isa::available()[0]))
     }
 
     /// The set for element-wise work: AVX-512 for AMX, otherwise the set itself.

@@ -9,10 +9,11 @@ thread_local! {
 }
 
 impl Precision {
-    /// Short name: `f32` or `bf16`.
+    /// Short name: `f32`, `bf16x3` or `bf16`.
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
+            Self::Bf16x3 => "bf16x3",
             Self::Bf16 => "bf16",
         }
     }

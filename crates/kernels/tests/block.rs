@@ -141,30 +141,63 @@ fn bf16_fused_is_unfused_bit_for_bit_and_near_f32() {
 }
 
 #[test]
+fn bf16x3_fused_is_unfused_bit_for_bit_and_as_near_as_f32() {
+    on_every_isa(|| {
+        let mut random = Random(15);
+        let offsets = [0, 5, 150];
+        for (d, hidden) in [(64, 256), (520, 1101)] {
+            let weights =
+                Weights::new(&mut random, d, hidden, AttentionShape::new(8, d / 8), Activation::GeluErf);
+            let mut block = weights.block(Precision::Bf16x3);
+            let x = random.normals(150 * d, 1.0);
+            let mut fused = x.clone();
+            block.forward(&mut fused, &offsets, Mask::FULL, &mut Scratch::default());
+            assert_eq!(bits(&fused), bits(&unfused(&block, &x, &offsets, Mask::FULL)));
+            let worst = difference(&fused, &weights.exact(&x, &offsets));
+            assert!(worst < 2e-5, "d {d}: {worst:e}");
+            // Hidden numbers that cannot be split.
+            let mut bias = vec![0.0; hidden];
+            bias[hidden - 1] = 1e15;
+            block.up =
+                Linear::pack_as(&random.normals(hidden * d, 0.05), hidden, d, Some(&bias), Precision::Bf16x3);
+            let mut fused = x.clone();
+            block.forward(&mut fused, &offsets, Mask::FULL, &mut Scratch::default());
+            assert!(fused.iter().all(|x| x.is_finite()));
+            assert_eq!(bits(&fused), bits(&unfused(&block, &x, &offsets, Mask::FULL)));
+        }
+    });
+}
+
+#[test]
 fn a_cell_is_the_same_alone_in_company_and_on_any_number_of_threads() {
     on_every_isa(|| {
         let mut random = Random(12);
-        let block = Weights::new(&mut random, 64, 256, AttentionShape::new(4, 16), Activation::GeluErf)
-            .block(Precision::F32);
-        let offsets = [0, 40, 41, 700];
-        let x = random.normals(700 * 64, 1.0);
-        let mut all = x.clone();
-        block.forward(&mut all, &offsets, Mask::FULL, &mut Scratch::default());
-        for cell in offsets.windows(2) {
-            let range = cell[0] * 64..cell[1] * 64;
-            let mut alone = x[range.clone()].to_vec();
-            block.forward(&mut alone, &[0, cell[1] - cell[0]], Mask::FULL, &mut Scratch::default());
-            assert_eq!(bits(&alone), bits(&all[range]));
-        }
-        let isa = Isa::current();
-        for threads in [1, 7] {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let mut out = x.clone();
-            let run = || block.forward(&mut out, &offsets, Mask::FULL, &mut Scratch::default());
-            pool.install(|| with_isa(isa, run));
-            assert_eq!(bits(&out), bits(&all));
+        for precision in [Precision::F32, Precision::Bf16x3, Precision::Bf16] {
+            let weights = Weights::new(&mut random, 64, 256, AttentionShape::new(4, 16), Activation::GeluErf);
+            alone_and_in_company(&weights.block(precision), &random.normals(700 * 64, 1.0));
         }
     });
+}
+
+#[allow(clippy::unwrap_used, reason = "a failure is a failure of the test")]
+fn alone_and_in_company(block: &PostLnBlock, x: &[f32]) {
+    let offsets = [0, 40, 41, 700];
+    let mut all = x.to_vec();
+    block.forward(&mut all, &offsets, Mask::FULL, &mut Scratch::default());
+    for cell in offsets.windows(2) {
+        let range = cell[0] * 64..cell[1] * 64;
+        let mut alone = x[range.clone()].to_vec();
+        block.forward(&mut alone, &[0, cell[1] - cell[0]], Mask::FULL, &mut Scratch::default());
+        assert_eq!(bits(&alone), bits(&all[range]));
+    }
+    let isa = Isa::current();
+    for threads in [1, 7] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let mut out = x.to_vec();
+        let run = || block.forward(&mut out, &offsets, Mask::FULL, &mut Scratch::default());
+        pool.install(|| with_isa(isa, run));
+        assert_eq!(bits(&out), bits(&all));
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@
 
 mod reference;
 
-use microtome_kernels::{Activation, Isa, Linear, with_isa};
+use microtome_kernels::{Activation, Isa, Linear, Precision, with_isa};
 use reference::{Random, bits};
 
 /// How much larger than the f32 kernel's the greatest and the root mean square error may be.
@@ -80,6 +80,11 @@ fn amx_and_plain() -> Option<(Isa, Isa)> {
     Some((found?, all.into_iter().find(|i| i.name() == "avx512")?))
 }
 
+/// Split where the instruction set on this thread can, f32 elsewhere.
+fn pack(w: &[f32], n_out: usize, k: usize, bias: Option<&[f32]>) -> Linear {
+    Linear::pack_as(w, n_out, k, bias, Precision::Bf16x3)
+}
+
 #[test]
 fn as_accurate_as_the_f32_kernel() {
     let Some((amx, plain)) = amx_and_plain() else { return };
@@ -97,7 +102,7 @@ fn as_accurate_as_the_f32_kernel() {
             let run = |isa| {
                 with_isa(isa, || {
                     let mut out = vec![f32::NAN; rows * n_out];
-                    Linear::pack(&w, n_out, k, None).apply(&x, rows, Activation::None, &mut out);
+                    pack(&w, n_out, k, None).apply(&x, rows, Activation::None, &mut out);
                     errors(&out, &x, &w, k, n_out)
                 })
             };
@@ -130,7 +135,7 @@ fn rows_that_cannot_be_split_are_computed_in_f32() {
     let run = |isa: Isa, x: &[f32], w: &[f32]| {
         with_isa(isa, || {
             let mut out = vec![0.0; x.len() / k * n_out];
-            Linear::pack(w, n_out, k, None).apply(x, x.len() / k, Activation::None, &mut out);
+            pack(w, n_out, k, None).apply(x, x.len() / k, Activation::None, &mut out);
             out
         })
     };
@@ -177,7 +182,7 @@ fn what_is_flushed_to_zero_is_bounded() {
             random.normals(k, 1.0).iter().map(|x| (f64::from(*x) * 2.0f64.powi(exponent)) as f32).collect();
         let w = random.normals(n_out * k, 1.0);
         let mut out = vec![0.0; n_out];
-        with_isa(amx, || Linear::pack(&w, n_out, k, None).apply(&x, 1, Activation::None, &mut out));
+        with_isa(amx, || pack(&w, n_out, k, None).apply(&x, 1, Activation::None, &mut out));
         for (w, got) in w.chunks_exact(k).zip(&out) {
             let sum: f64 = x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w)).sum();
             let size: f64 = w.iter().map(|w| f64::from(w.abs()).max(1.0)).sum();
@@ -195,7 +200,7 @@ fn packed_with_amx_a_map_runs_on_every_other_set() {
     let (rows, k, n_out) = (37, 515, 70);
     let (x, w) = (random.normals(rows * k, 1.0), random.normals(n_out * k, 0.05));
     let bias = random.normals(n_out, 1.0);
-    let map = with_isa(amx, || Linear::pack(&w, n_out, k, Some(&bias)));
+    let map = with_isa(amx, || pack(&w, n_out, k, Some(&bias)));
     let want = reference::linear(&x, &w, Some(&bias), rows, k, n_out);
     for isa in Isa::available() {
         let mut out = vec![f32::NAN; rows * n_out];

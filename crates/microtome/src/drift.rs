@@ -1,4 +1,4 @@
-//! How far a run in bf16 is from f32: a seeded sample of cells goes through both.
+//! How far a run in another precision is from f32: a seeded sample of cells goes through both.
 
 use microtome_core::{Error, Matrix, Progress, Result, Silent, Site};
 use microtome_models::taps::Pooling;
@@ -17,14 +17,14 @@ const LEAST: usize = 8;
 /// and at most so many.
 const MOST: usize = 64;
 
-/// Distance of bf16 from f32 at one site, over the sampled cells.
+/// Distance of a precision from f32 at one site, over the sampled cells.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SiteDrift {
     /// The site.
     pub site: String,
     /// Cells compared: those that have a vector at this site.
     pub n_cells: usize,
-    /// `|bf16 - f32| / |f32|` of a cell's vector (Euclidean lengths): median over cells.
+    /// `|x - f32| / |f32|` of a cell's vector (Euclidean lengths): median over cells.
     pub median_relative_error: f64,
     /// The same, largest.
     pub max_relative_error: f64,
@@ -51,7 +51,11 @@ pub(crate) fn measure(
     let mut cells = Rng::new(data.seed()).choose(n, (n / ONE_IN).clamp(LEAST, MOST).min(n));
     cells.sort_unstable();
     let (_, tokens) = data.tokenize_some(opened.model.as_ref(), genes, &cells)?;
-    progress.begin("comparing bf16 with f32", 2 * cells.len() as u64, "cells");
+    progress.begin(
+        &format!("comparing {} with f32", opened.precision.name()),
+        2 * cells.len() as u64,
+        "cells",
+    );
     let run = |model: &dyn Model| {
         let pooled = pool_cells(model, &tokens, sites, pooling, budget.tokens, &StopOnly(progress))?;
         progress.advance(cells.len() as u64);
@@ -105,7 +109,7 @@ fn drift_at(site: &Site, rounded: &Matrix, exact: &Matrix) -> Result<SiteDrift> 
     errors.sort_by(f64::total_cmp);
     cosines.sort_by(f64::total_cmp);
     let (Some(&largest), Some(&smallest)) = (errors.last(), cosines.first()) else {
-        return Err(Error::mismatch("no sampled cell has a vector to compare bf16 with f32 by")
+        return Err(Error::mismatch("no sampled cell has a vector to compare the precision with f32 by")
             .at_key(site.to_string())
             .remedy("run in f32"));
     };
@@ -120,21 +124,31 @@ fn drift_at(site: &Site, rounded: &Matrix, exact: &Matrix) -> Result<SiteDrift> 
 }
 
 /// The farthest site in one sentence.
-pub(crate) fn sentence(drift: &[SiteDrift]) -> Option<String> {
+pub(crate) fn sentence(precision: Precision, drift: &[SiteDrift]) -> Option<String> {
     let farthest = drift.iter().max_by(|a, b| a.max_relative_error.total_cmp(&b.max_relative_error))?;
     Some(format!(
-        "computed in bf16: {} cells run in f32 as well differ by at most {:.2} % (median {:.2} %, smallest cosine {:.6}) at {}, where the difference is largest",
+        "computed in {}: {} cells run in f32 as well differ by at most {} (median {}, smallest cosine {:.6}) at {}, where the difference is largest",
+        precision.name(),
         farthest.n_cells,
-        100.0 * farthest.max_relative_error,
-        100.0 * farthest.median_relative_error,
+        percent(farthest.max_relative_error),
+        percent(farthest.median_relative_error),
         farthest.min_cosine,
         farthest.site
     ))
 }
 
+/// Per cent, and powers of ten where two digits would show nothing.
+fn percent(share: f64) -> String {
+    if share == 0.0 || share >= 1e-4 {
+        format!("{:.2} %", 100.0 * share)
+    } else {
+        format!("{:.1e} %", 100.0 * share)
+    }
+}
+
 /// Entry of a run card; none for a run in f32.
-pub(crate) fn choice(drift: &[SiteDrift]) -> Option<(String, serde_json::Value)> {
-    (!drift.is_empty()).then(|| ("bf16_drift_from_f32".into(), serde_json::json!(drift)))
+pub(crate) fn choice(precision: Precision, drift: &[SiteDrift]) -> Option<(String, serde_json::Value)> {
+    (!drift.is_empty()).then(|| (format!("{}_drift_from_f32", precision.name()), serde_json::json!(drift)))
 }
 
 #[cfg(test)]
@@ -155,6 +169,8 @@ mod tests {
         assert!(drift_at(&Site::Embed, &lost, &f).unwrap().max_relative_error.is_nan());
         let empty = Matrix::new(1, 1, vec![nan]).unwrap();
         assert!(drift_at(&Site::Embed, &empty, &empty).is_err());
-        assert!(sentence(&[same, far]).unwrap().contains("141.42 %"));
+        let said = sentence(Precision::Bf16, &[same, far]).unwrap();
+        assert!(said.starts_with("computed in bf16: 1 cells") && said.contains("141.42 %"), "{said}");
+        assert_eq!((percent(0.0), percent(3e-7)), ("0.00 %".into(), "3.0e-5 %".into()));
     }
 }

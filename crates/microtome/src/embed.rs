@@ -157,7 +157,7 @@ pub fn embed(options: &EmbedOptions, progress: &dyn Progress) -> Result<EmbedRep
         pooling: options.pooling.to_string(),
         overlap: genes.overlap,
         seconds: begun.elapsed().as_secs_f64(),
-        notes: data.notes.into_iter().chain(drift::sentence(&cells.drift)).collect(),
+        notes: data.notes.into_iter().chain(drift::sentence(opened.precision, &cells.drift)).collect(),
         cells,
     })
 }
@@ -177,7 +177,7 @@ pub(crate) fn choices(
     let totals = if data.has_totals() { "obs[\"n_counts\"]" } else { "summed over all genes of the file" };
     choices.insert("cell_totals".into(), totals.into());
     choices.insert("prepare".into(), data.prepared().into());
-    choices.extend(drift::choice(drift));
+    choices.extend(drift::choice(model.precision, drift));
     choices
 }
 

@@ -54,7 +54,7 @@ pub struct CellStats {
     pub n_reused_chunks: usize,
     /// Seconds spent running the model (not reading).
     pub forward_seconds: f64,
-    /// How far bf16 is from f32 at every site; empty for a run in f32.
+    /// How far another precision is from f32 at every site; empty for a run in f32.
     pub drift: Vec<SiteDrift>,
 }
 
@@ -83,12 +83,12 @@ pub(crate) fn represent(
     let todo = unfinished(&store, progress)?;
     let n_reused = store.n_chunks() - todo.len();
     let cells: Vec<usize> = todo.iter().flat_map(|&c| store.cells_of(c)).collect();
-    let drift = if opened.precision == Precision::Bf16 {
+    let drift = if opened.precision != Precision::F32 {
         drift::measure(opened, data, genes, sites, pooling, &budget, progress)?
     } else {
         vec![]
     };
-    if let Some(said) = drift::sentence(&drift) {
+    if let Some(said) = drift::sentence(opened.precision, &drift) {
         progress.note(&format!("{}: {said}", opened.name));
     }
     if let Some(preview) =

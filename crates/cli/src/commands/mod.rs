@@ -55,6 +55,7 @@ fn data_options(a: &DataArgs) -> DataOptions {
 fn precision(p: Precision) -> microtome::Precision {
     match p {
         Precision::F32 => microtome::Precision::F32,
+        Precision::Bf16x3 => microtome::Precision::Bf16x3,
         Precision::Bf16 => microtome::Precision::Bf16,
     }
 }

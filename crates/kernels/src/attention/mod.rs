@@ -20,13 +20,14 @@ pub use statistics::{AttentionStatistics, attention_statistics};
 use crate::buffer::with_buffers;
 use crate::gemm::{
     BLOCK_ROWS, Epilogue, Format, Out, PANEL, Packed, Product, STRIDE, Shared, copy_rows, gemm, left_len,
-    spare_len, strided_len, to_left,
+    left_of, rows_to_left, spare_len, strided_len,
 };
 use crate::isa::Isa;
 use input::{Scoring, check_input};
 use softmax::{RowState, finish_rows, softmax_step};
 
-/// Query rows per task: enough that packing keys and values is a small part, few enough that tasks spread over threads.
+/// Query rows per task where there are few cells and heads: enough that packing keys and values is a small part, few enough that
+/// tasks spread over threads.
 const TASK_ROWS: usize = 8 * BLOCK_ROWS;
 
 /// Queries `first..last` of one cell (counted within it) for one key/value head.
@@ -83,7 +84,7 @@ pub fn attention(
     let isa = Isa::current();
     let format = |k: usize| Format::best(isa, shape.precision, k);
     let shared = Shared::new(out);
-    tasks(offsets, shape.n_kv_heads).into_par_iter().for_each(|task| {
+    tasks(offsets, shape.n_kv_heads, mask.causal).into_par_iter().for_each(|task| {
         let (start, end) = (offsets[task.cell], offsets[task.cell + 1]);
         let scoring = Scoring::of_cell(&mask, shape.soft_cap, start..end);
         let n_keys = if mask.causal { task.last } else { end - start };
@@ -105,13 +106,17 @@ pub fn attention(
     });
 }
 
-fn tasks(offsets: &[usize], n_kv_heads: usize) -> Vec<Task> {
+fn tasks(offsets: &[usize], n_kv_heads: usize, causal: bool) -> Vec<Task> {
+    // With many cells and heads, whole ones keep all threads busy, and keys and values are packed once. Not where the keys of a task end
+    // with its last query: their number decides how sums are cut, which must not depend on threads or on other cells.
+    let many = (offsets.len() - 1) * n_kv_heads >= 4 * rayon::current_num_threads();
+    let rows = if many && !causal { usize::MAX } else { TASK_ROWS };
     let mut tasks = Vec::new();
     for (cell, bounds) in offsets.windows(2).enumerate() {
         let len = bounds[1] - bounds[0];
         for kv_head in 0..n_kv_heads {
-            for first in (0..len).step_by(TASK_ROWS) {
-                tasks.push(Task { cell, kv_head, first, last: (first + TASK_ROWS).min(len) });
+            for first in (0..len).step_by(rows) {
+                tasks.push(Task { cell, kv_head, first, last: first.saturating_add(rows).min(len) });
             }
         }
     }
@@ -152,10 +157,10 @@ impl QueryBlock {
                 gemm(isa, &product, a, &mut Out::new(scores, STRIDE));
                 let rescale = if block == 0 { None } else { Some(&mut *acc) };
                 softmax_step(isa, scores, range, scoring, self.first, state, rescale);
+                rows_to_left(isa, values, block, rows, scores, spare);
                 let epilogue = if block == 0 { Epilogue::STORE } else { Epilogue::ADD };
                 let product = Product { blocks: block..block + 1, ..Product::whole(rows, values, epilogue) };
-                let weights = to_left(isa, values, block, rows, scores, spare);
-                gemm(isa, &product, weights, &mut Out::new(acc, d));
+                gemm(isa, &product, left_of(isa, values, scores, spare), &mut Out::new(acc, d));
             }
             finish_rows(isa, acc, state, &mut out);
         });

@@ -59,12 +59,12 @@ fn softmax_step_simd<S: Simd>(
         let old = *state;
         // A NaN among the scores may or may not win here; it reaches the sum through its own exponential.
         state.max = old.max.max(greatest(s, row));
-        let decay = (old.reference() - state.reference()).exp();
         let sum = exponentials(s, row, state.reference());
-        if old.max == f32::NEG_INFINITY {
+        if old.max == f32::NEG_INFINITY || old.max == state.max {
             state.sum = old.sum + sum;
             continue;
         }
+        let decay = (old.max - state.reference()).exp();
         state.sum = old.sum * decay + sum;
         if let Some(acc) = accumulated.as_deref_mut()
             && decay != 1.0

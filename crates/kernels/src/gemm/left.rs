@@ -4,7 +4,7 @@
 //! whole tiles, see [`super::amx`].
 
 use super::pack::{Format, Packed, bf16_pair};
-use super::{PANEL, STRIDE};
+use super::{Out, PANEL, Product, STRIDE, gemm};
 #[cfg(target_arch = "x86_64")]
 use crate::isa::Level;
 use crate::isa::{Isa, dispatch};
@@ -66,26 +66,57 @@ pub(crate) fn copy_rows(
 }
 
 /// Turns strided f32 rows of one depth block into what `b` multiplies with: in place, or in `spare`, which has the length that
-/// [`spare_len`] says. Returns where it is.
-pub(crate) fn to_left<'a>(
+/// [`spare_len`] says. [`left_of`] says where they are then.
+pub(crate) fn rows_to_left(
     isa: Isa,
     b: &Packed,
     block: usize,
     rows: usize,
-    x: &'a mut [f32],
-    spare: &'a mut [f32],
-) -> &'a [f32] {
+    x: &mut [f32],
+    spare: &mut [f32],
+) {
     #[cfg(target_arch = "x86_64")]
     if let (Level::Amx(amx), true) = (isa.0, b.format() != Format::Single) {
-        super::amx::copy_block(amx, x, STRIDE, rows, b, block, 1.0, spare);
-        return spare;
+        return super::amx::copy_block(amx, x, STRIDE, rows, b, block, 1.0, spare);
     }
     let _ = spare;
     in_place(isa, b, block, rows, x);
-    x
 }
 
-/// Length of the spare buffer of [`to_left`].
+/// Where [`rows_to_left`] puts rows.
+pub(crate) fn left_of<'a>(isa: Isa, b: &Packed, strided: &'a [f32], spare: &'a [f32]) -> &'a [f32] {
+    #[cfg(target_arch = "x86_64")]
+    if let (Level::Amx(_), true) = (isa.0, b.format() != Format::Single) {
+        return spare;
+    }
+    let _ = (isa, b, spare);
+    strided
+}
+
+/// `a x b` with its epilogue, as the left-hand side of depth block `block` of `next`: in `strided` or `spare`, as [`left_of`] says.
+pub(crate) fn gemm_to_left(
+    isa: Isa,
+    product: &Product<'_>,
+    a: &[f32],
+    next: &Packed,
+    block: usize,
+    strided: &mut [f32],
+    spare: &mut [f32],
+) {
+    let _ = &spare;
+    #[cfg(target_arch = "x86_64")]
+    if let (Level::Amx(amx), true) = (isa.0, next.format() != Format::Single) {
+        if !super::amx::gemm_to_left(amx, product, a, next.format(), spare) {
+            gemm(isa, product, a, &mut Out::new(strided, STRIDE));
+            super::amx::copy_block(amx, strided, STRIDE, product.rows, next, block, 1.0, spare);
+        }
+        return;
+    }
+    gemm(isa, product, a, &mut Out::new(strided, STRIDE));
+    in_place(isa, next, block, product.rows, strided);
+}
+
+/// Length of the spare buffer of [`rows_to_left`] and [`gemm_to_left`].
 pub(crate) fn spare_len(isa: Isa, rows: usize, b: &Packed) -> usize {
     #[cfg(target_arch = "x86_64")]
     if let (Level::Amx(_), true) = (isa.0, b.format() != Format::Single) {

@@ -15,7 +15,7 @@ mod tile;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-pub(crate) use left::{copy_rows, left_len, spare_len, strided_len, to_left};
+pub(crate) use left::{copy_rows, gemm_to_left, left_len, left_of, rows_to_left, spare_len, strided_len};
 pub use pack::Precision;
 pub(crate) use pack::{Format, Packed};
 pub(crate) use tile::{Multiply, Pair, Single, Tile, tile};

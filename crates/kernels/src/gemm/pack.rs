@@ -31,8 +31,8 @@ impl Format {
         match (precision, isa.0) {
             (Precision::Bf16, _) => Format::Pairs,
             #[cfg(target_arch = "x86_64")]
-            (Precision::F32, Level::Amx(amx)) if amx.split && k >= 8 => Format::Split,
-            (Precision::F32, _) => Format::Single,
+            (Precision::Bf16x3, Level::Amx(_)) if k >= 8 => Format::Split,
+            (Precision::F32 | Precision::Bf16x3, _) => Format::Single,
         }
     }
 
@@ -52,6 +52,9 @@ pub enum Precision {
     /// Weights and activations in f32.
     #[default]
     F32,
+    /// Weights and activations as exact sums of three bf16, of whose nine products the six largest are formed: as accurate as f32 on
+    /// average (see the crate's README), with other last bits. Processors without AMX gain nothing from it and run f32.
+    Bf16x3,
     /// Weights and activations rounded to bf16 (8 bits of precision), to nearest, ties to even.
     Bf16,
 }

@@ -11,10 +11,8 @@ use super::Avx512;
 /// Proof that AMX tiles with products of bf16 pairs, and AVX-512 with bf16 conversions, are there and permitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Amx {
-    /// What everything but matrix products runs on.
+    /// What everything but products of bf16 runs on.
     pub(crate) vectors: Avx512,
-    /// Whether f32 products are split into bf16 parts too; otherwise they run on the vectors.
-    pub(crate) split: bool,
 }
 
 /// Rows of a tile register.
@@ -26,7 +24,7 @@ impl Amx {
     /// The token, if this machine has the instructions and the system lets this process use them.
     pub(crate) fn detect() -> Option<Self> {
         let vectors = Avx512::detect().filter(|v| v.has_bf16())?;
-        (has_tiles() && permitted()).then_some(Self { vectors, split: true })
+        (has_tiles() && permitted()).then_some(Self { vectors })
     }
 }
 

@@ -82,7 +82,7 @@ fn subject_warnings(subject: &Subject) -> Vec<String> {
             licence.code, licence.weights
         ));
     }
-    out.extend(drift::sentence(&cells.drift).map(|s| format!("{name}: {s}")));
+    out.extend(drift::sentence(subject.opened().precision, &cells.drift).map(|s| format!("{name}: {s}")));
     if cells.n_empty > 0 {
         out.push(format!("{name}: {} cells express no gene of the vocabulary", cells.n_empty));
     }

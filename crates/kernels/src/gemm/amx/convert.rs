@@ -30,6 +30,21 @@ pub(in crate::gemm) fn copy_block(
     unsafe { copy_rows(x, stride, rows, b.depth(block).len(), b.format(), scale, out) }
 }
 
+/// One group of steps, the first `cols` of rows [`PANEL`] apart, as number `group` of `n_groups`. False when there is a number that
+/// cannot be split.
+pub(super) fn copy_group(
+    _proof: Amx,
+    x: &[f32],
+    cols: usize,
+    group: usize,
+    n_groups: usize,
+    format: Format,
+    out: &mut [f32],
+) -> bool {
+    // SAFETY: an `Amx` token exists only where these features were detected.
+    unsafe { copy_columns(x, cols, group, n_groups, format, out) }
+}
+
 /// Packs the transpose of `[n, k]` rows; false when there is a number that cannot be split.
 pub(in crate::gemm) fn pack_transposed(_proof: Amx, b: &mut Packed, rows: &[f32], stride: usize) -> bool {
     // SAFETY: an `Amx` token exists only where these features were detected.
@@ -103,6 +118,75 @@ fn splittable(greatest: __m512i) -> bool {
     _mm512_reduce_max_epu32(greatest) < LIMIT as u32
 }
 
+/// Where a row is among the tiles of a depth block.
+struct Place {
+    row: usize,
+    rows: usize,
+    n_groups: usize,
+}
+
+impl Place {
+    /// The first word of the row's leading part of a group of steps.
+    fn word(&self, group: usize, n_parts: usize) -> usize {
+        (self.row / ROWS * self.n_groups + group) * n_parts * PART + self.row % ROWS * TILE_WORDS
+    }
+}
+
+/// Up to 32 numbers of a row, times `factor`, into the tiles from word `at` on. Returns the greatest magnitude, see [`greatest`].
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512bf16,avx2,fma")]
+#[inline]
+fn copy_steps(
+    x: &[f32],
+    factor: __m512,
+    format: Format,
+    top: __m512i,
+    tiles: &mut [f32],
+    at: usize,
+) -> __m512i {
+    let low = _mm512_mul_ps(load(x), factor);
+    let high = _mm512_mul_ps(load(&x[x.len().min(16)..]), factor);
+    if format != Format::Split {
+        store(&mut tiles[at..], round(low, high));
+        return top;
+    }
+    for (part, words) in split(low, high, true).into_iter().enumerate() {
+        store(&mut tiles[at + part * PART..], words);
+    }
+    greatest(greatest(top, low), high)
+}
+
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512bf16,avx2,fma")]
+fn copy_whole_row(
+    x: &[f32],
+    place: &Place,
+    format: Format,
+    scale: f32,
+    tiles: &mut [f32],
+    behind: &mut [f32],
+) {
+    let (factor, n_parts) = (_mm512_set1_ps(scale), parts(format));
+    let mut top = _mm512_setzero_si512();
+    for (group, x) in x.chunks(GROUP).enumerate() {
+        top = copy_steps(x, factor, format, top, tiles, place.word(group, n_parts));
+    }
+    if format != Format::Split {
+        return;
+    }
+    let (flags, originals) = behind.split_at_mut(place.rows.next_multiple_of(16));
+    let flagged = !splittable(top);
+    flags[place.row] = f32::from(u8::from(flagged));
+    if flagged {
+        for group in 0..place.n_groups {
+            for part in 0..n_parts {
+                store(&mut tiles[place.word(group, n_parts) + part * PART..], _mm512_setzero_si512());
+            }
+        }
+        let original = &mut originals[place.row * STRIDE..][..place.n_groups * GROUP];
+        original.fill(0.0);
+        original.iter_mut().zip(x).for_each(|(o, x)| *o = x * scale);
+    }
+}
+
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512bf16,avx2,fma")]
 fn copy_rows(
     x: &[f32],
@@ -113,39 +197,29 @@ fn copy_rows(
     scale: f32,
     out: &mut [f32],
 ) {
-    let (n_groups, n_parts) = (steps.div_ceil(GROUP), parts(format));
     let (tiles, behind) = out.split_at_mut(tiles_len(rows, format));
-    let factor = _mm512_set1_ps(scale);
     for row in 0..rows {
-        let src = &x[row * stride..][..steps];
-        let at = row / ROWS * n_groups * n_parts * PART + row % ROWS * TILE_WORDS;
-        let mut top = _mm512_setzero_si512();
-        for (group, src) in src.chunks(GROUP).enumerate() {
-            let low = _mm512_mul_ps(load(src), factor);
-            let high = _mm512_mul_ps(load(&src[src.len().min(16)..]), factor);
-            if format == Format::Split {
-                top = greatest(greatest(top, low), high);
-            }
-            let words = split(low, high, format == Format::Split);
-            for (part, &words) in words.iter().take(n_parts).enumerate() {
-                store(&mut tiles[at + (group * n_parts + part) * PART..], words);
-            }
-        }
-        if format != Format::Split {
-            continue;
-        }
-        let (flags, originals) = behind.split_at_mut(rows.next_multiple_of(16));
-        let flagged = !splittable(top);
-        flags[row] = f32::from(u8::from(flagged));
-        if flagged {
-            for part in 0..n_groups * n_parts {
-                store(&mut tiles[at + part * PART..], _mm512_setzero_si512());
-            }
-            let original = &mut originals[row * STRIDE..][..n_groups * GROUP];
-            original.fill(0.0);
-            original.iter_mut().zip(src).for_each(|(o, x)| *o = x * scale);
-        }
+        let place = Place { row, rows, n_groups: steps.div_ceil(GROUP) };
+        copy_whole_row(&x[row * stride..][..steps], &place, format, scale, tiles, behind);
     }
+}
+
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512bf16,avx2,fma")]
+fn copy_columns(
+    x: &[f32],
+    cols: usize,
+    group: usize,
+    n_groups: usize,
+    format: Format,
+    tiles: &mut [f32],
+) -> bool {
+    let (factor, n_parts, rows) = (_mm512_set1_ps(1.0), parts(format), x.len() / PANEL);
+    let mut top = _mm512_setzero_si512();
+    for (row, x) in x.chunks_exact(PANEL).enumerate() {
+        let at = Place { row, rows, n_groups }.word(group, n_parts);
+        top = copy_steps(&x[..cols], factor, format, top, tiles, at);
+    }
+    format != Format::Split || splittable(top)
 }
 
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512bf16,avx2,fma")]

@@ -61,20 +61,29 @@ pub(super) fn gemm(amx: Amx, product: &Product<'_>, a: &[f32], out: &mut Out<'_>
             for block in blocks.clone() {
                 let a = &a[(block - blocks.start) * left_block_len(rows, b.format())..];
                 let last = block + 1 == b.n_blocks();
-                let finish = Finish {
+                let mut finish = Finish {
                     accumulate: epilogue.accumulate || block > blocks.start,
                     bias: epilogue.bias.filter(|_| last).map(|bias| &bias[panel * PANEL..][..PANEL]),
                     activation: if last { epilogue.activation } else { Activation::None },
                     from,
                     cols,
                 };
+                // Rounded factors gain nothing from sums of their own per depth block: the tiles go on where the last block ended.
+                let goes_on = finish.accumulate && b.format() == Format::Pairs && b.k() > 0;
+                finish.accumulate &= !goes_on;
                 if b.k() > 0 && finish.is_store() && rows.is_multiple_of(ROWS / 2) {
                     // Whole tiles that need nothing else go straight to the output.
-                    block_product(isa, &tiles, a, b, block, panel, rows, out, from);
+                    block_product(isa, &tiles, a, b, block, panel, rows, out, from, goes_on);
                     continue;
                 }
+                if goes_on {
+                    for (row, sums) in sums.chunks_exact_mut(PANEL).enumerate().take(rows) {
+                        sums[..cols].copy_from_slice(&out.row(row, from + cols)[from..]);
+                    }
+                }
                 if b.k() > 0 {
-                    block_product(isa, &tiles, a, b, block, panel, rows, &mut Out::new(sums, PANEL), 0);
+                    let sums = &mut Out::new(sums, PANEL);
+                    block_product(isa, &tiles, a, b, block, panel, rows, sums, 0, goes_on);
                 } else {
                     sums.fill(0.0);
                 }
@@ -84,8 +93,32 @@ pub(super) fn gemm(amx: Amx, product: &Product<'_>, a: &[f32], out: &mut Out<'_>
     });
 }
 
-/// What happens to the sums of one depth block and panel. As on the vector unit, each depth block is summed from zero and then added: a
-/// long sum gathers fewer rounding errors so.
+/// `a x b` with its epilogue, laid out as the left-hand side of one depth block of a matrix in `format`; a panel of 32 columns is one
+/// group of its steps, converted while it is in the first-level cache. False when there is a number that cannot be split: `out` is
+/// then not complete.
+pub(super) fn gemm_to_left(
+    amx: Amx,
+    product: &Product<'_>,
+    a: &[f32],
+    format: Format,
+    out: &mut [f32],
+) -> bool {
+    let (rows, first, n) = (product.rows, product.panels.start, product.b.n());
+    if format == Format::Split {
+        out[tiles_len(rows, format)..][..rows].fill(0.0);
+    }
+    with_buffers([rows * PANEL], |[columns]| {
+        product.panels.clone().all(|panel| {
+            let one = Product { panels: panel..panel + 1, ..product.clone() };
+            super::gemm(Isa(Level::Amx(amx)), &one, a, &mut Out::new(columns, PANEL));
+            let cols = (n - panel * PANEL).min(PANEL);
+            convert::copy_group(amx, columns, cols, panel - first, product.panels.len(), format, out)
+        })
+    })
+}
+
+/// What happens to the sums of one depth block and panel. As on the vector unit, each depth block of split factors is summed from zero
+/// and then added: a long sum gathers fewer rounding errors so.
 pub(crate) struct Finish<'a> {
     accumulate: bool,
     bias: Option<&'a [f32]>,
@@ -100,7 +133,7 @@ impl Finish<'_> {
     }
 }
 
-/// Stores the sums of one depth block and panel to the columns of `c` from `from` on.
+/// Stores the sums of one depth block and panel to the columns of `c` from `from` on, or adds them to what is there.
 #[allow(clippy::too_many_arguments, reason = "both sides of a product, and which part of them is meant")]
 fn block_product(
     isa: Isa,
@@ -112,6 +145,7 @@ fn block_product(
     rows: usize,
     c: &mut Out<'_>,
     from: usize,
+    accumulate: bool,
 ) {
     let format = b.format();
     let n_groups = b.depth(block).len().div_ceil(GROUP);
@@ -134,7 +168,7 @@ fn block_product(
                 groups,
                 c: c.ptr.wrapping_add(row_tile * ROWS * c.stride + from),
                 stride: c.stride,
-                accumulate: first > 0,
+                accumulate: accumulate || first > 0,
                 next: panel.as_ptr().wrapping_add(panel.len() + at + share),
             };
             let half = rows - row_tile * ROWS <= ROWS / 2;
