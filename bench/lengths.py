@@ -1,6 +1,6 @@
 """Times a BERT of published size on the lengths of real cells: the program's `embed` beside Hugging Face's BertModel.
 
-    python bench/lengths.py --bin target/release/microtome --vocab DIR --data cells.h5ad... [--bf16]
+    python bench/lengths.py --bin target/release/microtome --vocab DIR --data cells.h5ad... [--precision f32|bf16x3|bf16]
 
 Both run the same untrained checkpoint (Geneformer V2, 12 blocks, width 768) on the same tokens with the same number of threads, in turn.
 Timed is the forward pass alone, on our side as `embed` reports it. PyTorch gets what serves it best: inference mode, fused attention,
@@ -39,13 +39,13 @@ def tokens_of(program, data, checkpoint, n_cells, folder):
     return [t["tokens.ids"][a:b] for a, b in zip(ends[:-1], ends[1:])]
 
 
-def ours(program, data, checkpoint, n_cells, threads, bf16, folder):
+def ours(program, data, checkpoint, n_cells, threads, precision, folder):
     """Seconds of the forward pass, and the pooled last block [cell, d]."""
     import h5py
 
     out = os.path.join(folder, "ours.h5ad")
     command = [program, "-q", "embed", data, "--model", checkpoint, "--max-cells", str(n_cells), "--sites", SITE]
-    command += ["--threads", str(threads), "--overwrite", "--json", "--out", out] + ["--precision", "bf16"] * bf16
+    command += ["--threads", str(threads), "--overwrite", "--json", "--precision", precision, "--out", out]
     report = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     with h5py.File(out) as f:
         pooled = f["obsm"][f"X_geneformer.{SITE}"][:]
@@ -91,8 +91,9 @@ class Torch:
         return min(BATCHES, key=lambda b: self.run(some, b)[0])
 
 
-def measure(program, data, vocab, n_cells, threads, repeats, bf16):
-    """Rows for the table: what, ours, peer, unit, ratio."""
+def measure(program, data, vocab, n_cells, threads, repeats, precision):
+    """Rows for the table: what, ours, peer, unit, ratio. PyTorch has no bf16x3 and runs f32 there."""
+    bf16 = precision == "bf16"
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = make_checkpoint(program, vocab, "v2-104m", folder)
         cells = tokens_of(program, data, checkpoint, n_cells, folder)
@@ -100,7 +101,7 @@ def measure(program, data, vocab, n_cells, threads, repeats, bf16):
         batch = peer.best_batch(cells)
         mine, theirs = [], []
         for _ in range(repeats):
-            seconds, a = ours(program, data, checkpoint, n_cells, threads, bf16, folder)
+            seconds, a = ours(program, data, checkpoint, n_cells, threads, precision, folder)
             mine.append(seconds)
             seconds, b = peer.run(cells, batch)
             theirs.append(seconds)
@@ -110,7 +111,7 @@ def measure(program, data, vocab, n_cells, threads, repeats, bf16):
         lengths = [len(c) for c in cells]
         a, b = statistics.median(mine), statistics.median(theirs)
         name = f"{os.path.basename(data)}, {len(cells)} cells of {min(lengths)} to {max(lengths)} tokens (mean {np.mean(lengths):.0f})"
-        return [(f"{name}, {'bf16' if bf16 else 'f32'}; PyTorch in batches of {batch}", len(cells) / a, len(cells) / b, "cells/s", b / a)]
+        return [(f"{name}, {precision}; PyTorch in batches of {batch}", len(cells) / a, len(cells) / b, "cells/s", b / a)]
 
 
 if __name__ == "__main__":
@@ -121,8 +122,8 @@ if __name__ == "__main__":
     parser.add_argument("--cells", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--precision", default="f32")
     args = parser.parse_args()
     for data in args.data:
-        for what, a, b, unit, ratio in measure(args.bin, data, args.vocab, args.cells, args.threads, args.repeats, args.bf16):
+        for what, a, b, unit, ratio in measure(args.bin, data, args.vocab, args.cells, args.threads, args.repeats, args.precision):
             print(f"{what}: ours {a:.2f}, PyTorch {b:.2f} {unit}, ratio {ratio:.2f}", flush=True)

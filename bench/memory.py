@@ -25,7 +25,7 @@ def measure(program, model, sizes):
         found = []
         for n in sizes:
             cells, out = os.path.join(folder, "cells.h5ad"), os.path.join(folder, "out.h5ad")
-            subprocess.run([program, "-q", "simulate", "--cells", str(n), "--genes", "100", "--out", cells], check=True, stdout=sys.stderr)
+            subprocess.run([program, "-q", "simulate", "--cells", str(n), "--genes", "150", "--out", cells], check=True, stdout=sys.stderr)
             found.append(peak([program, "-q", "embed", cells, "--model", model, "--out", out]))
             os.remove(cells)
             os.remove(out)

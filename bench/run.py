@@ -53,13 +53,13 @@ def main():
     def row(peer, what, a, b, unit, ratio, *_):
         print(f"| {what} ({peer}) | {a:.3g} | {b:.3g} | {unit} | {ratio:.2f} |", flush=True)
 
-    for bf16 in (False, True):
+    for precision in ("f32", "bf16x3", "bf16"):
         if "forward" in args.only:
-            for found in torch_stack.measure(os.path.join(example, "peak"), args.threads, args.repeats, bf16):
+            for found in torch_stack.measure(os.path.join(example, "peak"), args.threads, args.repeats, precision):
                 row("PyTorch", *found)
         if "lengths" in args.only:
             for data in args.data:
-                for found in lengths.measure(program, data, args.vocab, args.cells, args.threads, args.repeats, bf16):
+                for found in lengths.measure(program, data, args.vocab, args.cells, args.threads, args.repeats, precision):
                     row("PyTorch", *found)
     if "reading" in args.only:
         for data in args.data:

@@ -1,10 +1,11 @@
 """Times a stack of 12 post-norm transformer blocks in eager PyTorch (fused attention) beside our kernels.
 
     cargo build --release -p microtome-kernels --example peak
-    python bench/torch_stack.py --ours target/release/examples/peak [--threads 2] [--repeats 5] [--bf16]
+    python bench/torch_stack.py --ours target/release/examples/peak [--threads 2] [--repeats 5] [--precision f32|bf16x3|bf16]
 
 Both sides run the same shapes (FFN 4x, exact GELU, one cell, heads of 64) in turn, a fresh process each, so that other load on the
-machine meets both alike. Printed are medians over repeats and their ratio. Made with torch 2.15.0 (CPU).
+machine meets both alike. Printed are medians over repeats and their ratio. PyTorch has no counterpart of bf16x3 (f32 as three bf16);
+there it runs f32. Made with torch 2.15.0 (CPU).
 """
 
 import argparse
@@ -61,16 +62,17 @@ def run(command):
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def measure(program, threads, repeats, bf16):
+def measure(program, threads, repeats, precision):
     """Rows for the table: what, ours, peer, unit, ratio."""
+    bf16 = precision == "bf16"
     for d, n_tokens in SHAPES:
         ours, theirs = [], []
         for _ in range(repeats):
-            ours.append(run([program, str(d), str(n_tokens), str(threads)] + ["bf16"] * bf16))
+            ours.append(run([program, str(d), str(n_tokens), str(threads), precision]))
             peer = [sys.executable, __file__, "--threads", str(threads), "--one", str(d), str(n_tokens)]
             theirs.append(run(peer + ["--bf16"] * bf16))
         a, b = statistics.median(ours), statistics.median(theirs)
-        yield f"12 blocks, width {d}, {n_tokens} tokens, {'bf16' if bf16 else 'f32'}", a, b, "GFLOP/s", a / b
+        yield f"12 blocks, width {d}, {n_tokens} tokens, {precision}", a, b, "GFLOP/s", a / b
 
 
 def main():
@@ -78,7 +80,8 @@ def main():
     parser.add_argument("--ours", help="path of the built example `peak`")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--bf16", action="store_true", help="bf16 on both sides (ours: bf16 factors, f32 sums, norms and stream)")
+    parser.add_argument("--precision", default="f32", help="bf16: on both sides (ours: bf16 factors, f32 sums, norms and stream)")
+    parser.add_argument("--bf16", action="store_true", help="PyTorch's own precision, with --one")
     parser.add_argument("--one", nargs=2, type=int, metavar=("D_MODEL", "N_TOKENS"), help="only PyTorch, one shape")
     args = parser.parse_args()
     if args.one:
@@ -86,7 +89,7 @@ def main():
         return
     if not args.ours:
         parser.error("--ours is needed")
-    for what, a, b, unit, ratio in measure(args.ours, args.threads, args.repeats, args.bf16):
+    for what, a, b, unit, ratio in measure(args.ours, args.threads, args.repeats, args.precision):
         print(f"{what}: ours {a:.0f}, PyTorch {b:.0f} {unit}, ratio {ratio:.2f}", flush=True)
 
 if __name__ == "__main__":
