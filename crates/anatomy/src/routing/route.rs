@@ -7,7 +7,7 @@ use super::source::ScoreSource;
 use super::top::{Ties, TopOptions, prefix, top_edges};
 use crate::outcome::Pairwise;
 use microtome_core::{Error, Progress, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What [`route`] computes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub struct EdgeSet {
 }
 
 /// Where an [`EdgeSet`] stands in every block.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SetAgreement {
     /// Name of the set.
     pub name: String,
@@ -61,7 +61,7 @@ pub struct SetAgreement {
 }
 
 /// What holds at one K.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AtK {
     /// K.
     pub k: usize,
@@ -88,7 +88,7 @@ impl AtK {
 }
 
 /// Everything about one category.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Routing {
     /// Names of the blocks.
     pub names: Vec<String>,

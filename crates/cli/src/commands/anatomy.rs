@@ -1,10 +1,10 @@
 //! `anatomy`, `anatomy extract`.
 
-use microtome::{AnatomyOptions, AnatomyReport, ExtractOptions};
+use microtome::{AnatomyOptions, AnatomyReport, ExtractOptions, Quirk, RoutingChoice, RoutingMode};
 use microtome_core::{Error, Progress, Result};
 
-use super::{command_line, data_options};
-use crate::args::{self, AnatomyCommand};
+use super::{command_line, data_options, run_options};
+use crate::args::{self, AnatomyCommand, QuirkArg, RoutingArg};
 use crate::print;
 
 pub(super) fn anatomy(a: &args::Anatomy, progress: &dyn Progress) -> Result<u8> {
@@ -26,6 +26,7 @@ fn options(data: &args::DataArgs, genes: &args::GenesArgs, sites: &str, with_twi
         min_cells: genes.min_cells,
         sites: sites.into(),
         with_twins,
+        run: run_options(genes.run),
         out: genes.out.clone(),
         resume: genes.resume,
         overwrite: genes.overwrite,
@@ -65,6 +66,8 @@ fn run(
         ks: a.top.iter().map(|&k| k as usize).collect(),
         networks: a.networks.clone(),
         gene_sets: a.gene_sets.clone(),
+        routing: routing(a),
+        time: a.time.clone(),
         exact_attention: a.exact_attention,
     };
     let report = microtome::anatomy(&options, progress)?;
@@ -74,6 +77,27 @@ fn run(
         show(&report);
     }
     Ok(0)
+}
+
+fn routing(a: &args::LookArgs) -> RoutingChoice {
+    let mode = match a.routing {
+        RoutingArg::MeanStream => RoutingMode::MeanStream,
+        RoutingArg::NapistuCompat => RoutingMode::NapistuCompat,
+    };
+    let quirk = |q: &QuirkArg| match q {
+        QuirkArg::LayerOrder => Some(Quirk::LayerOrder),
+        QuirkArg::RawScores => Some(Quirk::RawScores),
+        QuirkArg::SelfRanks => Some(Quirk::SelfRanks),
+        QuirkArg::None => None,
+    };
+    let compat = mode == RoutingMode::NapistuCompat;
+    RoutingChoice {
+        mode,
+        absolute: a.absolute,
+        self_pairs: a.self_pairs,
+        all_ties: a.all_ties || compat,
+        quirks: if compat { a.quirks.iter().filter_map(quirk).collect() } else { vec![] },
+    }
 }
 
 fn show(report: &AnatomyReport) {
