@@ -2,7 +2,7 @@
 
 use super::agreement::{RankAgreement, union_spearman};
 use super::edges::{Edge, ScoredEdge};
-use super::rank::{RankRule, edge_ranks, edge_scores};
+use super::rank::{RankRule, scores_and_ranks};
 use super::source::ScoreSource;
 use super::top::{Ties, TopOptions, prefix, top_edges};
 use crate::outcome::Pairwise;
@@ -117,7 +117,8 @@ pub type SetsOf<'a> = dyn Fn(usize, &[ScoredEdge]) -> Result<Vec<EdgeSet>> + 'a;
 
 /// Finds the strongest edges of every block and ranks their union in every block.
 ///
-/// Three walks over all n x n scores per block: select; look up the union; count. Memory: projections of one block, and
+/// Two walks over all n x n scores per block where they are one product (select; count), three where they come as rows of a softmax
+/// (select; look up the union; count). Memory: projections of one block, and
 /// 8 bytes per block and edge of the union.
 ///
 /// Errors without K or when an input does not fit, or when stopped.
@@ -162,9 +163,7 @@ pub fn route(
     let ranked: Result<Vec<(Vec<f32>, Vec<u32>)>> = (0..names.len())
         .map(|b| {
             let scores = source.scores(b)?;
-            let values = edge_scores(&scores, &all, progress)?;
-            let ranks = edge_ranks(&scores, &values, &rule, progress)?;
-            Ok((values, ranks))
+            scores_and_ranks(&scores, &all, &rule, progress)
         })
         .collect();
     progress.end();
