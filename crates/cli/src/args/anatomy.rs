@@ -29,6 +29,8 @@ pub(crate) struct Anatomy {
     pub(crate) genes: Option<GenesArgs>,
     #[command(flatten)]
     pub(crate) look: LookArgs,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -64,8 +66,6 @@ pub(crate) struct GenesArgs {
     /// Print JSON for programs instead of text
     #[arg(long)]
     pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) run: RunArgs,
 }
 
 #[derive(Args, Debug)]
@@ -80,6 +80,8 @@ pub(crate) struct Extract {
     /// Also extract an untrained twin of every model
     #[arg(long)]
     pub(crate) twins: bool,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
 }
 
 /// What is looked at.

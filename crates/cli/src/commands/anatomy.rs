@@ -14,10 +14,16 @@ pub(super) fn anatomy(a: &args::Anatomy, progress: &dyn Progress) -> Result<u8> 
     let missing = |what: &str| Error::usage(what.to_owned()).remedy("see microtome anatomy --help");
     let data = a.data.as_ref().ok_or_else(|| missing("no data set is named"))?;
     let genes = a.genes.as_ref().ok_or_else(|| missing("no --model, --category and --out are named"))?;
-    run(data, genes, &a.look, progress)
+    run(data, genes, a, progress)
 }
 
-fn options(data: &args::DataArgs, genes: &args::GenesArgs, sites: &str, with_twins: bool) -> ExtractOptions {
+fn options(
+    data: &args::DataArgs,
+    genes: &args::GenesArgs,
+    run: args::RunArgs,
+    sites: &str,
+    with_twins: bool,
+) -> ExtractOptions {
     ExtractOptions {
         data: data_options(data),
         models: genes.models.clone(),
@@ -26,7 +32,7 @@ fn options(data: &args::DataArgs, genes: &args::GenesArgs, sites: &str, with_twi
         min_cells: genes.min_cells,
         sites: sites.into(),
         with_twins,
-        run: run_options(genes.run),
+        run: run_options(run),
         out: genes.out.clone(),
         resume: genes.resume,
         overwrite: genes.overwrite,
@@ -35,7 +41,7 @@ fn options(data: &args::DataArgs, genes: &args::GenesArgs, sites: &str, with_twi
 }
 
 fn extract(a: &args::Extract, progress: &dyn Progress) -> Result<u8> {
-    let report = microtome::extract(&options(&a.data, &a.genes, &a.sites, a.twins), progress)?;
+    let report = microtome::extract(&options(&a.data, &a.genes, a.run, &a.sites, a.twins), progress)?;
     if a.genes.json {
         print::json(&report)?;
         return Ok(0);
@@ -57,11 +63,12 @@ fn extract(a: &args::Extract, progress: &dyn Progress) -> Result<u8> {
 fn run(
     data: &args::DataArgs,
     genes: &args::GenesArgs,
-    a: &args::LookArgs,
+    anatomy: &args::Anatomy,
     progress: &dyn Progress,
 ) -> Result<u8> {
+    let a = &anatomy.look;
     let options = AnatomyOptions {
-        extract: options(data, genes, "embed,blocks.*.resid_post", true),
+        extract: options(data, genes, anatomy.run, "embed,blocks.*.resid_post", true),
         n_genes: a.n_genes as usize,
         ks: a.top.iter().map(|&k| k as usize).collect(),
         networks: a.networks.clone(),

@@ -4,7 +4,7 @@ use microtome_anatomy::models::{Recovered, RecoveredOptions, recovered};
 use microtome_anatomy::nulls::degree_matched;
 use microtome_anatomy::routing::{
     Consensus, Edge, EdgeSet, Head, MeanStream, Overlay, Routing, ScoreOptions, ScoreSource, ScoredEdge,
-    Scores, heads, route, value_norms,
+    Scores, Scoring, heads, route, value_norms,
 };
 use microtome_anatomy::{AttentionWeights, Blocks};
 use microtome_core::{Matrix, Progress, Result};
@@ -188,14 +188,19 @@ impl Asked<'_> {
             ("mean_rank", Consensus::MeanRank),
         ];
         let names: Vec<String> = routed.iter().map(|r| r.name.clone()).collect();
-        rules
-            .into_iter()
-            .map(|(name, how)| {
-                let source = OverBlocks { sources, names: &names, how, progress: self.progress };
-                let options = self.choice.ranks(vec![self.k()]);
-                Ok((name.to_string(), route(&source, &options, None, self.progress)?))
-            })
-            .collect()
+        // No softmax is below 0, so that the largest is the one of largest magnitude.
+        let positive = self.choice.scores().scoring == Scoring::Softmax;
+        let mut out: Vec<(String, Routing)> = vec![];
+        for (name, how) in rules {
+            if let (Consensus::AbsArgmax, true, Some((_, max))) = (how, positive, out.first()) {
+                out.push((name.to_string(), max.clone()));
+                continue;
+            }
+            let source = OverBlocks { sources, names: &names, how, progress: self.progress };
+            let options = self.choice.ranks(vec![self.k()]);
+            out.push((name.to_string(), route(&source, &options, None, self.progress)?));
+        }
+        Ok(out)
     }
 }
 
