@@ -8,6 +8,7 @@
 //! No n x n matrix is ever held. Everything that looks at all gene pairs does so tile by tile, and results do not depend
 //! on the number of threads.
 
+mod buckets;
 mod input;
 mod outcome;
 mod tiles;

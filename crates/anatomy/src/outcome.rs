@@ -2,10 +2,10 @@
 
 use microtome_core::{Error, Result};
 use microtome_numerics::resample::{Rng, percentile, quantile};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One number, its interval where it has one, and why it is missing where it is.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Estimated {
     /// The number.
     pub value: Option<f64>,
@@ -37,10 +37,10 @@ impl Estimated {
 }
 
 /// A symmetric comparison of every block with every other.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pairwise {
     /// What was measured.
-    pub metric: &'static str,
+    pub metric: String,
     /// Names of the blocks.
     pub names: Vec<String>,
     /// Row-major `[block, block]`.
@@ -63,7 +63,7 @@ impl Pairwise {
                 values[a * l + b] = v;
             }
         }
-        Ok(Self { metric, names: names.to_vec(), values })
+        Ok(Self { metric: metric.to_owned(), names: names.to_vec(), values })
     }
 
     /// The comparison of blocks `a` and `b`. Panics when out of range.

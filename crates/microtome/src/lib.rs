@@ -37,7 +37,10 @@ mod table;
 mod tokenize;
 mod twin;
 
-pub use anatomy::{AnatomyOptions, AnatomyReport, ExtractOptions, ExtractReport, anatomy, extract};
+pub use anatomy::{
+    AnatomyOptions, AnatomyReport, ExtractOptions, ExtractReport, Quirk, RoutingChoice, RoutingMode, anatomy,
+    extract,
+};
 pub use attention::{AttentionOf, AttentionOptions, AttentionReport, attention};
 pub use budget::RunOptions;
 pub use data::{Data, DataOptions, PrepareOptions};
@@ -47,7 +50,7 @@ pub use drift::SiteDrift;
 pub use embed::{EmbedOptions, EmbedReport, embed};
 pub use gene_store::{
     BlockAttention, CategoryEntry, CategoryFile, Gene, GeneList, GeneStore, GeneStoreManifest, KeyValue,
-    ModelEntry, NormKind, SiteEntry, SiteMeans,
+    ModelEntry, NormKind, SiteEntry, SiteMeans, StoredFlow,
 };
 pub use init::init;
 pub use inspect::{Inspection, inspect, models};

@@ -54,7 +54,7 @@ pub(crate) fn provide_readers() {
 }
 
 /// Last part of a path that names something: `models/Geneformer-V1-10M/` gives `Geneformer-V1-10M`.
-fn name_of(path: &Path) -> String {
+pub(crate) fn name_of(path: &Path) -> String {
     let full = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
     let stem = if full.is_dir() { full.file_name() } else { full.file_stem() };
     stem.map_or_else(|| "model".into(), |n| n.to_string_lossy().into_owned())

@@ -4,7 +4,7 @@ use crate::input::Blocks;
 use crate::outcome::Estimated;
 use microtome_core::{Error, Matrix, Result};
 use microtome_numerics::resample::quantile;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One number per row, summarised: the median, with the quartiles as `low` and `high`. `n` counts rows.
 fn quartiles(values: &[f64], reason: &str) -> Result<Estimated> {
@@ -18,7 +18,7 @@ fn quartiles(values: &[f64], reason: &str) -> Result<Estimated> {
 }
 
 /// The step from one block to the next; medians over rows, with quartiles.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// Block it starts from.
     pub from: String,
@@ -67,7 +67,7 @@ pub fn steps(blocks: &Blocks<'_>) -> Result<Vec<Step>> {
 }
 
 /// How much of the stream one part of a block contributes; medians over rows, with quartiles.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Share {
     /// Name of the contribution, such as `blocks.3.attn_out`.
     pub name: String,

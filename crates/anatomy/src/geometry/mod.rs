@@ -12,7 +12,7 @@ mod shape;
 pub use cka::cka;
 pub use flow::{Share, Step, curvature, depth_curvature, share, steps};
 pub use neighbours::{IntrinsicDimension, intrinsic_dimension, neighbour_overlap};
-pub use procrustes::procrustes;
+pub use procrustes::{procrustes, procrustes_of};
 pub use rsa::{RsaOptions, rsa};
 pub use rsa_sampled::{SampledRsaOptions, rsa_sampled};
 pub use shape::{Shape, Spectrum, shapes};

@@ -79,7 +79,7 @@ fn neighbours(x: &Matrix, k: usize, metric: Metric, asked: Option<&[usize]>) -> 
 }
 
 /// Intrinsic dimension from the ratio of the distances to the second and first neighbour.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct IntrinsicDimension {
     /// Maximum likelihood over all ratios: `(n - 1) / sum ln(r2 / r1)`, the unbiased form. `n` counts rows with a ratio.
     pub maximum_likelihood: Estimated,

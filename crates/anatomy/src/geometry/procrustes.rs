@@ -12,16 +12,30 @@ use rayon::prelude::*;
 ///
 /// Errors when a decomposition does not converge, or when stopped.
 pub fn procrustes(blocks: &Blocks<'_>, progress: &dyn Progress) -> Result<Pairwise> {
-    let (l, n) = (blocks.len(), blocks.n_rows() as u64);
+    let l = blocks.len();
     let pairs: Vec<(usize, usize)> = (0..l).flat_map(|a| (a + 1..l).map(move |b| (a, b))).collect();
+    procrustes_of(blocks, &pairs, progress)
+}
+
+/// [`procrustes`] of chosen `pairs` of blocks only, rising and with the smaller first, since a decomposition takes width^3; the others are
+/// missing and say so.
+///
+/// Errors when a decomposition does not converge, or when stopped.
+pub fn procrustes_of(
+    blocks: &Blocks<'_>,
+    pairs: &[(usize, usize)],
+    progress: &dyn Progress,
+) -> Result<Pairwise> {
+    let n = blocks.n_rows() as u64;
     progress.begin("rotations between blocks", pairs.len() as u64, "pairs of blocks");
-    let values = distances(blocks, &pairs, progress);
+    let values = distances(blocks, pairs, progress);
     progress.end();
     let values = values?;
     Pairwise::from_upper("procrustes_disparity", blocks.names(), |a, b| {
         let value = match pairs.binary_search(&(a, b)) {
             Ok(place) => values[place],
-            Err(_) => square(&centred(blocks.values()[a])).map(|_| 0.0),
+            Err(_) if a == b => square(&centred(blocks.values()[a])).map(|_| 0.0),
+            Err(_) => return Ok(Estimated::missing(n, "this pair was not asked for")),
         };
         Ok(Estimated::or_reason(value, n, "a block has no spread"))
     })

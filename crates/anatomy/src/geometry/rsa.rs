@@ -10,18 +10,22 @@
 //!
 //! Twice the centred rank is a whole number, so sums stay exact up to the rounding of `f64` totals.
 
+use crate::buckets::Buckets;
 use crate::input::Blocks;
 use crate::outcome::{Estimated, Pairwise};
 use crate::tiles::{COLS, ROWS, Tile, upper};
 use microtome_core::{Error, Matrix, Progress, Result};
 use microtome_numerics::products::{add_rows_product, cross};
 use rayon::prelude::*;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Steps per unit of cosine.
 const STEPS: f64 = (1u32 << 24) as f64;
 /// Number of different steps from -1 to 1.
 const LEVELS: usize = (1 << 25) + 1;
+
+/// Steps that are counted together.
+const SLICE: usize = 1 << 16;
 
 /// How [`rsa`] works.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -201,26 +205,48 @@ struct RankTable {
 
 impl RankTable {
     fn new(block: &Directions<'_>, progress: &dyn Progress) -> Result<Self> {
-        let counts: Vec<AtomicU32> = std::iter::repeat_with(|| AtomicU32::new(0)).take(LEVELS).collect();
-        upper(block.values.rows()).par_iter().try_for_each_init(Buffers::default, |buffers, tile| {
-            progress.check()?;
-            block.cosines(tile, buffers)?;
-            for local in 0..tile.rows {
-                for &c in pairs_of_row(tile, local, &buffers.cosines).1 {
-                    counts[level(c)].fetch_add(1, Ordering::Relaxed);
-                }
-            }
-            progress.advance(1);
-            Ok(())
-        })?;
-        let used = |c: &AtomicU32| c.load(Ordering::Relaxed) > 0;
-        let lowest = counts.iter().position(used).unwrap_or(0);
-        let highest = counts.iter().rposition(used).unwrap_or(0);
+        let slices = LEVELS.div_ceil(SLICE);
+        // A slice fits a core's cache and is counted by one thread at a time.
+        let counts: Vec<Mutex<Vec<u32>>> =
+            std::iter::repeat_with(|| Mutex::new(Vec::new())).take(slices).collect();
+        let count = |slice: usize, held: &[u16]| {
+            let mut counts = counts[slice].lock().unwrap_or_else(PoisonError::into_inner);
+            counts.resize(SLICE, 0);
+            held.iter().for_each(|&at| counts[usize::from(at)] += 1);
+        };
+        upper(block.values.rows())
+            .par_iter()
+            .try_fold(
+                || (Buffers::default(), Buckets::new(slices)),
+                |(mut buffers, mut buckets), tile| {
+                    progress.check()?;
+                    block.cosines(tile, &mut buffers)?;
+                    for local in 0..tile.rows {
+                        for &c in pairs_of_row(tile, local, &buffers.cosines).1 {
+                            let level = level(c);
+                            buckets.add(level / SLICE, (level % SLICE) as u16, &mut |s, held| count(s, held));
+                        }
+                    }
+                    progress.advance(1);
+                    Ok((buffers, buckets))
+                },
+            )
+            .try_for_each(|done: Result<(Buffers, Buckets<u16>)>| {
+                done?.1.finish(&mut |s, held| count(s, held));
+                Ok::<(), Error>(())
+            })?;
+        let mut all = vec![0u32; LEVELS];
+        for (slice, found) in counts.into_iter().enumerate() {
+            let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+            all.iter_mut().skip(slice * SLICE).zip(found).for_each(|(a, c)| *a = c);
+        }
+        let counts = all;
+        let lowest = counts.iter().position(|&c| c > 0).unwrap_or(0);
+        let highest = counts.iter().rposition(|&c| c > 0).unwrap_or(0);
         let mut below = 0u32;
         let doubled = counts[lowest..=highest]
             .iter()
-            .map(|c| {
-                let count = c.load(Ordering::Relaxed);
+            .map(|&count| {
                 let rank = 2 * below + count + 1;
                 below += count;
                 rank

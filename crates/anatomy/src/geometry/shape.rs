@@ -5,10 +5,10 @@ use crate::input::Blocks;
 use crate::outcome::Estimated;
 use microtome_core::{Matrix, Progress, Result};
 use microtome_numerics::products::{centred, columns_product, eigenvalues};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Entropies and ranks of the spectrum of one block.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spectrum {
     /// `-sum p ln p` over eigenvalues of the Gram matrix divided by their sum (matrix-based entropy of order 1; Giraldo et
     /// al. 2015, Skean et al. 2025), in nats.
@@ -26,7 +26,7 @@ pub struct Spectrum {
 }
 
 /// Shape of one block.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Shape {
     /// Name of the block.
     pub name: String,

@@ -6,7 +6,7 @@ use crate::routing::Edge;
 use microtome_core::{Error, Progress, Result};
 use microtome_numerics::resample::{Rng, percentile, permutation_p};
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Known interactions between genes, by row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl Default for EnrichmentOptions {
 }
 
 /// Enrichment of one list of edges in one network.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EdgeEnrichment {
     /// Edges given.
     pub listed: u64,

@@ -5,7 +5,7 @@ use microtome_core::{Error, Matrix, Progress, Result};
 use microtome_numerics::knn::{Metric, exact_knn};
 use microtome_numerics::resample::{Rng, percentile, permutation_p};
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Genes that belong together, by row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Default for SetOptions {
 }
 
 /// One set in one block.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SetEnrichment {
     /// Name.
     pub name: String,
@@ -57,7 +57,7 @@ pub struct SetEnrichment {
 }
 
 /// All sets in one block.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SetsEnrichment {
     /// Mean over sets of share minus null, with a bootstrap interval over sets (`n` sets).
     pub excess: Estimated,

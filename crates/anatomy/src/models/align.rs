@@ -1,11 +1,11 @@
 //! One gene list for several models, with a count at every loss.
 
 use microtome_core::{Error, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What happened to the genes of one model.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GeneLoss {
     /// Model.
     pub model: String,
@@ -26,7 +26,7 @@ pub struct GeneLoss {
 }
 
 /// Shared genes and where they are in every model.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alignment {
     /// Identifiers, rising.
     pub genes: Vec<String>,

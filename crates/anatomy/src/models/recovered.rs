@@ -6,7 +6,7 @@ use crate::routing::Edge;
 use microtome_core::{Error, Progress, Result};
 use microtome_numerics::resample::{Rng, percentile, permutation_p, quantile};
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How [`recovered`] works.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,7 +28,7 @@ impl Default for RecoveredOptions {
 }
 
 /// How many edges at least so many models found.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recovered {
     /// Models that must have found an edge.
     pub models: usize,

@@ -4,10 +4,10 @@ use crate::outcome::{Estimated, Pairwise};
 use microtome_core::Result;
 use microtome_numerics::ranks::average_ranks;
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Where the strongest edges of one block stand in another: quantiles of rank, 0 = top of all pairs, 1 = bottom.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RankAgreement {
     /// Block whose strongest edges are asked about.
     pub query: usize,

@@ -1,9 +1,9 @@
 //! Edges between genes, by row number.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// An ordered pair of genes, by row: who looks, at whom.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Edge {
     /// Row of the query gene.
     pub from: u32,
@@ -24,7 +24,7 @@ impl Edge {
 }
 
 /// An edge with its score.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScoredEdge {
     /// The edge.
     #[serde(flatten)]

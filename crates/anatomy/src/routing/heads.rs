@@ -7,11 +7,11 @@ use crate::tiles::stripes;
 use microtome_core::{Error, Progress, Result};
 use microtome_numerics::resample::quantile;
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// One head of one block. `low` and `high` are quartiles over query genes, `n` counts query genes.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Head {
     /// Head, from 0.
     pub head: usize,

@@ -2,12 +2,12 @@
 
 use super::agreement::{RankAgreement, union_spearman};
 use super::edges::{Edge, ScoredEdge};
-use super::rank::{RankRule, edge_ranks, edge_scores};
+use super::rank::{RankRule, scores_and_ranks};
 use super::source::ScoreSource;
 use super::top::{Ties, TopOptions, prefix, top_edges};
 use crate::outcome::Pairwise;
 use microtome_core::{Error, Progress, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What [`route`] computes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub struct EdgeSet {
 }
 
 /// Where an [`EdgeSet`] stands in every block.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SetAgreement {
     /// Name of the set.
     pub name: String,
@@ -61,7 +61,7 @@ pub struct SetAgreement {
 }
 
 /// What holds at one K.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AtK {
     /// K.
     pub k: usize,
@@ -88,7 +88,7 @@ impl AtK {
 }
 
 /// Everything about one category.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Routing {
     /// Names of the blocks.
     pub names: Vec<String>,
@@ -117,7 +117,8 @@ pub type SetsOf<'a> = dyn Fn(usize, &[ScoredEdge]) -> Result<Vec<EdgeSet>> + 'a;
 
 /// Finds the strongest edges of every block and ranks their union in every block.
 ///
-/// Three walks over all n x n scores per block: select; look up the union; count. Memory: projections of one block, and
+/// Two walks over all n x n scores per block where they are one product (select; count), three where they come as rows of a softmax
+/// (select; look up the union; count). Memory: projections of one block, and
 /// 8 bytes per block and edge of the union.
 ///
 /// Errors without K or when an input does not fit, or when stopped.
@@ -162,9 +163,7 @@ pub fn route(
     let ranked: Result<Vec<(Vec<f32>, Vec<u32>)>> = (0..names.len())
         .map(|b| {
             let scores = source.scores(b)?;
-            let values = edge_scores(&scores, &all, progress)?;
-            let ranks = edge_ranks(&scores, &values, &rule, progress)?;
-            Ok((values, ranks))
+            scores_and_ranks(&scores, &all, &rule, progress)
         })
         .collect();
     progress.end();

@@ -1,6 +1,7 @@
 //! Attention scores between all genes of one block, computed tile by tile from projected rows.
 
 use super::consensus::{Combined, Consensus};
+use super::edges::Edge;
 use super::softmax::{Heads, Stripe};
 use crate::input::{AttentionWeights, check_finite};
 use crate::tiles::{Tile, square, stripes};
@@ -168,6 +169,45 @@ impl Scores {
             Kind::Softmax(heads) => heads.mean(tile, &mut scratch.stripe, out, |_, _, _| ()),
             Kind::Combined(combined) => combined.fill(tile, scratch, out),
         }
+    }
+
+    /// Scores of `edges`, which must rise, made from their own rows alone: products of a few queries with the keys of their edges. `None`
+    /// where scores come as whole rows, or there are so many edges that a walk costs no more.
+    pub(super) fn of_edges(&self, edges: &[Edge]) -> Result<Option<Vec<f32>>> {
+        /// Queries of one product.
+        const QUERIES: usize = 16;
+        let Kind::Product { queries, keys } = &self.kind else { return Ok(None) };
+        let d = queries.cols();
+        // Per query of a product as many columns as its group has edges; half of all and it does not pay.
+        if d == 0 || edges.len() * QUERIES > self.n * self.n / 2 {
+            return Ok(None);
+        }
+        let groups: Vec<&[Edge]> =
+            edges.chunk_by(|a, b| a.from as usize / QUERIES == b.from as usize / QUERIES).collect();
+        let parts: Vec<Vec<f32>> = groups
+            .par_iter()
+            .map_init(
+                || (Vec::new(), Vec::new()),
+                |(rows, out), group| {
+                    let first = group[0].from as usize / QUERIES * QUERIES;
+                    let count = QUERIES.min(self.n - first);
+                    let mut columns: Vec<u32> = group.iter().map(|e| e.to).collect();
+                    columns.sort_unstable();
+                    columns.dedup();
+                    rows.clear();
+                    columns.iter().for_each(|&c| rows.extend_from_slice(keys.row(c as usize)));
+                    out.clear();
+                    out.resize(count * columns.len(), 0.0);
+                    cross(&queries.data()[first * d..(first + count) * d], rows, d, out)?;
+                    let place = |e: &Edge| {
+                        let column = columns.partition_point(|&c| c < e.to);
+                        out[(e.from as usize - first) * columns.len() + column]
+                    };
+                    Ok(group.iter().map(place).collect())
+                },
+            )
+            .collect::<Result<_>>()?;
+        Ok(Some(parts.concat()))
     }
 
     /// Hands every score to `each(state, tile, values)` once, `values` row-major over the tile; tiles run in parallel,

@@ -99,18 +99,20 @@ struct Held {
 
 impl Held {
     fn scan(&mut self, tile: &Tile, values: &[f32], options: &TopOptions, floor: &AtomicU32) -> Result<()> {
-        const STEP: usize = 16;
+        const STEP: usize = 64;
         for (local, row) in values.chunks_exact(tile.cols.max(1)).enumerate() {
             let from = (tile.row + local) as u32;
             let reached = floor.load(Ordering::Relaxed);
             let least = if reached == 0 { f32::NEG_INFINITY } else { value(reached) };
             for (step, chunk) in row.chunks(STEP).enumerate() {
-                let highest = chunk.iter().fold(f32::NEG_INFINITY, |a, &v| {
-                    let v = rank_value(v, options.absolute);
-                    if v > a { v } else { a }
-                });
-                // Most steps hold nothing: one maximum decides.
-                if highest < least {
+                // Most steps hold nothing: one comparison over all of them decides.
+                let reached = |v: &f32| u32::from(*v >= least);
+                let any = if options.absolute {
+                    chunk.iter().fold(0, |any, v| any | reached(&v.abs()))
+                } else {
+                    chunk.iter().fold(0, |any, v| any | reached(v))
+                };
+                if any == 0 {
                     continue;
                 }
                 for (c, &score) in chunk.iter().enumerate() {

@@ -3,7 +3,8 @@
 use super::common::{names, stream};
 use microtome_anatomy::Blocks;
 use microtome_anatomy::geometry::{
-    cka, curvature, depth_curvature, intrinsic_dimension, neighbour_overlap, procrustes, shapes, share, steps,
+    cka, curvature, depth_curvature, intrinsic_dimension, neighbour_overlap, procrustes, procrustes_of,
+    shapes, share, steps,
 };
 use microtome_core::{Matrix, Silent};
 use microtome_numerics::knn::Metric;
@@ -79,6 +80,9 @@ fn rotations_are_undone_and_noise_is_not() {
     let out = procrustes(&blocks, &Silent).unwrap();
     assert!(out.at(0, 1).value.unwrap() < 1e-5 && out.at(0, 0).value == Some(0.0));
     assert!(out.at(0, 2).value.unwrap() > 0.7);
+    let some = procrustes_of(&blocks, &[(0, 2)], &Silent).unwrap();
+    assert_eq!((some.at(2, 0), some.at(1, 1).value), (out.at(2, 0), Some(0.0)));
+    assert!(some.at(0, 1).reason.is_some());
     let flat = Matrix::zeros(120, 2);
     let blocks = Blocks::new(names(2), vec![&x, &flat]).unwrap();
     assert!(procrustes(&blocks, &Silent).unwrap().at(0, 1).reason.is_some());

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
-use super::DataArgs;
+use super::{DataArgs, RunArgs};
 
 #[derive(Args, Debug)]
 #[command(
@@ -13,6 +13,7 @@ use super::DataArgs;
     after_help = "Examples:
   microtome anatomy cells.h5ad --model A --model B --category cell_type --out result
   microtome anatomy cells.h5ad --model A --category cell_type --network trrust.tsv --gene-sets hallmark.gmt --out result
+  microtome anatomy cells.h5ad --model A --category cell_type --routing napistu-compat --quirks raw-scores,self-ranks,layer-order --out peer
   microtome anatomy extract cells.h5ad --model A --category cell_type --max-cells-per-category 100 --out store
 
 The result folder holds report.html, tables/*.csv behind every figure, store/ (read it with microtome store) and run_card.json.
@@ -28,6 +29,8 @@ pub(crate) struct Anatomy {
     pub(crate) genes: Option<GenesArgs>,
     #[command(flatten)]
     pub(crate) look: LookArgs,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -77,6 +80,8 @@ pub(crate) struct Extract {
     /// Also extract an untrained twin of every model
     #[arg(long)]
     pub(crate) twins: bool,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
 }
 
 /// What is looked at.
@@ -91,12 +96,57 @@ pub(crate) struct LookArgs {
     /// Network to look for among the strongest edges: a table whose first two columns name genes (CSV or TSV, also .gz); repeat for several
     #[arg(long = "network", value_name = "FILE")]
     pub(crate) networks: Vec<PathBuf>,
-    /// Gene sets to look for among the strongest edges (GMT); repeat for several
+    /// Gene sets to look for among the nearest genes (GMT); repeat for several
     #[arg(long = "gene-sets", value_name = "FILE.gmt")]
     pub(crate) gene_sets: Vec<PathBuf>,
+    /// Which attention between genes is looked at
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        value_name = "MODE",
+        help_heading = "How edges are scored and ranked"
+    )]
+    pub(crate) routing: RoutingArg,
+    /// With --routing napistu-compat: which peculiarities of Napistu-Torch 0.4.0 are reproduced, comma separated
+    #[arg(long, value_enum, default_values_t = [QuirkArg::RawScores, QuirkArg::SelfRanks], value_name = "QUIRK,..", value_delimiter = ',', help_heading = "How edges are scored and ranked")]
+    pub(crate) quirks: Vec<QuirkArg>,
+    /// Rank edges by the magnitude of their score instead of the signed score
+    #[arg(long, help_heading = "How edges are scored and ranked")]
+    pub(crate) absolute: bool,
+    /// Let edges of genes to themselves take part
+    #[arg(long, help_heading = "How edges are scored and ranked")]
+    pub(crate) self_pairs: bool,
+    /// Take all edges that tie with the K-th, not exactly K [always on with --routing napistu-compat]
+    #[arg(long, help_heading = "How edges are scored and ranked")]
+    pub(crate) all_ties: bool,
+    /// Numeric column of obs along which the curvature of cell vectors is measured, such as a pseudotime
+    #[arg(long, value_name = "OBS")]
+    pub(crate) time: Option<String>,
     /// Run the cells a second time for their own attention: softmax in every cell, mean over cells; doubles the time
     #[arg(long)]
     pub(crate) exact_attention: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RoutingArg {
+    /// A block's own attention of the mean stream: biases, norm, softmax per head
+    #[default]
+    MeanStream,
+    /// What Napistu-Torch 0.4.0 computes, with the --quirks that are named
+    NapistuCompat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum QuirkArg {
+    /// Attention weights in the order of block numbers as text: 0, 1, 10, 11, 2, ...
+    LayerOrder,
+    /// Scaled dot products instead of the softmax that is documented
+    RawScores,
+    /// Edges to self compete in ranks although they are not selected
+    SelfRanks,
+    /// None of them: softmax, ranks among the edges that can be selected
+    None,
 }
 
 #[derive(Args, Debug)]

@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use anatomy::{
-    Anatomy, AnatomyCommand, Extract, GenesArgs, LookArgs, Store, StoreCommand, StoreExport, StoreImport,
-    StoreInfo,
+    Anatomy, AnatomyCommand, Extract, GenesArgs, LookArgs, QuirkArg, RoutingArg, Store, StoreCommand,
+    StoreExport, StoreImport, StoreInfo,
 };
 pub(crate) use checkpoint::{Init, Inspect, Parity};
 pub(crate) use data::{Attention, Doctor, Embed, Perturb, PerturbKind, Tokenize};

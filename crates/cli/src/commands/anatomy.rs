@@ -1,10 +1,10 @@
 //! `anatomy`, `anatomy extract`.
 
-use microtome::{AnatomyOptions, AnatomyReport, ExtractOptions};
+use microtome::{AnatomyOptions, AnatomyReport, ExtractOptions, Quirk, RoutingChoice, RoutingMode};
 use microtome_core::{Error, Progress, Result};
 
-use super::{command_line, data_options};
-use crate::args::{self, AnatomyCommand};
+use super::{command_line, data_options, run_options};
+use crate::args::{self, AnatomyCommand, QuirkArg, RoutingArg};
 use crate::print;
 
 pub(super) fn anatomy(a: &args::Anatomy, progress: &dyn Progress) -> Result<u8> {
@@ -14,10 +14,16 @@ pub(super) fn anatomy(a: &args::Anatomy, progress: &dyn Progress) -> Result<u8> 
     let missing = |what: &str| Error::usage(what.to_owned()).remedy("see microtome anatomy --help");
     let data = a.data.as_ref().ok_or_else(|| missing("no data set is named"))?;
     let genes = a.genes.as_ref().ok_or_else(|| missing("no --model, --category and --out are named"))?;
-    run(data, genes, &a.look, progress)
+    run(data, genes, a, progress)
 }
 
-fn options(data: &args::DataArgs, genes: &args::GenesArgs, sites: &str, with_twins: bool) -> ExtractOptions {
+fn options(
+    data: &args::DataArgs,
+    genes: &args::GenesArgs,
+    run: args::RunArgs,
+    sites: &str,
+    with_twins: bool,
+) -> ExtractOptions {
     ExtractOptions {
         data: data_options(data),
         models: genes.models.clone(),
@@ -26,6 +32,7 @@ fn options(data: &args::DataArgs, genes: &args::GenesArgs, sites: &str, with_twi
         min_cells: genes.min_cells,
         sites: sites.into(),
         with_twins,
+        run: run_options(run),
         out: genes.out.clone(),
         resume: genes.resume,
         overwrite: genes.overwrite,
@@ -34,7 +41,7 @@ fn options(data: &args::DataArgs, genes: &args::GenesArgs, sites: &str, with_twi
 }
 
 fn extract(a: &args::Extract, progress: &dyn Progress) -> Result<u8> {
-    let report = microtome::extract(&options(&a.data, &a.genes, &a.sites, a.twins), progress)?;
+    let report = microtome::extract(&options(&a.data, &a.genes, a.run, &a.sites, a.twins), progress)?;
     if a.genes.json {
         print::json(&report)?;
         return Ok(0);
@@ -56,15 +63,18 @@ fn extract(a: &args::Extract, progress: &dyn Progress) -> Result<u8> {
 fn run(
     data: &args::DataArgs,
     genes: &args::GenesArgs,
-    a: &args::LookArgs,
+    anatomy: &args::Anatomy,
     progress: &dyn Progress,
 ) -> Result<u8> {
+    let a = &anatomy.look;
     let options = AnatomyOptions {
-        extract: options(data, genes, "embed,blocks.*.resid_post", true),
+        extract: options(data, genes, anatomy.run, "embed,blocks.*.resid_post", true),
         n_genes: a.n_genes as usize,
         ks: a.top.iter().map(|&k| k as usize).collect(),
         networks: a.networks.clone(),
         gene_sets: a.gene_sets.clone(),
+        routing: routing(a),
+        time: a.time.clone(),
         exact_attention: a.exact_attention,
     };
     let report = microtome::anatomy(&options, progress)?;
@@ -74,6 +84,27 @@ fn run(
         show(&report);
     }
     Ok(0)
+}
+
+fn routing(a: &args::LookArgs) -> RoutingChoice {
+    let mode = match a.routing {
+        RoutingArg::MeanStream => RoutingMode::MeanStream,
+        RoutingArg::NapistuCompat => RoutingMode::NapistuCompat,
+    };
+    let quirk = |q: &QuirkArg| match q {
+        QuirkArg::LayerOrder => Some(Quirk::LayerOrder),
+        QuirkArg::RawScores => Some(Quirk::RawScores),
+        QuirkArg::SelfRanks => Some(Quirk::SelfRanks),
+        QuirkArg::None => None,
+    };
+    let compat = mode == RoutingMode::NapistuCompat;
+    RoutingChoice {
+        mode,
+        absolute: a.absolute,
+        self_pairs: a.self_pairs,
+        all_ties: a.all_ties || compat,
+        quirks: if compat { a.quirks.iter().filter_map(quirk).collect() } else { vec![] },
+    }
 }
 
 fn show(report: &AnatomyReport) {

@@ -1,130 +1,183 @@
 //! Everything that is computed about one category: models side by side, and their untrained twins side by side.
 
-use microtome_anatomy::Blocks;
-use microtome_anatomy::geometry::{RsaOptions, Shape, Step, cka, rsa, shapes, steps};
-use microtome_anatomy::routing::{
-    MeanStream, Overlay, Routing, RoutingOptions, ScoreOptions, ScoreSource, route,
-};
-use microtome_anatomy::{AttentionWeights, Pairwise};
+use microtome_anatomy::AttentionWeights;
+use microtome_anatomy::models::{GeneLoss, align};
+use microtome_anatomy::nulls::{coexpression, embedding_cosine, gene_level, strata};
+use microtome_anatomy::routing::{Edge, Scores, Ties, TopOptions, top_edges};
 use microtome_core::{Matrix, Progress, Result, Role};
+use serde::{Deserialize, Serialize};
 
+use super::expression::Cells;
+use super::geometry::{Geometry, Member};
+use super::grounding::{Grounded, Reference};
+use super::options::RoutingChoice;
+use super::parts::Parts;
+use super::routes::{Asked, BaselineEdges, Routed, Routes};
 use super::{shared, weights};
-use crate::gene_store::{GeneStore, ModelEntry};
-
-/// Member and block of every row that was routed.
-type Routed = Vec<(usize, usize)>;
+use crate::gene_store::{GeneStore, ModelEntry, StoredFlow, stem_of};
 
 /// Fewest genes that a category is looked at with.
 pub(super) const MIN_GENES: usize = 20;
+/// Groups of genes by mean expression, within which nulls are drawn.
+const STRATA: usize = 5;
 
 /// One category.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct CategoryResult {
     pub(super) category: String,
+    /// Rows of the table of genes that are compared.
     pub(super) genes: Vec<usize>,
+    /// What became of the genes of every model.
+    pub(super) losses: Vec<GeneLoss>,
     pub(super) models: Side,
     pub(super) twins: Side,
 }
 
-/// Models, or twins, over the same genes. Places are named `model/site`.
+/// Models, or twins, over the same genes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Side {
-    /// Sites of every member.
-    pub(super) sites: Vec<Vec<String>>,
-    /// Similarity of every site of every member with every other.
-    pub(super) rsa: Pairwise,
-    /// Per member.
-    pub(super) cka: Vec<Pairwise>,
-    /// Per member.
-    pub(super) shapes: Vec<Vec<Shape>>,
-    /// Per member.
-    pub(super) steps: Vec<Vec<Step>>,
-    /// Over all members with softmax attention, side by side.
-    pub(super) routing: Option<Routing>,
-    /// Member and block of every place of `routing`.
-    pub(super) places: Vec<(usize, usize)>,
-}
-
-impl Side {
-    /// First place and number of sites of a member in `rsa`.
-    pub(super) fn span(&self, member: usize) -> std::ops::Range<usize> {
-        let first: usize = self.sites[..member].iter().map(Vec::len).sum();
-        first..first + self.sites[member].len()
-    }
+    pub(super) geometry: Geometry,
+    /// Per member and block: the stream of the cells themselves.
+    pub(super) flow: Vec<Vec<StoredFlow>>,
+    /// None where no member has softmax attention.
+    pub(super) routes: Option<Routes>,
+    /// One per network or file of gene sets.
+    pub(super) grounded: Vec<Grounded>,
 }
 
 /// What is asked of every category.
 pub(super) struct Question<'a> {
     pub(super) store: &'a GeneStore,
+    pub(super) cells: &'a Cells,
+    pub(super) references: &'a [Reference],
     pub(super) n_genes: usize,
     pub(super) ks: &'a [usize],
+    pub(super) choice: &'a RoutingChoice,
+    /// Bytes for tables of ranks.
+    pub(super) memory: usize,
+    pub(super) seed: u64,
+    pub(super) parts: &'a Parts<'a>,
     pub(super) progress: &'a dyn Progress,
 }
 
 impl Question<'_> {
     /// `None` with fewer than [`MIN_GENES`] shared genes; the number is given back.
     pub(super) fn answer(&self, category: &str) -> Result<std::result::Result<CategoryResult, usize>> {
-        let genes = shared::genes(self.store, category, self.n_genes)?;
+        let (genes, ids) = shared::genes(self.store, category, self.n_genes)?;
         if genes.len() < MIN_GENES {
             return Ok(Err(genes.len()));
         }
+        let losses = align(&ids)?.losses;
+        let expression = self.cells.expression(category, &genes)?;
+        let mean = |row: &[f32]| row.iter().map(|&v| f64::from(v)).sum::<f64>() / row.len().max(1) as f64;
+        let means: Vec<f64> = (0..genes.len()).map(|i| mean(expression.row(i))).collect();
+        let groups = strata(&means, STRATA.min(genes.len()))?;
+        let about =
+            About { category, genes: &genes, expression: &expression, means: &means, groups: &groups };
         Ok(Ok(CategoryResult {
             category: category.into(),
-            models: self.side(category, &genes, Role::Model)?,
-            twins: self.side(category, &genes, Role::Control)?,
+            losses,
+            models: self.side(&about, Role::Model)?,
+            twins: self.side(&about, Role::Control)?,
             genes,
         }))
     }
 
-    fn side(&self, category: &str, genes: &[usize], role: Role) -> Result<Side> {
+    fn side(&self, about: &About<'_>, role: Role) -> Result<Side> {
         let entries: Vec<&ModelEntry> =
             self.store.manifest().models.iter().filter(|m| m.role == role).collect();
-        let mut streams = Vec::with_capacity(entries.len());
+        let which = if role == Role::Model { "models" } else { "twins" };
+        let name = |part: &str| format!("{}-{which}-{part}", stem_of(about.category));
+        let mut members = Vec::with_capacity(entries.len());
+        let mut flow = vec![];
         for entry in &entries {
-            streams.push(shared::streams(self.store, entry, category, genes)?);
+            members.push(Member {
+                name: entry.name.clone(),
+                sites: entry.sites.iter().map(|s| s.site.clone()).collect(),
+                streams: shared::streams(self.store, entry, about.category, about.genes)?,
+            });
+            flow.push(self.store.flow(entry, about.category)?);
         }
-        let sites: Vec<Vec<String>> =
-            entries.iter().map(|e| e.sites.iter().map(|s| s.site.clone()).collect()).collect();
-        let named =
-            entries.iter().zip(&sites).flat_map(|(e, s)| s.iter().map(move |s| format!("{}/{s}", e.name)));
-        let all = Blocks::new(named.collect(), streams.iter().flatten().collect())?;
-        let similarity = rsa(&all, &RsaOptions::default(), self.progress)?;
-        let (mut alignment, mut shape, mut step) = (vec![], vec![], vec![]);
-        for (stream, sites) in streams.iter().zip(&sites) {
-            let blocks = Blocks::new(sites.clone(), stream.iter().collect())?;
-            alignment.push(cka(&blocks, self.progress)?);
-            shape.push(shapes(&blocks, self.progress)?);
-            step.push(steps(&blocks)?);
+        let geometry =
+            self.parts.get(&name("geometry"), || Geometry::of(&members, self.memory, true, self.progress))?;
+        let weights = entries.iter().map(|e| self.weights(e)).collect::<Result<Vec<_>>>()?;
+        let routed: Vec<Routed<'_>> = (0..entries.len())
+            .filter_map(|member| {
+                // Every block needs the stream that enters it.
+                let (w, streams) = (weights[member].as_ref()?, &members[member].streams);
+                (streams.len() > w.len()).then(|| Routed {
+                    member,
+                    name: entries[member].name.clone(),
+                    entering: streams.iter().take(w.len()).collect(),
+                    weights: w.clone(),
+                })
+            })
+            .collect();
+        let baselines = self.parts.get(&name("baselines"), || self.baselines(&entries, about))?;
+        let asked = Asked { ks: self.ks, choice: self.choice, seed: self.seed, progress: self.progress };
+        let routes = self.parts.get(&name("routing"), || asked.routes(&routed, about.groups, &baselines))?;
+        let mut grounded = vec![];
+        for reference in self.references {
+            let found = self.parts.get(&name(&stem_of(&reference.name)), || {
+                let with_baselines: &[BaselineEdges] = if role == Role::Model { &baselines } else { &[] };
+                reference.ground(about, &members, routes.as_ref(), with_baselines, &asked)
+            })?;
+            grounded.push(found);
         }
-        let (routing, places) = self.route(&entries, &streams)?;
-        Ok(Side { sites, rsa: similarity, cka: alignment, shapes: shape, steps: step, routing, places })
+        Ok(Side { geometry, flow, routes, grounded })
     }
 
-    /// Attention of the mean stream of every member that has weights for it.
-    fn route(&self, entries: &[&ModelEntry], streams: &[Vec<Matrix>]) -> Result<(Option<Routing>, Routed)> {
-        let mut of_member: Vec<(usize, Vec<AttentionWeights>)> = vec![];
+    /// Weights of every block; none without softmax attention, or with scores that no sum of products states.
+    fn weights(&self, entry: &ModelEntry) -> Result<Option<Vec<AttentionWeights>>> {
+        let stored = self.store.attention(entry)?;
+        let all: Option<Vec<AttentionWeights>> = stored.iter().map(weights::of_stored).collect();
+        Ok(all.filter(|w| !w.is_empty()))
+    }
+
+    /// The strongest edges of co-expression in the same cells, of gene-level products and of static vectors.
+    fn baselines(&self, entries: &[&ModelEntry], about: &About<'_>) -> Result<Vec<BaselineEdges>> {
+        let k = self.ks.last().copied().unwrap_or(1);
+        let options = TopOptions { k, absolute: false, self_pairs: false, ties: Ties::First };
+        let top = |scores: &Scores| -> Result<Vec<Edge>> {
+            Ok(top_edges(scores, &options, self.progress)?.into_iter().map(|e| e.edge).collect())
+        };
+        let means: Vec<f32> = about.means.iter().map(|&v| v as f32).collect();
+        let mut out = vec![];
+        // Two cells correlate all genes fully.
+        if about.expression.cols() >= 3 {
+            let edges = top(&coexpression(about.expression, true)?)?;
+            out.push(BaselineEdges { name: COEXPRESSION.into(), member: None, edges });
+        }
+        out.push(BaselineEdges {
+            name: "product of mean expression".into(),
+            member: None,
+            edges: top(&gene_level(&means)?)?,
+        });
         for (member, entry) in entries.iter().enumerate() {
-            let stored = self.store.attention(entry)?;
-            let weights: Option<Vec<AttentionWeights>> = stored.iter().map(weights::of_stored).collect();
-            // Every block needs the stream that enters it.
-            if let Some(w) = weights.filter(|w| !w.is_empty() && streams[member].len() > w.len()) {
-                of_member.push((member, w));
+            if let Some(vectors) = shared::static_vectors(self.store, entry, about.genes)? {
+                out.push(BaselineEdges {
+                    name: STATIC.into(),
+                    member: Some(member),
+                    edges: top(&embedding_cosine(&vectors)?)?,
+                });
             }
         }
-        let mut sources = vec![];
-        let mut places = vec![];
-        for (member, weights) in &of_member {
-            let entering: Vec<&Matrix> = streams[*member].iter().take(weights.len()).collect();
-            let names = (0..weights.len()).map(|i| format!("blocks.{i}")).collect();
-            places.extend((0..weights.len()).map(|i| (*member, i)));
-            let blocks = Blocks::new(names, entering)?;
-            let source = MeanStream::new(blocks, weights.iter().collect(), ScoreOptions::mean_stream())?;
-            sources.push((entries[*member].name.clone(), source));
-        }
-        if sources.is_empty() {
-            return Ok((None, places));
-        }
-        let parts = sources.iter().map(|(name, s)| (name.clone(), s as &dyn ScoreSource)).collect();
-        let overlay = Overlay::new(parts)?;
-        let options = RoutingOptions::exact(self.ks.to_vec());
-        Ok((Some(route(&overlay, &options, None, self.progress)?), places))
+        Ok(out)
     }
+}
+
+/// Name of the baseline of correlated expression.
+pub(super) const COEXPRESSION: &str = "co-expression in the same cells (Spearman)";
+/// Name of the baseline of gene vectors that need no cells.
+pub(super) const STATIC: &str = "cosine of static gene vectors";
+
+/// The genes of a category and what the cells say about them.
+pub(super) struct About<'a> {
+    pub(super) category: &'a str,
+    pub(super) genes: &'a [usize],
+    /// `[gene, cell]`.
+    pub(super) expression: &'a Matrix,
+    pub(super) means: &'a [f64],
+    /// Group of every gene by mean expression.
+    pub(super) groups: &'a [u32],
 }

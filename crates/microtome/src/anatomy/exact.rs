@@ -7,15 +7,15 @@ use microtome_core::{Error, Progress, Result, Role};
 use microtome_models::minibatches;
 use microtome_models::taps::{BlockEdges, EdgeMeanTap, HeadMeans};
 use microtome_report::{LineSeries, Lines};
+use serde::{Deserialize, Serialize};
 
 use super::analyse::CategoryResult;
-use super::categories;
+use super::expression::Cells;
 use super::figures::{Drawn, Source, drawn_lines, point};
 use super::medians::{Of, median};
 use super::options::ExtractOptions;
-use super::subject::Subject;
-use crate::budget::Budget;
-use crate::data::{Data, DataOptions};
+use super::parts::Parts;
+use super::subject::{Plan, Subject};
 use crate::gene_store::{GeneStore, ModelEntry, stem_of};
 use crate::open::OpenModel;
 use crate::perturb::quoted;
@@ -25,6 +25,7 @@ use crate::twin;
 type HeadCurve = (&'static str, &'static str, &'static str, fn(&HeadMeans) -> f64);
 
 /// An edge by rows of the table of genes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct ExactEdge {
     pub(super) query: usize,
     pub(super) key: usize,
@@ -33,6 +34,7 @@ pub(super) struct ExactEdge {
 }
 
 /// One block.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct ExactBlock {
     /// The strongest edges between different genes, falling.
     pub(super) top: Vec<ExactEdge>,
@@ -42,93 +44,143 @@ pub(super) struct ExactBlock {
 /// Blocks by model and category.
 pub(super) type ExactAttention = HashMap<(String, String), Vec<ExactBlock>>;
 
+/// Bytes of sums at one time where nobody says how much.
+const SUMS: u64 = 1 << 30;
+
 /// Runs the cells of every category through every model and twin that has softmax attention.
-pub(super) fn attention(
-    options: &ExtractOptions,
-    store: &GeneStore,
-    results: &[CategoryResult],
-    k: usize,
-    work: &Path,
-    progress: &dyn Progress,
-) -> Result<ExactAttention> {
-    let mut data = Data::open(&DataOptions { max_cells: None, ..options.data.clone() })?;
-    let seed = options.data.seed;
-    let drawn = categories::draw(&mut data, &options.categories, options.min_cells, options.max_cells, seed)?;
-    data.cells = drawn.iter().flat_map(|c| c.cells.iter().copied()).collect();
-    let models = || store.manifest().models.iter().filter(|m| m.role == Role::Model);
-    let mut out = ExactAttention::new();
-    for (entry, path) in models().zip(&options.models) {
-        if entry.attention.is_empty() {
-            continue;
-        }
-        let mut subject = Subject::open(path, &data, &options.sites)?;
-        data.add_contexts(subject.model())?;
-        let cells = 2 * data.cells.len() as u64;
-        progress.begin(&format!("attention of cells in {}", entry.name), cells, "cells");
-        run(&subject, &entry.name, &data, &drawn, store, results, k, progress, &mut out)?;
-        let folder = work.join(format!("untrained-{}", stem_of(&entry.name)));
-        twin::ensure(&subject.opened, seed.wrapping_add(1), &folder)?;
-        subject.opened = OpenModel::open(&folder)?;
-        run(&subject, &twin::name_of(&entry.name), &data, &drawn, store, results, k, progress, &mut out)?;
-        progress.end();
-    }
-    Ok(out)
+pub(super) struct ExactQuestion<'a> {
+    pub(super) options: &'a ExtractOptions,
+    pub(super) store: &'a GeneStore,
+    pub(super) cells: &'a Cells,
+    pub(super) results: &'a [CategoryResult],
+    /// Strongest edges that are kept.
+    pub(super) k: usize,
+    pub(super) work: &'a Path,
+    pub(super) parts: &'a Parts<'a>,
+    pub(super) progress: &'a dyn Progress,
 }
 
-#[allow(clippy::too_many_arguments, reason = "one model over all categories, and where its result goes")]
-fn run(
-    subject: &Subject,
-    name: &str,
-    data: &Data,
-    drawn: &[categories::Category],
-    store: &GeneStore,
-    results: &[CategoryResult],
-    k: usize,
-    progress: &dyn Progress,
-    out: &mut ExactAttention,
-) -> Result<()> {
-    let row_of_name: HashMap<&str, usize> =
-        store.genes().genes.iter().enumerate().map(|(row, g)| (g.var_name.as_str(), row)).collect();
-    let token_of_row: HashMap<usize, u32> = subject
-        .gene_of_token()
-        .into_iter()
-        .filter_map(|(token, gene)| Some((*row_of_name.get(data.genes.names[gene].as_str())?, token)))
-        .collect();
-    let mut first = 0;
-    for category in drawn {
-        let range = first..first + category.cells.len();
-        first = range.end;
-        let Some(result) = results.iter().find(|r| r.category == category.entry.name) else { continue };
-        let tokens_of =
-            result.genes.iter().map(|g| token_of_row.get(g).copied()).collect::<Option<Vec<u32>>>();
-        let genes = tokens_of.ok_or_else(|| {
+impl ExactQuestion<'_> {
+    pub(super) fn attention(&self) -> Result<ExactAttention> {
+        let mut out = ExactAttention::new();
+        let (data, run) = (&self.cells.data, self.options.run);
+        let models = self.store.manifest().models.iter().filter(|m| m.role == Role::Model);
+        for (entry, path) in models.zip(&self.options.models) {
+            if entry.attention.is_empty() {
+                continue;
+            }
+            let (plan, opened) = Plan::of(path, &entry.name, data, &self.options.sites, run)?;
+            let folder = self.work.join(format!("untrained-{}", stem_of(&entry.name)));
+            twin::ensure(&opened, data.seed().wrapping_add(1), &folder)?;
+            let mut subject = Subject { plan: &plan, opened, run };
+            for name in [entry.name.clone(), twin::name_of(&entry.name)] {
+                if name != entry.name {
+                    // The first is dropped before the other is opened.
+                    drop(subject);
+                    subject =
+                        Subject { plan: &plan, opened: OpenModel::open_in(&folder, run.precision)?, run };
+                }
+                for result in self.results {
+                    let part = format!("{}-{}-attention", stem_of(&result.category), stem_of(&name));
+                    let blocks = self.parts.get(&part, || self.of_category(&subject, &name, result))?;
+                    out.insert((name.clone(), result.category.clone()), blocks);
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// One category. Sums for all query genes at once where they fit; else the cells run once per stripe of queries.
+    fn of_category(
+        &self,
+        subject: &Subject<'_>,
+        name: &str,
+        result: &CategoryResult,
+    ) -> Result<Vec<ExactBlock>> {
+        let (data, model) = (&self.cells.data, subject.model());
+        let genes = self.tokens_of(subject, name, result)?;
+        let range = self.cells.range(&result.category);
+        let n_blocks = model.info().n_blocks;
+        let budget = subject.budget(data, range.len())?;
+        let memory = self.options.run.memory.map_or(SUMS, |m| m / 4);
+        // Sums of every block, and the cells of every edge.
+        let per_query = (genes.len() * (8 * n_blocks + 4)) as u64;
+        let rows = usize::try_from(memory / per_query.max(1)).unwrap_or(usize::MAX).clamp(1, genes.len());
+        let stripes = genes.len().div_ceil(rows);
+        let what = if stripes > 1 { format!(", {stripes} passes") } else { String::new() };
+        let work = (stripes * range.len()) as u64;
+        self.progress.begin(
+            &format!("attention of cells in {name}: {}{what}", result.category),
+            work,
+            "cells",
+        );
+        let mut blocks: Vec<ExactBlock> = vec![];
+        for first in (0..genes.len()).step_by(rows) {
+            let queries = first..(first + rows).min(genes.len());
+            let mut tap = EdgeMeanTap::of_queries(model, &genes, queries.clone());
+            for start in range.clone().step_by(budget.chunk) {
+                let chunk = start..(start + budget.chunk).min(range.end);
+                let (_, tokens) = data.tokenize(model, &subject.plan.genes, chunk)?;
+                for batch in minibatches(&tokens, budget.tokens) {
+                    self.progress.check()?;
+                    model.forward(&tokens.select(&batch), &mut tap)?;
+                    self.progress.advance(batch.len() as u64);
+                }
+            }
+            let cells = tap.cells().to_vec();
+            for (i, block) in tap.finish()?.into_iter().enumerate() {
+                let found = strongest(block, &cells, &result.genes, &queries, self.k);
+                match blocks.get_mut(i) {
+                    None => blocks.push(found),
+                    Some(held) => held.join(found, self.k),
+                }
+            }
+        }
+        self.progress.end();
+        Ok(blocks)
+    }
+
+    /// The compared genes as the model's vocabulary counts them.
+    fn tokens_of(&self, subject: &Subject<'_>, name: &str, result: &CategoryResult) -> Result<Vec<u32>> {
+        let row_of_name: HashMap<&str, usize> =
+            self.store.genes().genes.iter().enumerate().map(|(row, g)| (g.var_name.as_str(), row)).collect();
+        let names = &self.cells.data.genes.names;
+        let token_of_row: HashMap<usize, u32> = subject
+            .gene_of_token()
+            .into_iter()
+            .filter_map(|(token, gene)| Some((*row_of_name.get(names[gene].as_str())?, token)))
+            .collect();
+        let tokens = result.genes.iter().map(|g| token_of_row.get(g).copied()).collect::<Option<Vec<u32>>>();
+        tokens.ok_or_else(|| {
             Error::mismatch("a gene of the store is not in the model's vocabulary")
                 .at_key(name)
                 .remedy("the checkpoint is another than the store was made with; run again with --overwrite")
-        })?;
-        let model = subject.model();
-        let mut tap = EdgeMeanTap::new(model, &genes);
-        let budget = Budget::free(model, &[], data);
-        for start in range.clone().step_by(budget.chunk) {
-            let (_, tokens) =
-                data.tokenize(model, &subject.genes, start..(start + budget.chunk).min(range.end))?;
-            for batch in minibatches(&tokens, budget.tokens) {
-                progress.check()?;
-                model.forward(&tokens.select(&batch), &mut tap)?;
-                progress.advance(batch.len() as u64);
-            }
-        }
-        let cells = tap.cells().to_vec();
-        let blocks = tap.finish()?.into_iter().map(|b| strongest(b, &cells, &result.genes, k)).collect();
-        out.insert((name.to_string(), category.entry.name.clone()), blocks);
+        })
     }
-    Ok(())
 }
 
-fn strongest(block: BlockEdges, cells: &[u32], genes: &[usize], k: usize) -> ExactBlock {
+impl ExactBlock {
+    /// The strongest of both; heads are of the same tokens in every stripe.
+    fn join(&mut self, other: Self, k: usize) {
+        self.top.extend(other.top);
+        self.top.sort_by(|a, b| {
+            b.attention.total_cmp(&a.attention).then((a.query, a.key).cmp(&(b.query, b.key)))
+        });
+        self.top.truncate(k);
+    }
+}
+
+fn strongest(
+    block: BlockEdges,
+    cells: &[u32],
+    genes: &[usize],
+    queries: &std::ops::Range<usize>,
+    k: usize,
+) -> ExactBlock {
     let n = genes.len();
+    let own = |i: usize| queries.start + i / n == i % n;
     let mut order: Vec<usize> =
-        (0..block.mean.len()).filter(|&i| i / n != i % n && block.mean[i].is_finite()).collect();
+        (0..block.mean.len()).filter(|&i| !own(i) && block.mean[i].is_finite()).collect();
     let falling = |a: &usize, b: &usize| block.mean[*b].total_cmp(&block.mean[*a]).then(a.cmp(b));
     if order.len() > k {
         order.select_nth_unstable_by(k, falling);
@@ -136,7 +188,7 @@ fn strongest(block: BlockEdges, cells: &[u32], genes: &[usize], k: usize) -> Exa
     }
     order.sort_unstable_by(falling);
     let edge = |i: usize| ExactEdge {
-        query: genes[i / n],
+        query: genes[queries.start + i / n],
         key: genes[i % n],
         attention: block.mean[i],
         n_cells: cells[i],
@@ -238,8 +290,9 @@ impl Source<'_> {
         k: usize,
     ) -> Option<f64> {
         let side = of.side(c);
-        let at = side.places.iter().position(|p| *p == (m, i))?;
-        let of_stream = side.routing.as_ref()?.top.get(at)?;
+        let routes = side.routes.as_ref()?;
+        let at = routes.places.iter().position(|p| *p == (m, i))?;
+        let of_stream = routes.routing.top.get(at)?;
         let of_stream: HashSet<(usize, usize)> = of_stream
             .iter()
             .take(k)

@@ -7,19 +7,20 @@ use std::path::Path;
 use std::time::Instant;
 
 use microtome_core::{Error, InputFile, Progress, Result, Role};
+use microtome_models::Precision;
+use microtome_models::taps::Pooling;
 use microtome_weights::Checkpoint;
 
 use super::categories::{self, Category};
 use super::options::{ExtractOptions, ExtractReport};
-use super::subject::{Subject, distinct_names};
+use super::subject::{Plan, Subject, distinct_names};
 use crate::card::VERSION;
 use crate::data::{Data, DataOptions};
 use crate::gene_store::{
     self, CategoryFile, FORMAT, GENES, GeneList, GeneStoreManifest, MANIFEST, stem_of, write_manifest,
 };
-use crate::open::OpenModel;
 use crate::output::{self, WORK};
-use crate::{hash, twin};
+use crate::{drift, hash, twin};
 
 const RESUME: &str = "finished categories are kept: repeat the command with --resume to go on";
 
@@ -37,25 +38,42 @@ pub(super) fn extract_into(options: &ExtractOptions, progress: &dyn Progress) ->
     let categories =
         categories::draw(&mut data, &options.categories, options.min_cells, options.max_cells, seed)?;
     data.cells = categories.iter().flat_map(|c| c.cells.iter().copied()).collect();
-    let mut subjects = Vec::new();
-    for path in &options.models {
-        let subject = Subject::open(path, &data, &options.sites)?;
-        subject.check_memory()?;
-        data.add_contexts(subject.model())?;
-        subjects.push(subject);
+    let work = options.out.join(WORK);
+    let (mut plans, mut drifts) = (Vec::new(), Vec::new());
+    let names = distinct_names(&options.models);
+    for (path, name) in options.models.iter().zip(&names) {
+        let (plan, opened) = Plan::of(path, name, &data, &options.sites, options.run)?;
+        data.add_contexts(opened.model.as_ref())?;
+        let largest = categories.iter().map(|c| c.cells.len()).max().unwrap_or(0);
+        let subject = Subject { plan: &plan, opened, run: options.run };
+        // Refused before anything is written.
+        let budget = subject.budget(&data, largest)?;
+        let twin = options.with_twins.then(|| work.join(format!("untrained-{}", stem_of(name))));
+        if options.run.precision != Precision::F32 {
+            let (opened, sites) = (&subject.opened, &plan.sites);
+            let found = drift::measure(opened, &data, &plan.genes, sites, Pooling::Mean, &budget, progress)?;
+            data.notes.extend(drift::sentence(&found).map(|s| format!("{name}: {s}")));
+            drifts.push((name.clone(), found));
+        }
+        if let Some(folder) = &twin {
+            make_work(&options.out, &work, options.overwrite && plans.is_empty())?;
+            twin::ensure(&subject.opened, seed.wrapping_add(1), folder)?;
+        }
+        drop(subject);
+        let control = twin.map(|path| Plan {
+            path,
+            name: twin::name_of(name),
+            role: Role::Control,
+            twin_of: Some(name.clone()),
+            genes: plan.genes.clone(),
+            sites: plan.sites.clone(),
+        });
+        plans.extend([Some(plan), control].into_iter().flatten());
     }
-    distinct_names(&mut subjects);
-    let known = |gene: usize| subjects.iter().any(|s| s.genes.token_of_gene[gene].is_some());
+    let known = |gene: usize| plans.iter().any(|p| p.genes.token_of_gene[gene].is_some());
     let (genes, rows) = GeneList::of_data(&data.genes, known);
     data.notes.iter().for_each(|n| progress.note(n));
-
-    output::make_folder(&options.out, MANIFEST, options.overwrite)?;
-    let work = options.out.join(WORK);
-    std::fs::create_dir_all(&work)
-        .map_err(|e| Error::output("cannot make the work folder").in_file(&work).caused_by(e))?;
-    if options.with_twins {
-        subjects = with_twins(subjects, &work, seed)?;
-    }
+    make_work(&options.out, &work, options.overwrite && !options.with_twins)?;
     genes.write(&options.out.join(GENES))?;
     let data_files = hash::inputs("data", &options.data.path)?;
     let common = common_hash(&data_files, &data);
@@ -69,9 +87,12 @@ pub(super) fn extract_into(options: &ExtractOptions, progress: &dyn Progress) ->
         progress,
     };
     let (mut models, mut n_reused) = (Vec::new(), 0);
-    for subject in &subjects {
-        let (entry, reused) =
-            run.extract(subject).map_err(|e| if progress.stopped() { e.remedy(RESUME) } else { e })?;
+    for plan in &plans {
+        let to_go_on = |e: Error| if progress.stopped() { e.remedy(RESUME) } else { e };
+        let subject = plan.open(options.run)?;
+        let (mut entry, reused) = run.extract(&subject).map_err(to_go_on).map_err(output::or_make_room)?;
+        let found = drifts.iter().find(|(name, _)| *name == plan.name);
+        entry.choices.extend(found.and_then(|(_, d)| drift::choice(d)));
         n_reused += reused;
         models.push(entry);
     }
@@ -107,23 +128,11 @@ pub(super) fn extract_into(options: &ExtractOptions, progress: &dyn Progress) ->
     })
 }
 
-/// Every model followed by its untrained twin.
-fn with_twins(subjects: Vec<Subject>, work: &Path, seed: u64) -> Result<Vec<Subject>> {
-    let mut out = Vec::with_capacity(2 * subjects.len());
-    for subject in subjects {
-        let folder = work.join(format!("untrained-{}", stem_of(&subject.name)));
-        twin::ensure(&subject.opened, seed.wrapping_add(1), &folder)?;
-        let twin = Subject {
-            opened: OpenModel::open(&folder)?,
-            name: twin::name_of(&subject.name),
-            role: Role::Control,
-            twin_of: Some(subject.name.clone()),
-            genes: subject.genes.clone(),
-            sites: subject.sites.clone(),
-        };
-        out.extend([subject, twin]);
-    }
-    Ok(out)
+/// The folder for what is not finished, without what an earlier run left when `fresh`.
+fn make_work(out: &Path, work: &Path, fresh: bool) -> Result<()> {
+    output::make_folder(out, MANIFEST, fresh)?;
+    std::fs::create_dir_all(work)
+        .map_err(|e| Error::output("cannot make the work folder").in_file(work).caused_by(e))
 }
 
 fn common_hash(files: &[InputFile], data: &Data) -> String {
@@ -149,7 +158,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// All categories of one model, and how many of them were there already.
-    fn extract(&self, subject: &Subject) -> Result<(gene_store::ModelEntry, usize)> {
+    fn extract(&self, subject: &Subject<'_>) -> Result<(gene_store::ModelEntry, usize)> {
         let gene_of_token = subject.gene_of_token();
         let row_of = |token: u32| gene_of_token.get(&token).and_then(|&gene| self.rows[gene]);
         let mut entry = subject.write_weights(self.out, &row_of)?;
@@ -159,22 +168,23 @@ impl Run<'_> {
         for category in self.categories {
             let file = format!("{}.safetensors", stem_of(&category.entry.name));
             let inputs = subject.inputs_hash(self.common, category);
-            let there = is_there(&folder.join(&file), &inputs);
+            let there = gene_store::is_whole(&folder.join(&file), &inputs);
             todo.push((category, file, inputs, first, there));
             first += category.cells.len();
         }
         let reused = todo.iter().filter(|t| t.4).count();
         if reused > 0 {
             let all = todo.len();
-            self.progress.note(&format!("{}: {reused} of {all} categories are there already", subject.name));
+            self.progress
+                .note(&format!("{}: {reused} of {all} categories are there already", subject.plan.name));
         }
         let cells: usize = todo.iter().filter(|t| !t.4).map(|t| t.0.cells.len()).sum();
-        self.progress.begin(&format!("genes inside {}", subject.name), cells as u64, "cells");
+        self.progress.begin(&format!("genes inside {}", subject.plan.name), cells as u64, "cells");
         for (category, file, inputs, first, there) in todo {
             let path = folder.join(&file);
             if !there {
-                let means = subject.means(self.data, first, category, self.progress)?;
-                gene_store::write_category(&path, &subject.sites, &means, &row_of, &inputs)?;
+                let (means, view) = subject.look(self.data, first, category, self.progress)?;
+                gene_store::write_category(&path, &subject.plan.sites, &means, &view, &row_of, &inputs)?;
             }
             let written = Checkpoint::open(&path)?;
             if entry.sites.is_empty() {
@@ -190,11 +200,4 @@ impl Run<'_> {
         self.progress.end();
         Ok((entry, reused))
     }
-}
-
-/// Whether a category was written by an equal run. Files appear whole or not at all.
-fn is_there(path: &Path, inputs: &str) -> bool {
-    path.is_file()
-        && Checkpoint::open(path)
-            .is_ok_and(|f| f.metadata().iter().any(|(k, v)| k == "inputs" && v == inputs))
 }

@@ -2,13 +2,19 @@
 
 mod analyse;
 mod categories;
+mod cell_view;
 mod exact;
+mod expression;
 mod extract;
 mod figures;
+mod geometry;
 mod grounding;
 mod medians;
 mod networks;
 mod options;
+mod page;
+mod parts;
+mod routes;
 mod run;
 mod sentences;
 mod shared;
@@ -16,6 +22,8 @@ mod subject;
 mod weights;
 
 pub use extract::extract;
-pub use options::{AnatomyOptions, AnatomyReport, ExtractOptions, ExtractReport};
+pub use options::{
+    AnatomyOptions, AnatomyReport, ExtractOptions, ExtractReport, Quirk, RoutingChoice, RoutingMode,
+};
 pub use run::anatomy;
 pub(crate) use weights::norm_of;

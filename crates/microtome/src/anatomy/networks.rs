@@ -1,17 +1,17 @@
-//! Networks and gene sets as pairs of genes of the store.
+//! Networks as pairs of genes of the store, and gene sets as rows of it.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
+use microtome_anatomy::grounding::GeneSet;
+use microtome_anatomy::routing::Edge;
 use microtome_core::{Error, Result};
 
 use crate::gene_store::{Gene, GeneList};
-use crate::read_table;
+use crate::{gene_sets, read_table};
 
 /// Largest file that is read, unpacked.
 const MAX_BYTES: u64 = 2 << 30;
-/// Larger gene sets say little about pairs.
-const MAX_SET: usize = 200;
 /// Most pairs that are held.
 const MAX_PAIRS: usize = 50_000_000;
 
@@ -44,51 +44,18 @@ impl Network {
             {
                 pairs.insert((a.min(b), a.max(b)));
             }
+            if pairs.len() > MAX_PAIRS {
+                return Err(Error::usage("the network holds too many pairs")
+                    .in_file(path)
+                    .expected(format!("at most {MAX_PAIRS}"))
+                    .remedy("give one with a threshold on its confidence"));
+            }
         }
         Self::checked(path, pairs, &format!("{n} lines"))
     }
 
-    /// Pairs of genes that are in one set of a GMT file (name, description, genes; by tab). Sets of more than 200 known genes are left out.
-    pub(super) fn read_sets(path: &Path, genes: &GeneList) -> Result<Self> {
-        let text = read_table::text(path, MAX_BYTES)?;
-        let names = Names::of(genes);
-        let (mut pairs, mut sets, mut large) = (HashSet::new(), 0, 0);
-        for line in text.lines().filter(|l| !l.trim().is_empty()) {
-            let fields: Vec<&str> = line.split('\t').collect();
-            if fields.len() < 3 {
-                return Err(Error::unreadable("not a GMT file")
-                    .in_file(path)
-                    .expected("name, description and genes, parted by tabs")
-                    .found(line.chars().take(80).collect::<String>()));
-            }
-            sets += 1;
-            let mut rows: Vec<u32> = fields[2..].iter().filter_map(|g| names.row(g)).collect();
-            rows.sort_unstable();
-            rows.dedup();
-            if rows.len() > MAX_SET {
-                large += 1;
-                continue;
-            }
-            for (i, &a) in rows.iter().enumerate() {
-                pairs.extend(rows[i + 1..].iter().map(|&b| (a, b)));
-            }
-            if pairs.len() > MAX_PAIRS {
-                return Err(Error::usage("the gene sets make too many pairs")
-                    .in_file(path)
-                    .expected(format!("at most {MAX_PAIRS}"))
-                    .remedy("give fewer or smaller sets"));
-            }
-        }
-        Self::checked(
-            path,
-            pairs,
-            &format!("{sets} sets, {large} left out with more than {MAX_SET} known genes"),
-        )
-    }
-
     fn checked(path: &Path, pairs: HashSet<(u32, u32)>, read: &str) -> Result<Self> {
-        let file = path.file_name().unwrap_or_default().to_string_lossy();
-        let name = file.split('.').next().unwrap_or_default().to_string();
+        let name = name_of(path);
         if pairs.is_empty() {
             return Err(Error::usage("none of the pairs is of genes that the models know")
                 .in_file(path)
@@ -99,18 +66,61 @@ impl Network {
         Ok(Self { name, pairs, note })
     }
 
-    pub(super) fn holds(&self, a: usize, b: usize) -> bool {
-        let (a, b) = (a as u32, b as u32);
-        self.pairs.contains(&(a.min(b), a.max(b)))
+    /// The pairs among these genes, by their place, without direction.
+    pub(super) fn among(&self, genes: &[usize]) -> Result<microtome_anatomy::grounding::Network> {
+        let place: HashMap<u32, u32> = genes.iter().enumerate().map(|(i, &g)| (g as u32, i as u32)).collect();
+        let mut pairs: Vec<Edge> =
+            self.pairs.iter().filter_map(|(a, b)| Some(Edge::new(*place.get(a)?, *place.get(b)?))).collect();
+        pairs.sort_unstable();
+        microtome_anatomy::grounding::Network::new(genes.len(), &pairs, false)
+    }
+}
+
+/// Sets of genes by row of the table of genes.
+pub(super) struct Sets {
+    pub(super) name: String,
+    pub(super) sets: Vec<(String, Vec<u32>)>,
+    /// What was read.
+    pub(super) note: String,
+}
+
+impl Sets {
+    /// A GMT file (or what else [`gene_sets::read_sets`] reads).
+    pub(super) fn read(path: &Path, genes: &GeneList) -> Result<Self> {
+        let names = Names::of(genes);
+        let mut sets = vec![];
+        for (name, members) in gene_sets::read_sets(path)? {
+            let mut rows: Vec<u32> = members.iter().filter_map(|g| names.row(g)).collect();
+            rows.sort_unstable();
+            rows.dedup();
+            sets.push((name, rows));
+        }
+        if sets.iter().all(|(_, rows)| rows.is_empty()) {
+            return Err(Error::usage("no gene set holds a gene that the models know")
+                .in_file(path)
+                .expected("Ensembl ids or symbols as the data has them"));
+        }
+        let name = name_of(path);
+        let note = format!("{name}: {} sets", sets.len());
+        Ok(Self { name, sets, note })
     }
 
-    /// Share of all pairs of these genes that the network holds.
-    pub(super) fn density(&self, genes: &[usize]) -> f64 {
-        let among: HashSet<u32> = genes.iter().map(|&g| g as u32).collect();
-        let held = self.pairs.iter().filter(|(a, b)| among.contains(a) && among.contains(b)).count();
-        let n = genes.len() as f64;
-        held as f64 / (n * (n - 1.0) / 2.0)
+    /// Every set among these genes, by their place.
+    pub(super) fn among(&self, genes: &[usize]) -> Vec<GeneSet> {
+        let place: HashMap<u32, u32> = genes.iter().enumerate().map(|(i, &g)| (g as u32, i as u32)).collect();
+        let of = |rows: &[u32]| rows.iter().filter_map(|r| place.get(r).copied()).collect();
+        self.sets.iter().map(|(name, rows)| GeneSet { name: name.clone(), genes: of(rows) }).collect()
     }
+}
+
+/// File name without what says how it is written.
+fn name_of(path: &Path) -> String {
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    let mut name = file.as_ref();
+    for end in [".gz", ".gmt", ".csv", ".tsv", ".txt"] {
+        name = name.strip_suffix(end).unwrap_or(name);
+    }
+    name.to_string()
 }
 
 /// Rows of the table by every name that a gene has; ids win over symbols.

@@ -2,16 +2,19 @@
 
 use std::time::Instant;
 
-use microtome_core::{Error, Progress, Result, RunCard};
-use microtome_report::{Page, TableBlock};
+use microtome_core::{Error, Progress, Result, Role, RunCard};
+use microtome_report::Page;
 
 use super::analyse::{CategoryResult, Question};
-use super::exact;
+use super::cell_view::CellQuestion;
+use super::exact::{self, ExactQuestion};
+use super::expression::Cells;
 use super::extract::extract_into;
 use super::figures::Source;
-use super::networks::Network;
+use super::grounding::Reference;
 use super::options::{AnatomyOptions, AnatomyReport, ExtractOptions};
-use super::sentences;
+use super::parts::Parts;
+use super::{page, sentences};
 use crate::card::{self, VERSION};
 use crate::gene_store::GeneStore;
 use crate::hash;
@@ -20,11 +23,18 @@ use crate::scan::PAGE;
 
 /// The file whose presence says that the workflow is finished.
 const FINISHED: &str = "summary.json";
+const RESUME: &str = "finished categories of models and finished parts of the analysis are kept: repeat the command with --resume to go on";
 /// Folder of the gene store below the result folder.
 const STORE: &str = "store";
 
-/// Runs the workflow.
+/// Runs the workflow. A run that was stopped or killed goes on after the last category of a model, and after the last part of the
+/// analysis, that was finished.
 pub fn anatomy(options: &AnatomyOptions, progress: &dyn Progress) -> Result<AnatomyReport> {
+    let to_go_on = |e: Error| if progress.stopped() { e.remedy(RESUME) } else { e };
+    run(options, progress).map_err(to_go_on).map_err(output::or_make_room)
+}
+
+fn run(options: &AnatomyOptions, progress: &dyn Progress) -> Result<AnatomyReport> {
     let begun = Instant::now();
     let e = &options.extract;
     if options.ks.is_empty() || options.ks.contains(&0) {
@@ -53,15 +63,30 @@ pub fn anatomy(options: &AnatomyOptions, progress: &dyn Progress) -> Result<Anat
     let extracted = extract_into(&ExtractOptions { out: dir.clone(), ..e.clone() }, progress)?;
     let store = GeneStore::open(&dir)?;
     let mut notes = extracted.notes.clone();
-    let mut networks = vec![];
+    let mut references = vec![];
     for path in &options.networks {
-        networks.push(Network::read(path, store.genes())?);
+        references.push(Reference::network(path, store.genes())?);
     }
     for path in &options.gene_sets {
-        networks.push(Network::read_sets(path, store.genes())?);
+        references.push(Reference::sets(path, store.genes())?);
     }
+    let parts = Parts { folder: work.join("parts"), inputs: inputs_of(&store, options, &ks)?, progress };
+    folder(&parts.folder)?;
+    let cells = Cells::open(e, &store)?;
+    let memory = e.run.memory.map_or(1 << 30, |m| usize::try_from(m / 4).unwrap_or(1 << 30));
 
-    let question = Question { store: &store, n_genes: options.n_genes, ks: &ks, progress };
+    let question = Question {
+        store: &store,
+        cells: &cells,
+        references: &references,
+        n_genes: options.n_genes,
+        ks: &ks,
+        choice: &options.routing,
+        memory,
+        seed: e.data.seed,
+        parts: &parts,
+        progress,
+    };
     let mut results: Vec<CategoryResult> = vec![];
     for category in &store.manifest().categories {
         progress.note(&format!("looking at {}", category.name));
@@ -83,17 +108,56 @@ pub fn anatomy(options: &AnatomyOptions, progress: &dyn Progress) -> Result<Anat
     for model in store.manifest().models.iter().filter(|m| m.attention.iter().any(|b| b.soft_cap.is_some())) {
         notes.push(format!("{} caps its scores: its routing is left out", model.name));
     }
+    let few = store.manifest().categories.iter().map(|c| c.n_cells).min().unwrap_or(0);
+    if few < 20 {
+        notes.push(format!(
+            "the smallest category has {few} cells: co-expression over so few is noisy, and a weak baseline"
+        ));
+    }
+    let of_cells = CellQuestion {
+        store: &store,
+        cells: &cells,
+        time: options.time.as_deref(),
+        memory,
+        seed: e.data.seed,
+        progress,
+    };
+    let side = |role: Role, name: &str| parts.get(name, || of_cells.answer(role));
+    let sides = (side(Role::Model, "cells-models")?, side(Role::Control, "cells-twins")?);
+    let sides = match sides {
+        (Some(models), Some(twins)) => Some([models, twins]),
+        _ => {
+            notes.push("fewer than four cells have vectors in all models: no geometry of cells".into());
+            None
+        }
+    };
 
-    let source = Source { store: &store, results: &results, ks: &ks, seed: e.data.seed };
+    let source = Source {
+        store: &store,
+        results: &results,
+        cells: sides.as_ref(),
+        references: &references,
+        ks: &ks,
+        choice: &options.routing,
+        seed: e.data.seed,
+    };
     let mut drawn = source.figures()?;
-    drawn.extend(source.grounding(&networks)?);
-    let mut more_tables = vec![];
+    let mut more_tables = source.tables()?;
     if options.exact_attention {
-        let k = ks[ks.len() / 2];
-        let found = exact::attention(e, &store, &results, k, &work, progress)?;
+        let question = ExactQuestion {
+            options: e,
+            store: &store,
+            cells: &cells,
+            results: &results,
+            k: source.k(),
+            work: &work,
+            parts: &parts,
+            progress,
+        };
+        let found = question.attention()?;
         drawn.extend(source.exact(&found)?);
         let names: Vec<String> = results.iter().map(|r| r.category.clone()).collect();
-        more_tables = exact::tables(&found, &store, &names);
+        more_tables.extend(exact::tables(&found, &store, &names));
     }
     let tables = e.out.join("tables");
     folder(&tables)?;
@@ -107,10 +171,7 @@ pub fn anatomy(options: &AnatomyOptions, progress: &dyn Progress) -> Result<Anat
     choices.insert("max_cells_per_category".into(), m.max_cells_per_category.into());
     choices.insert("n_genes".into(), options.n_genes.into());
     choices.insert("top".into(), ks.clone().into());
-    choices.insert(
-        "routing".into(),
-        "attention of the mean stream: biases, norms, softmax per head over the shared genes".into(),
-    );
+    choices.insert("routing".into(), options.routing.words().into());
     for model in &m.models {
         choices.insert(model.name.clone(), model.choices.clone().into());
     }
@@ -127,7 +188,7 @@ pub fn anatomy(options: &AnatomyOptions, progress: &dyn Progress) -> Result<Anat
             .chain(references)
             .collect(),
         seed: e.data.seed,
-        precision: "f32".into(),
+        precision: e.run.precision.name().into(),
         choices,
     };
     let page = Page {
@@ -136,7 +197,7 @@ pub fn anatomy(options: &AnatomyOptions, progress: &dyn Progress) -> Result<Anat
         run_card: card.clone(),
         findings: found.clone(),
         figures: drawn.into_iter().map(|d| d.figure).collect(),
-        tables: vec![categories_table(&store, &results), models_table(&store)],
+        tables: page::tables(&store, &results),
         warnings: notes.clone(),
         ..Page::default()
     };
@@ -160,51 +221,30 @@ pub fn anatomy(options: &AnatomyOptions, progress: &dyn Progress) -> Result<Anat
     Ok(report)
 }
 
-fn categories_table(store: &GeneStore, results: &[CategoryResult]) -> TableBlock {
-    let of = |name: &str| results.iter().find(|r| r.category == name).map(|r| r.genes.len());
-    TableBlock {
-        task: String::new(),
-        title: "Categories".into(),
-        note: "Cells drawn and averaged per category, and the genes over which all models are compared."
-            .into(),
-        header: ["category", "cells averaged", "cells in the data", "genes compared"]
-            .map(String::from)
-            .into(),
-        rows: store
-            .manifest()
-            .categories
-            .iter()
-            .map(|c| {
-                let genes = of(&c.name).map_or("left out".into(), |n| n.to_string());
-                vec![c.name.clone(), c.n_cells.to_string(), c.n_available.to_string(), genes]
-            })
-            .collect(),
-    }
-}
-
-fn models_table(store: &GeneStore) -> TableBlock {
-    TableBlock {
-        task: String::new(),
-        title: "Models".into(),
-        note: "The untrained twin has the same shape and vocabulary and random weights.".into(),
-        header: ["model", "family", "blocks", "width", "heads", "norm", "attention weights"]
-            .map(String::from)
-            .into(),
-        rows: store
-            .manifest()
-            .models
-            .iter()
-            .map(|m| {
-                vec![
-                    m.name.clone(),
-                    m.family.clone(),
-                    m.n_blocks.to_string(),
-                    m.d_model.to_string(),
-                    m.n_heads.to_string(),
-                    m.norm_placement.clone(),
-                    if m.attention.is_empty() { "none" } else { "yes" }.into(),
-                ]
-            })
-            .collect(),
-    }
+/// Everything that decides the numbers of the analysis.
+fn inputs_of(store: &GeneStore, options: &AnatomyOptions, ks: &[usize]) -> Result<String> {
+    let m = store.manifest();
+    let files: Vec<&str> = m
+        .models
+        .iter()
+        .flat_map(|m| {
+            let shared = [&m.static_sha256, &m.attention_sha256].into_iter().flatten();
+            shared.chain(m.categories.iter().map(|c| &c.sha256)).map(String::as_str)
+        })
+        .collect();
+    let references = options.networks.iter().chain(&options.gene_sets);
+    let references = references.map(|f| Ok(hash::input_file("reference", f)?.sha256));
+    let what = serde_json::json!({
+        "microtome": VERSION,
+        "genes": m.genes_sha256,
+        "files": files,
+        "data": m.inputs.iter().map(|f| &f.sha256).collect::<Vec<_>>(),
+        "references": references.collect::<Result<Vec<_>>>()?,
+        "n_genes": options.n_genes,
+        "top": ks,
+        "routing": options.routing,
+        "time": options.time,
+        "seed": options.extract.data.seed,
+    });
+    Ok(hash::of_bytes(what.to_string().as_bytes()))
 }

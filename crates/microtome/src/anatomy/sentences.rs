@@ -26,7 +26,7 @@ pub(super) fn of(source: &Source<'_>) -> Result<Vec<String>> {
     for (i, name) in models.iter().enumerate() {
         let kept = |of: Of| {
             median(source.results, source.seed, |c| {
-                let cka = &of.side(c).cka[i];
+                let cka = &of.side(c).geometry.cka[i];
                 cka.at(0, cka.names.len() - 1).value
             })
         };
@@ -38,7 +38,9 @@ pub(super) fn of(source: &Source<'_>) -> Result<Vec<String>> {
         );
         let near = |of: Of| {
             median(source.results, source.seed, |c| {
-                medians::within(of.side(c), at, i, |a, b| a.abs_diff(b) == 1)
+                let r = of.side(c).routes.as_ref()?;
+                let near = |a: usize, b: usize| a.abs_diff(b) == 1;
+                medians::within(r, i, near, |a, b| medians::agreement(r, at, a, b))
             })
         };
         let (model, twin) = (near(Of::Models)?, near(Of::Twins)?);

@@ -1,26 +1,23 @@
 //! One model of an extraction: its genes, its sites, and its pass over the cells of a category.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use microtome_core::{Error, Progress, Result, Role, Site, SitePattern};
-use microtome_models::taps::{Averaged, GeneMeanTap, GeneMeans};
+use microtome_models::taps::{Averaged, FlowTap, GeneMeanTap, GeneMeans, PoolTap, Pooling, Tee};
 use microtome_models::{GeneMatch, Model, minibatches};
 use microtome_weights::Checkpoint;
 
 use super::categories::Category;
-use crate::budget::Budget;
+use crate::budget::{Budget, RunOptions};
 use crate::data::Data;
-use crate::gene_store::{self, BlockAttention, ModelEntry, SiteEntry, stem_of};
+use crate::gene_store::{self, BlockAttention, CellView, ModelEntry, SiteEntry, stem_of};
 use crate::hash;
-use crate::open::OpenModel;
+use crate::open::{self, OpenModel};
 
-/// Memory that the sums of one category may take.
-const MAX_SUMS: u64 = 12 << 30;
-
-/// A model or control under extraction.
-pub(super) struct Subject {
-    pub(super) opened: OpenModel,
+/// A model or control as it is known while it is not open: one checkpoint is in memory at a time.
+pub(super) struct Plan {
+    pub(super) path: PathBuf,
     pub(super) name: String,
     pub(super) role: Role,
     pub(super) twin_of: Option<String>,
@@ -28,24 +25,74 @@ pub(super) struct Subject {
     pub(super) sites: Vec<Site>,
 }
 
-impl Subject {
-    pub(super) fn open(path: &Path, data: &Data, sites: &str) -> Result<Self> {
-        let opened = OpenModel::open(path)?;
+impl Plan {
+    /// Looks at a checkpoint; the opened model is handed out too.
+    pub(super) fn of(
+        path: &Path,
+        name: &str,
+        data: &Data,
+        sites: &str,
+        run: RunOptions,
+    ) -> Result<(Self, OpenModel)> {
+        let opened = OpenModel::open_in(path, run.precision)?;
         let model = opened.model.as_ref();
         let genes = model.match_genes(&data.genes).map_err(|e| e.in_file(data.dataset.path()))?;
         let known: Vec<Site> = model.sites().into_iter().map(|s| s.site).collect();
         let sites = SitePattern::parse(sites)?.select(&known).map_err(|e| e.in_file(path))?;
-        Ok(Self { name: opened.name.clone(), opened, role: Role::Model, twin_of: None, genes, sites })
+        let plan = Self {
+            path: path.to_path_buf(),
+            name: name.into(),
+            role: Role::Model,
+            twin_of: None,
+            genes,
+            sites,
+        };
+        Ok((plan, opened))
     }
 
+    /// Opens the checkpoint.
+    pub(super) fn open(&self, run: RunOptions) -> Result<Subject<'_>> {
+        Ok(Subject { plan: self, opened: OpenModel::open_in(&self.path, run.precision)?, run })
+    }
+}
+
+/// An opened model or control under extraction.
+pub(super) struct Subject<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) opened: OpenModel,
+    pub(super) run: RunOptions,
+}
+
+impl Subject<'_> {
     pub(super) fn model(&self) -> &dyn Model {
         self.opened.model.as_ref()
+    }
+
+    /// What runs together under `--memory`, which the sums of one category (every site, gene and column in `f64`) come out of.
+    ///
+    /// # Errors
+    /// When it does not fit; without `--memory`, when the sums alone take more than 12 GiB.
+    pub(super) fn budget(&self, data: &Data, n_cells: usize) -> Result<Budget> {
+        /// Memory that the sums of one category may take where nobody says how much.
+        const MAX_SUMS: u64 = 12 << 30;
+        let (sites, genes) = (self.plan.sites.len() as u64, self.plan.genes.overlap.n_matched as u64);
+        let width = self.model().info().d_model as u64;
+        // Sums, and the means made of them; one vector per cell.
+        let bytes = sites * width * (genes * 12 + n_cells as u64 * 4);
+        if self.run.memory.is_none() && bytes > MAX_SUMS {
+            return Err(Error::usage("the sums of one category do not fit into memory")
+                .at_key(&self.plan.name)
+                .expected(format!("at most {MAX_SUMS} bytes"))
+                .found(format!("{bytes} bytes for {sites} sites, {genes} genes, width {width}"))
+                .remedy("name fewer --sites, for instance embed,blocks.0.resid_post,blocks.11.resid_post, and run again for others, or allow more with --memory"));
+        }
+        Budget::plan(self.model(), &self.plan.sites, data, self.run.memory, bytes)
     }
 
     /// Gene of the data for every vocabulary token: the first of those that share it.
     pub(super) fn gene_of_token(&self) -> HashMap<u32, usize> {
         let mut out = HashMap::new();
-        for (gene, token) in self.genes.token_of_gene.iter().enumerate() {
+        for (gene, token) in self.plan.genes.token_of_gene.iter().enumerate() {
             if let Some(token) = token {
                 out.entry(*token).or_insert(gene);
             }
@@ -53,28 +100,14 @@ impl Subject {
         out
     }
 
-    /// Refuses what would not fit into memory: sums of every site, gene and column in `f64`.
-    pub(super) fn check_memory(&self) -> Result<()> {
-        let info = self.model().info();
-        let genes = self.genes.overlap.n_matched as u64;
-        let bytes = self.sites.len() as u64 * genes * info.d_model as u64 * 8;
-        if bytes > MAX_SUMS {
-            return Err(Error::usage("the sums of one category do not fit into memory")
-                .at_key(&self.name)
-                .expected(format!("at most {MAX_SUMS} bytes"))
-                .found(format!("{bytes} bytes for {} sites, {genes} genes, width {}", self.sites.len(), info.d_model))
-                .remedy("name fewer --sites, for instance embed,blocks.0.resid_post,blocks.11.resid_post, and run again for others"));
-        }
-        Ok(())
-    }
-
     /// Hash over everything that decides the numbers of a category.
     pub(super) fn inputs_hash(&self, common: &str, category: &Category) -> String {
-        let sites: Vec<String> = self.sites.iter().map(ToString::to_string).collect();
+        let sites: Vec<String> = self.plan.sites.iter().map(ToString::to_string).collect();
         let what = serde_json::json!({
             "common": common,
             "model": self.opened.inputs.iter().map(|f| &f.sha256).collect::<Vec<_>>(),
             "choices": self.model().info().choices,
+            "precision": self.opened.precision.name(),
             "sites": sites,
             "cells": category.cells,
         });
@@ -82,26 +115,31 @@ impl Subject {
     }
 
     /// One pass over the cells of a category; `first` is where they begin among the cells of `data`.
-    pub(super) fn means(
+    pub(super) fn look(
         &self,
         data: &Data,
         first: usize,
         category: &Category,
         progress: &dyn Progress,
-    ) -> Result<Vec<GeneMeans>> {
-        let (model, n) = (self.model(), category.cells.len());
-        let mut tap = GeneMeanTap::new(model, &self.sites, Averaged::Genes);
-        let budget = Budget::free(model, &self.sites, data);
+    ) -> Result<(Vec<GeneMeans>, CellView)> {
+        let (model, n, sites) = (self.model(), category.cells.len(), &self.plan.sites);
+        let mut genes = GeneMeanTap::new(model, sites, Averaged::Genes);
+        let mut cells = PoolTap::new(model, sites, Pooling::Mean, n)?;
+        let mut flow = FlowTap::new(model);
+        let budget = self.budget(data, n)?;
         for start in (0..n).step_by(budget.chunk) {
             let range = first + start..first + (start + budget.chunk).min(n);
-            let (_, tokens) = data.tokenize(model, &self.genes, range)?;
+            let (_, tokens) = data.tokenize(model, &self.plan.genes, range)?;
             for batch in minibatches(&tokens, budget.tokens) {
                 progress.check()?;
-                model.forward(&tokens.select(&batch), &mut tap)?;
+                let places: Vec<usize> = batch.iter().map(|&c| start + c).collect();
+                cells.set_minibatch(&places);
+                let mut all = Tee(vec![&mut genes, &mut cells, &mut flow]);
+                model.forward(&tokens.select(&batch), &mut all)?;
                 progress.advance(batch.len() as u64);
             }
         }
-        tap.finish()
+        Ok((genes.finish()?, CellView { cells: cells.finish()?.matrices, flow: flow.finish() }))
     }
 
     /// Writes static vectors and attention weights, and returns the entry of the manifest, still without categories.
@@ -111,7 +149,7 @@ impl Subject {
         row_of: &dyn Fn(u32) -> Option<usize>,
     ) -> Result<ModelEntry> {
         let (model, info) = (self.model(), self.model().info());
-        let folder = stem_of(&self.name);
+        let folder = stem_of(&self.plan.name);
         let at = dir.join("models").join(&folder);
         std::fs::create_dir_all(&at)
             .map_err(|e| Error::output("cannot make the model's folder").in_file(&at).caused_by(e))?;
@@ -127,12 +165,12 @@ impl Subject {
         let attention: Vec<BlockAttention> = gene_store::write_attention(&path, &blocks.unwrap_or_default())?;
         let attention_sha256 = if attention.is_empty() { None } else { Some(sha(&path)?) };
         Ok(ModelEntry {
-            name: self.name.clone(),
+            name: self.plan.name.clone(),
             folder,
             family: info.family.into(),
             variant: info.variant.clone(),
-            role: self.role,
-            twin_of: self.twin_of.clone(),
+            role: self.plan.role,
+            twin_of: self.plan.twin_of.clone(),
             inputs: self.opened.inputs.clone(),
             norm_placement: model.family().norm_placement.into(),
             n_blocks: info.n_blocks,
@@ -150,7 +188,8 @@ impl Subject {
     /// Sites of the manifest, with the widths that a written file has.
     pub(super) fn site_entries(&self, file: &Checkpoint) -> Result<Vec<SiteEntry>> {
         let n_blocks = self.model().info().n_blocks;
-        self.sites
+        self.plan
+            .sites
             .iter()
             .map(|site| {
                 let width = match file.info(&format!("{site}.mean")).map(|i| i.shape.clone()).as_deref() {
@@ -167,13 +206,17 @@ impl Subject {
     }
 }
 
-/// Two checkpoints in folders of the same name get numbers.
-pub(super) fn distinct_names(subjects: &mut [Subject]) {
-    let names: Vec<String> = subjects.iter().map(|s| s.name.clone()).collect();
-    for (i, subject) in subjects.iter_mut().enumerate() {
-        if names.iter().filter(|n| **n == names[i]).count() > 1 {
-            let nth = names[..=i].iter().filter(|n| **n == names[i]).count();
-            subject.name = format!("{} #{nth}", names[i]);
-        }
-    }
+/// Names of checkpoints: those in folders of the same name get numbers.
+pub(super) fn distinct_names(paths: &[PathBuf]) -> Vec<String> {
+    let names: Vec<String> = paths.iter().map(|p| open::name_of(p)).collect();
+    names
+        .iter()
+        .enumerate()
+        .map(|(i, name)| {
+            if names.iter().filter(|n| *n == name).count() < 2 {
+                return name.clone();
+            }
+            format!("{name} #{}", names[..=i].iter().filter(|n| *n == name).count())
+        })
+        .collect()
 }

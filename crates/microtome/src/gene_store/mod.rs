@@ -5,7 +5,8 @@
 //! genes.csv                                 gene_id,symbol,var_name: one row per gene that a model knows
 //! models/<model>/static.safetensors         gene (rows of genes.csv), gene_embedding [gene, d]
 //! models/<model>/attention.safetensors      blocks.{i}.attn.w_q|w_k|w_v|w_o|b_q|b_k|b_v|b_o, blocks.{i}.norm1|norm2.weight|bias
-//! models/<model>/<category>.safetensors     gene, n_cells [gene], <site>.mean [gene, d], <site>.variance [gene]
+//! models/<model>/<category>.safetensors     gene, n_cells [gene], <site>.mean [gene, d], <site>.variance [gene],
+//!                                           <site>.cells [cell, d], flow [block, 4]
 //! ```
 //!
 //! `manifest.json` is written last: its presence says that the store is whole.
@@ -21,9 +22,9 @@ pub use genes::{Gene, GeneList};
 pub use manifest::{CategoryEntry, CategoryFile, GeneStoreManifest, KeyValue, ModelEntry, SiteEntry};
 pub(crate) use manifest::{FORMAT, VERSION};
 pub(crate) use read::matrix;
-pub use read::{GeneStore, SiteMeans};
+pub use read::{GeneStore, SiteMeans, StoredFlow};
 pub(crate) use write::{
-    stem_of, write_attention, write_category, write_manifest, write_static, write_vectors,
+    CellView, is_whole, stem_of, write_attention, write_category, write_manifest, write_static, write_vectors,
 };
 
 /// Name of the manifest.

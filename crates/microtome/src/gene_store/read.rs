@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use microtome_core::{Error, Matrix, Result, closest};
 use microtome_models::AttentionWeights;
 use microtome_weights::Checkpoint;
+use serde::{Deserialize, Serialize};
 
 use super::{CategoryFile, FORMAT, GENES, GeneList, GeneStoreManifest, MANIFEST, ModelEntry, VERSION};
 use crate::hash;
@@ -31,6 +32,19 @@ pub struct SiteMeans {
     pub mean: Matrix,
     /// Population variance summed over columns, per gene; `None` where an imported store does not say.
     pub variance: Option<Vec<f64>>,
+}
+
+/// How the stream moves through one block, mean over the gene tokens of a category's cells; `None` where the family does not offer it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StoredFlow {
+    /// Length of `attn_out` over the length of `resid_pre`.
+    pub attn_share: Option<f64>,
+    /// Length of `mlp_out` over the length of `resid_mid`.
+    pub mlp_share: Option<f64>,
+    /// Length of `resid_post` over the length of `resid_pre`.
+    pub growth: Option<f64>,
+    /// `1 - cos` between `resid_pre` and `resid_post`.
+    pub speed: Option<f64>,
 }
 
 impl GeneStore {
@@ -136,6 +150,31 @@ impl GeneStore {
                 .found(format!("{}, {} and {n_variances}", n_cells.len(), mean.rows())));
         }
         Ok(SiteMeans { genes, n_cells, mean, variance })
+    }
+
+    /// Vectors of the cells of a category at one site, `[cell, d]` in the order in which they were drawn; a cell without gene tokens is a
+    /// row of NaN. `None` where the store holds none.
+    pub fn cells(&self, model: &ModelEntry, category: &str, site: &str) -> Result<Option<Matrix>> {
+        let file = Checkpoint::open(&self.file(model, &self.category_file(model, category)?.file))?;
+        let key = format!("{site}.cells");
+        file.info(&key).is_some().then(|| matrix(&file, &key)).transpose()
+    }
+
+    /// How the stream moves through every block; empty where the store does not say.
+    pub fn flow(&self, model: &ModelEntry, category: &str) -> Result<Vec<StoredFlow>> {
+        let file = Checkpoint::open(&self.file(model, &self.category_file(model, category)?.file))?;
+        if file.info("flow").is_none() {
+            return Ok(vec![]);
+        }
+        let number = |v: f64| Some(v).filter(|v| v.is_finite());
+        let values = file.read_f64("flow")?;
+        let of = |v: &[f64; 4]| StoredFlow {
+            attn_share: number(v[0]),
+            mlp_share: number(v[1]),
+            growth: number(v[2]),
+            speed: number(v[3]),
+        };
+        Ok(values.as_chunks::<4>().0.iter().map(of).collect())
     }
 
     /// Gene vectors without cells: rows of the table of genes and `[gene, d]`; `None` where the family has none.

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use microtome_core::{Error, Matrix, Result, Site};
-use microtome_models::taps::GeneMeans;
+use microtome_models::taps::{BlockFlow, GeneMeans};
 use microtome_models::{AttentionWeights, Model};
-use microtome_weights::{TensorData, write_safetensors};
+use microtome_weights::{Checkpoint, DType, TensorData, write_safetensors};
 
 use super::{BlockAttention, GeneStoreManifest, MANIFEST};
 use crate::{hash, output};
@@ -22,12 +22,22 @@ pub(crate) fn stem_of(text: &str) -> String {
     stem
 }
 
+/// What a category holds beside the means of genes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CellView {
+    /// One `[cell, d]` per site: mean over the gene tokens of a cell, in the order in which cells were drawn. Empty where there are none.
+    pub(crate) cells: Vec<Matrix>,
+    /// One per block; empty where there are none.
+    pub(crate) flow: Vec<BlockFlow>,
+}
+
 /// Writes the means of one category: one [`GeneMeans`] per site, all over the same genes, with variances where there are any. `row_of` gives the row of the table of
 /// genes for a gene of the vocabulary; genes without one are left out. Returns the number of genes.
 pub(crate) fn write_category(
     path: &Path,
     sites: &[Site],
     means: &[GeneMeans],
+    view: &CellView,
     row_of: &dyn Fn(u32) -> Option<usize>,
     inputs: &str,
 ) -> Result<usize> {
@@ -58,8 +68,53 @@ pub(crate) fn write_category(
             tensors.push((format!("{site}.variance"), vec![n], TensorData::F64(variance)));
         }
     }
-    write_safetensors(path, &tensors, &[("inputs".into(), inputs.into())])?;
+    for (site, cells) in sites.iter().zip(&view.cells) {
+        let shape = vec![cells.rows(), cells.cols()];
+        tensors.push((format!("{site}.cells"), shape, TensorData::F32(cells.data())));
+    }
+    let flow: Vec<f64> =
+        view.flow.iter().flat_map(|b| [b.attn_share, b.mlp_share, b.growth, b.speed]).collect();
+    if !flow.is_empty() {
+        tensors.push(("flow".into(), vec![view.flow.len(), 4], TensorData::F64(&flow)));
+    }
+    let sum = checksum(tensors.iter().map(|(name, _, data)| (name.as_str(), bytes_of(data))));
+    write_safetensors(path, &tensors, &[("inputs".into(), inputs.into()), (SUM.into(), sum)])?;
     Ok(n)
+}
+
+/// Whether a category was written by an equal run and every number in it is still the one that was written.
+pub(crate) fn is_whole(path: &Path, inputs: &str) -> bool {
+    let Ok(file) = Checkpoint::open(path) else { return false };
+    let stated = |key: &str| file.metadata().iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
+    if stated("inputs") != Some(inputs) {
+        return false;
+    }
+    let read = |name: &str| match file.info(name).map(|i| i.dtype) {
+        Some(DType::F32) => Ok(bytes_of(&TensorData::F32(&file.read_f32(name)?))),
+        Some(DType::F64) => Ok(bytes_of(&TensorData::F64(&file.read_f64(name)?))),
+        _ => Ok(bytes_of(&TensorData::I64(&file.read_i64(name)?))),
+    };
+    let all: Result<Vec<_>> = file.names().into_iter().map(|name| Ok((name, read(name)?))).collect();
+    all.is_ok_and(|all| stated(SUM) == Some(checksum(all.into_iter()).as_str()))
+}
+
+/// Key of the checksum in a file's metadata.
+const SUM: &str = "values_sha256";
+
+fn bytes_of(data: &TensorData<'_>) -> Vec<u8> {
+    match data {
+        TensorData::F32(v) => v.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        TensorData::F64(v) => v.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        TensorData::I64(v) => v.iter().flat_map(|v| v.to_le_bytes()).collect(),
+    }
+}
+
+/// One hash over the hashes of arrays, by name.
+fn checksum<'a>(arrays: impl Iterator<Item = (&'a str, Vec<u8>)>) -> String {
+    let mut lines: Vec<String> =
+        arrays.map(|(name, bytes)| format!("{name} {}\n", hash::of_bytes(&bytes))).collect();
+    lines.sort_unstable();
+    hash::of_bytes(lines.concat().as_bytes())
 }
 
 /// Writes the gene vectors without cells for these genes of the vocabulary. False where the family has none.

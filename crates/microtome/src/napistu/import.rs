@@ -370,6 +370,8 @@ impl Layers {
                 variances: vec![],
             })
             .collect();
-        gene_store::write_category(path, &sites, &means, &|t| self.rows.get(t as usize).copied(), inputs)
+        let none = gene_store::CellView::default();
+        let row_of = |t: u32| self.rows.get(t as usize).copied();
+        gene_store::write_category(path, &sites, &means, &none, &row_of, inputs)
     }
 }

@@ -1,8 +1,10 @@
 //! The model's own attention between chosen genes, averaged over cells, and what its heads do.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use microtome_core::{Error, Result, Site};
+use serde::{Deserialize, Serialize};
 
 use crate::{Model, SiteData, Tap, Tokens, attention_site};
 
@@ -12,14 +14,14 @@ const N_TOP: usize = 10;
 /// Attention between chosen genes in one block, mean over heads and over the cells that hold both genes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BlockEdges {
-    /// `[gene, gene]`, query by key; NaN where no cell holds both genes.
+    /// `[query, gene]`, query by key; NaN where no cell holds both genes.
     pub mean: Vec<f64>,
     /// One per head.
     pub heads: Vec<HeadMeans>,
 }
 
 /// What a head does, mean over the gene tokens of all cells.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct HeadMeans {
     /// Entropy in nats.
     pub entropy: f64,
@@ -34,10 +36,13 @@ pub struct HeadMeans {
 }
 
 /// Sums the attention of real cells between chosen genes: softmax over all tokens of the cell, per head, with biases, norms and masks as
-/// the model has them. Not the attention of a mean cell. Memory: blocks x genes^2 x 8 bytes, whatever the number of cells.
+/// the model has them. Not the attention of a mean cell. Memory: blocks x queries x
+/// genes x 8 bytes, whatever the number of cells.
 pub struct EdgeMeanTap<'a> {
     model: &'a dyn Model,
     genes: HashMap<u32, usize>,
+    /// Places of the genes that are asked as queries.
+    queries: Range<usize>,
     sums: Vec<Vec<f64>>,
     /// Cells that hold both genes.
     cells: Vec<u32>,
@@ -49,13 +54,21 @@ pub struct EdgeMeanTap<'a> {
 impl<'a> EdgeMeanTap<'a> {
     /// Listens to all blocks; `genes` as [`Model::gene_ids`] counts them.
     pub fn new(model: &'a dyn Model, genes: &[u32]) -> Self {
+        Self::of_queries(model, genes, 0..genes.len())
+    }
+
+    /// The same for some of the genes as queries and all as keys: what does not fit into memory at once is summed in several passes over
+    /// the cells. Heads are of all gene tokens in every pass.
+    pub fn of_queries(model: &'a dyn Model, genes: &[u32], queries: Range<usize>) -> Self {
         let n = genes.len();
+        let size = queries.len() * n;
         let n_blocks = model.info().n_blocks;
         Self {
             model,
             genes: genes.iter().enumerate().map(|(i, &g)| (g, i)).collect(),
-            sums: vec![vec![0.0; n * n]; n_blocks],
-            cells: vec![0; n * n],
+            queries,
+            sums: vec![vec![0.0; size]; n_blocks],
+            cells: vec![0; size],
             heads: vec![vec![]; n_blocks],
             n_queries: 0,
             n_cells: 0,
@@ -66,7 +79,7 @@ impl<'a> EdgeMeanTap<'a> {
         (0..self.sums.len()).find(|&i| *site == attention_site(i))
     }
 
-    /// Cells per edge, `[gene, gene]`.
+    /// Cells per edge, `[query, gene]`.
     pub fn cells(&self) -> &[u32] {
         &self.cells
     }
@@ -137,9 +150,12 @@ impl Tap for EdgeMeanTap<'_> {
                     held.push((at, gene));
                 }
             }
-            let queries: Vec<usize> = held.iter().map(|(at, _)| *at).collect();
+            let asked: Vec<(usize, usize)> =
+                held.iter().copied().filter(|(_, gene)| self.queries.contains(gene)).collect();
+            let queries: Vec<usize> = asked.iter().map(|(at, _)| *at).collect();
             let rows = view.mean_rows(span.clone(), &queries);
-            for (row, &(_, query)) in rows.chunks_exact(span.len().max(1)).zip(&held) {
+            for (row, &(_, gene)) in rows.chunks_exact(span.len().max(1)).zip(&asked) {
+                let query = gene - self.queries.start;
                 for &(at, key) in &held {
                     self.sums[block][query * n + key] += f64::from(row[at]);
                     self.cells[query * n + key] += u32::from(block == 0);

@@ -1,6 +1,7 @@
 //! Ready-made listeners to a forward pass.
 
 mod edges;
+mod flow;
 mod gene_mean;
 mod mean_qk;
 mod pool;
@@ -8,6 +9,7 @@ mod recorder;
 mod tee;
 
 pub use edges::{BlockEdges, EdgeMeanTap, HeadMeans};
+pub use flow::{BlockFlow, FlowTap};
 pub use gene_mean::{Averaged, GeneMeanTap, GeneMeans};
 pub use mean_qk::{MeanQueryKey, MeanQueryKeyTap};
 pub use pool::{PoolTap, Pooled, Pooling};

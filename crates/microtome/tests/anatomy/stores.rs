@@ -1,45 +1,13 @@
-//! Genes inside models: the parity kits of the repository, extracted, exported, imported.
+//! Gene stores of the parity kits of the repository: extracted, exported, imported.
 
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
+use std::path::Path;
 
-use std::path::{Path, PathBuf};
-
-use microtome::{DataOptions, ExtractOptions, GeneStore, OpenModel, export, extract, import};
+use microtome::{ExtractOptions, GeneStore, OpenModel, export, extract, import};
 use microtome_core::{BlockSite, Matrix, Silent, Site};
-use microtome_models::taps::{EdgeMeanTap, Recorded, Recorder};
-use microtome_models::{AttentionWeights, NormPlace, NormWeights, TokenizeOptions, Tokens};
+use microtome_models::taps::{EdgeMeanTap, FlowTap, Recorded, Recorder};
+use microtome_models::{AttentionWeights, NormPlace, NormWeights};
 
-fn kit(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/models").join(name)
-}
-
-/// Families with softmax attention, one kit each.
-const SOFTMAX: [&str; 8] = [
-    "aido_cell/mlm_bin",
-    "geneformer/v1_10m_bin",
-    "nicheformer/hf_safetensors",
-    "scfoundation/short_gene_list",
-    "scprint/v15_classlist_mouse",
-    "tahoe_x1/tx1_3b_gelu_chem_composer_pt",
-    "transcriptformer/tf_metazoa_like",
-    "scgpt/impl_dsbn_batch",
-];
-
-fn tokens(model: &OpenModel, cells: &Path) -> Tokens {
-    let dataset = microtome_h5ad::open(cells).unwrap();
-    let slot = dataset.slots().into_iter().next().unwrap();
-    let genes = microtome_core::GeneTable::detect(&dataset.var(&slot).unwrap(), None, None).unwrap();
-    let matched = model.model.match_genes(&genes).unwrap();
-    let reader = dataset.matrix(&slot).unwrap();
-    let counts = reader.rows(0..reader.n_cells()).unwrap();
-    let n = counts.n_cells();
-    let options = TokenizeOptions {
-        batches: Some(vec![0; n]),
-        assays: Some(vec!["unknown".into(); n]),
-        ..TokenizeOptions::default()
-    };
-    model.model.tokenize(&counts, None, &matched, &options).unwrap()
-}
+use super::common::{SOFTMAX, kit, tokens, values, with_groups};
 
 fn norm(n: &NormWeights, row: &[f32]) -> Vec<f64> {
     let wide: Vec<f64> = row.iter().map(|&v| f64::from(v)).collect();
@@ -58,14 +26,6 @@ fn linear(w: &Matrix, b: Option<&Vec<f32>>, x: &[f64]) -> Vec<f64> {
             sum + b.map_or(0.0, |b| f64::from(b[r]))
         })
         .collect()
-}
-
-fn values(recorder: &Recorder, site: &Site) -> (Vec<f32>, usize) {
-    match recorder.get(site) {
-        Some(Recorded::Tokens { data, width }) => (data.clone(), *width),
-        Some(Recorded::Heads { data, n_heads, d_head }) => (data.clone(), n_heads * d_head),
-        other => panic!("{site}: {other:?}"),
-    }
 }
 
 /// Largest difference between what the weights make of the stream and what the model offers, relative to the largest value.
@@ -121,40 +81,6 @@ fn attention_weights_make_the_queries_keys_values_and_outputs_that_the_model_off
     }
 }
 
-fn options(name: &str, out: &Path) -> ExtractOptions {
-    ExtractOptions {
-        data: DataOptions { path: kit(name).join("cells.h5ad"), ..DataOptions::default() },
-        models: vec![kit(name).join("checkpoint")],
-        categories: vec!["group".into()],
-        max_cells: 1000,
-        min_cells: 1,
-        sites: "embed,blocks.*.resid_post".into(),
-        with_twins: false,
-        out: out.to_path_buf(),
-        resume: false,
-        overwrite: false,
-        command: vec!["test".into()],
-    }
-}
-
-/// A kit's cells with a column of two categories.
-fn with_groups(name: &str, dir: &Path) -> ExtractOptions {
-    let from = microtome_h5ad::open(&kit(name).join("cells.h5ad")).unwrap();
-    let slot = from.slots().into_iter().next().unwrap();
-    let mut obs = from.obs().unwrap();
-    let n = obs.index.len();
-    let groups = (0..n).map(|i| Some(if i % 2 == 0 { "a / b" } else { "0" }.to_string())).collect();
-    obs.columns.push(("group".into(), microtome_core::Column::Text(groups)));
-    let reader = from.matrix(&slot).unwrap();
-    let mut writer =
-        microtome_h5ad::Writer::create(&dir.join("cells.h5ad"), &obs, &from.var(&slot).unwrap()).unwrap();
-    writer.set_x(&reader.rows(0..n).unwrap()).unwrap();
-    writer.finish().unwrap();
-    let mut options = options(name, &dir.join("store"));
-    options.data.path = dir.join("cells.h5ad");
-    options
-}
-
 #[test]
 fn means_are_those_of_the_cells_and_a_repeated_run_takes_them_as_they_are() {
     let dir = tempfile::tempdir().unwrap();
@@ -202,6 +128,20 @@ fn means_are_those_of_the_cells_and_a_repeated_run_takes_them_as_they_are() {
         let got = means.variance.as_ref().unwrap()[at];
         assert!((got - variance).abs() < 1e-6 * variance.max(1.0), "{got} {variance}");
     }
+
+    // Vectors of cells: the mean over their genes, in the order in which they were drawn.
+    let of_cells = store.cells(model, "0", &site.to_string()).unwrap().unwrap();
+    assert_eq!(of_cells.rows(), cells.n_cells());
+    for c in 0..cells.n_cells() {
+        let own = opened.model.gene_tokens(cells.len_of(c));
+        let n = own.len() as f64;
+        for column in 0..width {
+            let at = |t: usize| f64::from(data[(cells.offsets[c] + t) * width + column]);
+            let want = own.clone().map(at).sum::<f64>() / n;
+            assert!((f64::from(of_cells.row(c)[column]) - want).abs() < 1e-5 * want.abs().max(1.0));
+        }
+    }
+    assert_eq!(store.flow(model, "0").unwrap().len(), model.n_blocks);
 
     // As after a kill: no manifest, one category missing.
     std::fs::remove_file(options.out.join("manifest.json")).unwrap();
@@ -356,6 +296,95 @@ fn attention_of_cells_is_the_mean_of_their_own_patterns() {
                     head.special_share
                 );
                 assert!(head.entropy > 0.0 && head.effective_keys >= 1.0 && head.sink_share > 0.0);
+            }
+        }
+    }
+}
+
+#[test]
+fn attention_summed_in_stripes_of_queries_is_the_same() {
+    let opened = OpenModel::open(&kit("geneformer/v1_10m_bin").join("checkpoint")).unwrap();
+    let model = opened.model.as_ref();
+    let tokens = tokens(&opened, &kit("geneformer/v1_10m_bin").join("cells.h5ad")).select(&[0, 1, 2]);
+    let mut genes: Vec<u32> = tokens.cell(0).0[model.gene_tokens(tokens.len_of(0))].to_vec();
+    genes.sort_unstable();
+    genes.dedup();
+    let n = genes.len();
+    let run = |queries: std::ops::Range<usize>| {
+        let mut tap = EdgeMeanTap::of_queries(model, &genes, queries);
+        model.forward(&tokens, &mut tap).unwrap();
+        (tap.cells().to_vec(), tap.finish().unwrap())
+    };
+    let (cells, whole) = run(0..n);
+    let (middle, mut seen) = (n / 3, 0);
+    for queries in [0..middle, middle..n] {
+        let (of_cells, part) = run(queries.clone());
+        assert_eq!(of_cells, cells[queries.start * n..queries.end * n]);
+        for (all, part) in whole.iter().zip(&part) {
+            let bits = |v: &[f64]| v.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&part.mean), bits(&all.mean[queries.start * n..queries.end * n]));
+            assert_eq!(part.heads, all.heads);
+            seen += part.mean.iter().filter(|v| v.is_finite()).count();
+        }
+    }
+    assert!(seen > n, "the comparison must see edges");
+}
+
+/// Mean over gene tokens, written out from recorded sites.
+fn flow_by_hand(recorder: &Recorder, rows: &[usize], block: usize) -> [f64; 4] {
+    let at = |place: BlockSite| values(recorder, &Site::Block(block, place));
+    let (pre, d) = at(BlockSite::ResidPre);
+    let (attn, mid, mlp, post) = (
+        at(BlockSite::AttnOut).0,
+        at(BlockSite::ResidMid).0,
+        at(BlockSite::MlpOut).0,
+        at(BlockSite::ResidPost).0,
+    );
+    let row =
+        |x: &[f32], i: usize| -> Vec<f64> { x[i * d..(i + 1) * d].iter().map(|&v| f64::from(v)).collect() };
+    let norm = |x: &[f64]| x.iter().map(|v| v * v).sum::<f64>().sqrt();
+    let mut out = [0.0; 4];
+    for &i in rows {
+        let (a, b) = (row(&pre, i), row(&post, i));
+        let dot: f64 = a.iter().zip(&b).map(|(x, y)| x * y).sum();
+        let of = [
+            norm(&row(&attn, i)) / norm(&a),
+            norm(&row(&mlp, i)) / norm(&row(&mid, i)),
+            norm(&b) / norm(&a),
+            1.0 - dot / (norm(&a) * norm(&b)),
+        ];
+        out.iter_mut().zip(of).for_each(|(o, v)| *o += v / rows.len() as f64);
+    }
+    out
+}
+
+#[test]
+fn what_blocks_add_is_measured_token_by_token() {
+    for name in ["geneformer/v1_10m_bin", "aido_cell/mlm_bin", "scgpt/impl_dsbn_batch"] {
+        let opened = OpenModel::open(&kit(name).join("checkpoint")).unwrap();
+        let model = opened.model.as_ref();
+        let tokens = tokens(&opened, &kit(name).join("cells.h5ad")).select(&[0, 1]);
+        let mut tap = FlowTap::new(model);
+        model.forward(&tokens, &mut tap).unwrap();
+        let n = model.info().n_blocks;
+        use BlockSite::{AttnOut, MlpOut, ResidMid, ResidPost, ResidPre};
+        let places = [ResidPre, AttnOut, ResidMid, MlpOut, ResidPost];
+        let mut recorder = Recorder::new((0..n).flat_map(|i| places.map(|p| Site::Block(i, p))));
+        model.forward(&tokens, &mut recorder).unwrap();
+        let rows: Vec<usize> = (0..2)
+            .flat_map(|c| model.gene_tokens(tokens.len_of(c)).map(move |at| (c, at)))
+            .map(|(c, at)| tokens.offsets[c] + at)
+            .collect();
+        for (i, found) in tap.finish().into_iter().enumerate() {
+            let want = flow_by_hand(&recorder, &rows, i);
+            let got = [found.attn_share, found.mlp_share, found.growth, found.speed];
+            for (g, w) in got.iter().zip(want) {
+                assert!((g - w).abs() < 1e-9 * w.abs().max(1.0), "{name} {i}: {got:?} {want:?}");
+            }
+            // Special tokens would change it.
+            if rows.len() < tokens.offsets[2] {
+                let all: Vec<usize> = (0..tokens.offsets[2]).collect();
+                assert_ne!(flow_by_hand(&recorder, &all, i)[0], want[0], "{name}: the check does not bite");
             }
         }
     }
