@@ -30,6 +30,8 @@ pub enum Verdict {
     DepthMatters,
     /// No depth can be told from another.
     CannotDistinguishDepths,
+    /// There is a single depth, as of an imported embedding: nothing to choose.
+    OneDepth,
     /// The model beats every baseline beyond noise.
     ModelRecommended,
     /// The best baseline is as good, within the noise.
@@ -46,6 +48,7 @@ impl Verdict {
         match self {
             Self::DepthMatters => "depth matters",
             Self::CannotDistinguishDepths => "cannot distinguish depths",
+            Self::OneDepth => "one depth only",
             Self::ModelRecommended => "model recommended",
             Self::TieWithBaseline => "tie with baseline",
             Self::BaselineWins => "baseline wins",
@@ -83,6 +86,9 @@ pub struct Summary {
     pub gain_over_best_baseline: Option<Gain>,
     /// Naive maximum over depths minus the nested score: what choosing on the test data would have added.
     pub optimism: Option<f64>,
+    /// Difference to the final block that would be found in 80% of such experiments, median over depths.
+    #[serde(default)]
+    pub detectable: Option<f64>,
     /// The naive best depth on all data; never a headline.
     pub oracle_site: Option<String>,
     /// Independent units.

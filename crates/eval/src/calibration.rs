@@ -64,6 +64,10 @@ pub struct Claims {
     pub naive_gain: f64,
     /// Mean over runs of the nested gain over the final block.
     pub nested_gain: f64,
+    /// The band of the middle depth's gain over the final block lies above zero.
+    pub band_found: usize,
+    /// Mean over runs of the middle depth's gain over the final block, without any choice.
+    pub middle_gain: f64,
     /// Mean over runs of the difference that is said to be found in 80% of such experiments.
     pub detectable: f64,
 }
@@ -160,11 +164,9 @@ pub fn claims(e: &Experiment, n_runs: usize, seed: u64) -> Result<Claims> {
                 .filter_map(|r| r.value)
                 .collect();
             let final_score = own.last().copied().unwrap_or(f64::NAN);
-            let widths: Vec<f64> = records
+            let middle = records
                 .iter()
-                .filter(|r| r.metric.ends_with("_minus_final"))
-                .filter_map(|r| Some((r.ci_high? - r.ci_low?) / 2.0))
-                .collect();
+                .find(|r| r.metric.ends_with("_minus_final") && r.site.as_ref().is_some_and(|s| *s == best));
             let missing = |site: &String| usize::from(!s.confidence_set.contains(site));
             Ok(Claims {
                 n: 1,
@@ -176,7 +178,9 @@ pub fn claims(e: &Experiment, n_runs: usize, seed: u64) -> Result<Claims> {
                 best_excluded: missing(&best),
                 naive_gain: own.iter().copied().fold(f64::MIN, f64::max) - final_score,
                 nested_gain: s.gain_over_final.map_or(0.0, |g| g.estimate.value),
-                detectable: widths.iter().sum::<f64>() / widths.len().max(1) as f64,
+                band_found: usize::from(middle.and_then(|r| r.ci_low).is_some_and(|low| low > 0.0)),
+                middle_gain: middle.and_then(|r| r.value).unwrap_or(f64::NAN),
+                detectable: s.detectable.unwrap_or(f64::NAN),
             })
         })
         .collect::<Result<_>>()?;
@@ -191,21 +195,32 @@ pub fn claims(e: &Experiment, n_runs: usize, seed: u64) -> Result<Claims> {
         out.best_excluded += r.best_excluded;
         out.naive_gain += r.naive_gain / n_runs as f64;
         out.nested_gain += r.nested_gain / n_runs as f64;
+        out.band_found += r.band_found;
+        out.middle_gain += r.middle_gain / n_runs as f64;
         out.detectable += r.detectable / n_runs as f64;
     }
     Ok(out)
 }
 
-/// In how many of `n_runs` runs the 95% interval of Spearman's rho holds the true value, for a bivariate normal of
-/// correlation `r` (rho = 6/pi asin(r/2), Pearson 1907). Errors when the numbers make no sense.
-pub fn coverage(
-    n_cells: usize,
-    n_units: Option<usize>,
-    resampling: Resampling,
-    r: f64,
-    n_runs: usize,
-    seed: u64,
-) -> Result<usize> {
+/// An experiment on intervals.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Coverage {
+    /// Cells.
+    pub n_cells: usize,
+    /// Independent units of equal size; `None`: every cell.
+    pub n_units: Option<usize>,
+    /// How replicates are drawn.
+    pub resampling: Resampling,
+    /// Correlation of two normal variables.
+    pub r: f64,
+    /// Share of the variance of both that is the same within a unit.
+    pub between: f64,
+}
+
+/// In how many of `n_runs` runs the 95% interval of Spearman's rho holds the true value, which is 6/pi asin(r/2) (Pearson
+/// 1907), whatever share of both variables lies between units. Errors when the numbers make no sense.
+pub fn coverage(e: &Coverage, n_runs: usize, seed: u64) -> Result<usize> {
+    let Coverage { n_cells, n_units, resampling, r, between } = *e;
     let rho = 6.0 / std::f64::consts::PI * (r / 2.0).asin();
     let cells = cells(n_cells, n_units)?;
     let units = Units::new(&cells, &(0..n_cells).collect::<Vec<_>>())?;
@@ -213,8 +228,18 @@ pub fn coverage(
         .into_par_iter()
         .map(|run| {
             let mut rng = stream(seed, "coverage", run);
-            let x: Vec<f64> = (0..n_cells).map(|_| rng.normal()).collect();
-            let y: Vec<f64> = x.iter().map(|x| r * x + (1.0 - r * r).sqrt() * rng.normal()).collect();
+            let mut pair = || {
+                let x = rng.normal();
+                (x, r * x + (1.0 - r * r).sqrt() * rng.normal())
+            };
+            let of_units: Vec<(f64, f64)> = (0..n_units.unwrap_or(0)).map(|_| pair()).collect();
+            let (shared, own) = (between.sqrt(), (1.0 - between).sqrt());
+            let cell = |i: usize, (x, y): (f64, f64)| match n_units {
+                None => (x, y),
+                // Cells are dealt to units in turn.
+                Some(m) => (shared * of_units[i % m].0 + own * x, shared * of_units[i % m].1 + own * y),
+            };
+            let (x, y): (Vec<f64>, Vec<f64>) = (0..n_cells).map(|i| cell(i, pair())).unzip();
             let set = DPT_SPEARMAN.statistic.set(&x, &[&y]);
             let protocol = Protocol { n_bootstrap: 400, resampling, seed: run, ..Protocol::default() };
             let found = bootstrap(set.as_ref(), &[Series::Score(0)], &units, &protocol, &Silent)?;

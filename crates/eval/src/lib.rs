@@ -26,4 +26,4 @@ pub mod verdict;
 pub use cells::{Cells, Groups};
 pub use outcome::{CellColumn, OutcomeTable, TaskOutcome, UnitScore};
 pub use protocol::Protocol;
-pub use representation::{GENES_PERMUTED, Representation};
+pub use representation::{GENES_PERMUTED, Representation, WEIGHTS_SHUFFLED};

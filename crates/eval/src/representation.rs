@@ -2,9 +2,45 @@
 
 use microtome_core::{BlockSite, Matrix, Role, Site};
 
-/// End of the name of a model that was run with gene identities exchanged. It is a control of its own, not an untrained
-/// twin.
+/// End of the name of a model that was run with gene identities exchanged.
 pub const GENES_PERMUTED: &str = "(genes permuted)";
+/// End of the name of a model whose weights were exchanged within every tensor.
+pub const WEIGHTS_SHUFFLED: &str = "(weights shuffled)";
+
+/// What was taken from a model to make a control of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Twin {
+    /// Its training: the same shape with random weights. Any control that does not say otherwise.
+    Untrained,
+    /// The place of every weight within its tensor; the distribution of the weights is as trained.
+    WeightsShuffled,
+    /// What each gene is; the network is as trained.
+    GenesPermuted,
+}
+
+impl Twin {
+    pub(crate) const ALL: [Self; 3] = [Self::Untrained, Self::WeightsShuffled, Self::GenesPermuted];
+
+    /// The kind of a control, by its name.
+    pub(crate) fn of(model: &str) -> Self {
+        if model.ends_with(WEIGHTS_SHUFFLED) {
+            Self::WeightsShuffled
+        } else if model.ends_with(GENES_PERMUTED) {
+            Self::GenesPermuted
+        } else {
+            Self::Untrained
+        }
+    }
+
+    /// End of the metric that records the difference from it.
+    pub(crate) fn id(self) -> &'static str {
+        match self {
+            Self::Untrained => "minus_control",
+            Self::WeightsShuffled => "minus_weights_shuffled",
+            Self::GenesPermuted => "minus_genes_permuted",
+        }
+    }
+}
 
 /// A representation of cells in one slot of a comparison: a model's site under one pooling, a baseline, or a
 /// control. All representations of a run hold the same cells in the same order.

@@ -129,6 +129,7 @@ pub fn assess_curve(curve: &Curve, o: &TableOptions, run_card: &str) -> Result<(
         gain_over_final: estimate
             .map(|estimate| Gain { against: format!("the last layer ({})", curve.layers[last]), estimate }),
         gain_over_best_baseline: None,
+        detectable: None,
         optimism: Some(luck),
         oracle_site: Some(curve.layers[argmax].clone()),
         n_units: 0,

@@ -235,3 +235,33 @@ fn runs_repeat() {
     let (a, b) = (outcome(&s, blocks.clone(), &options), outcome(&s, blocks, &options));
     assert_eq!(a, b);
 }
+
+/// Effects are in the first block in one state and in the last in the other.
+#[test]
+fn a_shift_of_the_best_depth_between_states_is_found() {
+    let s = screen(1.2, 14);
+    let state = |i: usize| (i / 2 % 2) as u32;
+    let (first, last) = (model(&s, [1.0, 0.02, 0.02], 15), model(&s, [0.02, 0.02, 1.0], 16));
+    let mixed: Vec<Representation> = first
+        .iter()
+        .zip(&last)
+        .map(|(a, b)| {
+            let mut r = a.clone();
+            (0..s.counts.n_cells()).filter(|&i| state(i) == 1).for_each(|i| r.matrix.row_mut(i).copy_from_slice(b.matrix.row(i)));
+            r
+        })
+        .collect();
+    let mut options = PerturbationOptions::new(s.perturbation.clone(), "control", &s.counts);
+    options.min_cells = 16;
+    let codes = (0..s.counts.n_cells()).map(state).collect();
+    options.strata = Some(Groups::new("state", vec!["rest".into(), "stim".into()], codes).unwrap());
+    let claims = |blocks: Vec<Representation>| {
+        let o = outcome(&s, blocks, &options);
+        let rows: Vec<_> = o.records.iter().filter(|r| r.metric == "rsa_spearman_interaction").collect();
+        assert_eq!(rows.len(), 2);
+        assert!(o.summaries[0].sentences.iter().any(|s| s.contains("between rest and stim")));
+        rows.iter().any(|r| r.p_adj.unwrap() <= 0.05)
+    };
+    assert!(claims(mixed), "a shift");
+    assert!(!claims(first), "the same in both states");
+}

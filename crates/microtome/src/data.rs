@@ -171,7 +171,11 @@ impl Data {
 
     /// Counts of the cells at these positions of [`Data::cells`].
     pub fn counts(&self, range: std::ops::Range<usize>) -> Result<Counts> {
-        let rows = &self.cells[range];
+        self.rows(&self.cells[range])
+    }
+
+    /// Counts of these rows of the file.
+    fn rows(&self, rows: &[usize]) -> Result<Counts> {
         let read = match (rows.first(), rows.last()) {
             (Some(&first), Some(&last)) if last - first + 1 == rows.len() => {
                 self.reader.rows(first..last + 1)?
@@ -272,7 +276,7 @@ impl Data {
         positions: &[usize],
     ) -> Result<(Counts, Tokens)> {
         let rows: Vec<usize> = positions.iter().map(|&p| self.cells[p]).collect();
-        let counts = self.reader.select(&rows)?;
+        let counts = self.rows(&rows)?;
         let tokens = self.tokens_of(model, genes, &counts, &rows)?;
         Ok((counts, tokens))
     }

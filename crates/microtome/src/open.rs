@@ -39,6 +39,14 @@ impl OpenModel {
             .collect::<Result<_>>()?;
         Ok(Self { model, path: path.to_path_buf(), name: name_of(path), inputs, precision })
     }
+
+    /// The same checkpoint with the entries of every tensor in random order.
+    pub(crate) fn shuffled(&self, seed: u64) -> Result<Self> {
+        provide_readers();
+        let model = microtome_models::open_shuffled(&self.path, self.precision, seed)?;
+        let (path, name, inputs) = (self.path.clone(), self.name.clone(), self.inputs.clone());
+        Ok(Self { model, path, name, inputs, precision: self.precision })
+    }
 }
 
 /// Opens a checkpoint, with our reader for vocabularies that are published as AnnData files.

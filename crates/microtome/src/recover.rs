@@ -24,6 +24,14 @@ fn near(v: f64) -> bool {
 
 /// Counts from `ln(1 + scale * count)`. Errors when a value is negative or not finite, or does not come out whole.
 pub(crate) fn counts(x: &Counts) -> Result<Counts> {
+    // Logarithms of counts are never all whole numbers.
+    if x.nnz() > 0 && x.check_raw().is_raw() && x.values().iter().any(|v| *v > 1.0) {
+        return Err(Error::usage("the matrix holds counts already")
+            .at_key("--log-normalised")
+            .expected("log-normalised expression")
+            .found("non-negative whole numbers")
+            .remedy("leave out --log-normalised"));
+    }
     let mut values = Vec::with_capacity(x.nnz());
     for cell in 0..x.n_cells() {
         let row = x.row(cell).1;
@@ -68,6 +76,8 @@ mod tests {
             let x = Counts::new(2, vec![0, 2], vec![0, 1], bad).unwrap();
             assert!(counts(&x).unwrap_err().what().contains("no counts"));
         }
+        let raw = Counts::new(2, vec![0, 2], vec![0, 1], vec![1.0, 7.0]).unwrap();
+        assert!(counts(&raw).unwrap_err().to_string().contains("leave out --log-normalised"));
         assert_eq!(counts(&Counts::empty(2)).unwrap().n_cells(), 0);
     }
 }

@@ -28,7 +28,7 @@ mod yaml;
 pub use attention_view::{AttentionView, attention_site};
 pub use attention_weights::{AttentionWeights, NormPlace, NormWeights};
 pub use evidence::Evidence;
-pub use families::{detect, families, find_family, open, open_in};
+pub use families::{detect, families, find_family, open, open_in, open_shuffled};
 pub use microtome_kernels::{Precision, release_activations};
 pub use model::{
     CellRule, CellTotals, Family, GeneMatch, LicenceInfo, Model, ModelInfo, Overlap, SiteInfo,

@@ -147,7 +147,7 @@ pub(crate) struct Cells {
 }
 
 impl Cells {
-    fn read(kit: &Path) -> Self {
+    pub(crate) fn read(kit: &Path) -> Self {
         let data = microtome_h5ad::open(&kit.join("cells.h5ad")).unwrap();
         let slot = microtome_h5ad::Slot::X;
         let obs = data.obs().unwrap();

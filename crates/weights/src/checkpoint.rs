@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use microtome_core::{Error, Result, closest};
 
 use crate::bytes::FileBytes;
 use crate::npy;
 use crate::pickle::{Dict, Value};
+use crate::shuffle::Shuffle;
 use crate::tensor::{Place, Tensor, TensorInfo, column_major};
 use crate::zip::Archive;
 use crate::{mindspore, npz, safetensors, shards, torch, walk};
@@ -61,6 +62,10 @@ pub struct Checkpoint {
     index: HashMap<String, usize>,
     root: Value,
     metadata: Vec<(String, String)>,
+    /// Set by [`crate::with_shuffled_tensors`].
+    shuffle: Option<Shuffle>,
+    /// Shuffled tables that are read by rows.
+    tables: Mutex<HashMap<String, Arc<Vec<f32>>>>,
 }
 
 impl Checkpoint {
@@ -107,7 +112,18 @@ impl Checkpoint {
                 return Err(Error::unreadable("two tensors share a name").in_file(path).at_key(name));
             }
         }
-        Ok(Self { path: path.to_owned(), format, files, file_paths, tensors, index, root, metadata })
+        Ok(Self {
+            path: path.to_owned(),
+            format,
+            files,
+            file_paths,
+            tensors,
+            index,
+            root,
+            metadata,
+            shuffle: Shuffle::current(),
+            tables: Mutex::default(),
+        })
     }
 
     fn merge(path: &Path, shards: Vec<Self>) -> Result<Self> {
@@ -164,7 +180,8 @@ impl Checkpoint {
     /// # Errors
     /// When there is no such tensor, or its type or data cannot be read.
     pub fn read_f32(&self, name: &str) -> Result<Vec<f32>> {
-        self.at(name, self.tensor(name)?.to_f32(&self.files))
+        let tensor = self.tensor(name)?;
+        self.at(name, tensor.to_f32(&self.files).map(|v| self.shuffled(name, tensor, v)))
     }
 
     /// Rows of a tensor of two dimensions as f32, in the order asked for, so that a table larger than the memory can be looked up.
@@ -172,7 +189,11 @@ impl Checkpoint {
     /// # Errors
     /// When there is no such tensor or row, or its type or data cannot be read.
     pub fn read_rows_f32(&self, name: &str, rows: &[usize]) -> Result<Vec<f32>> {
-        self.at(name, self.tensor(name)?.rows_f32(rows, &self.files))
+        let tensor = self.tensor(name)?;
+        let Some(shuffle) = self.shuffle.filter(|_| !tensor.info.dtype.is_integer()) else {
+            return self.at(name, tensor.rows_f32(rows, &self.files));
+        };
+        self.at(name, self.shuffled_rows(shuffle, name, tensor, rows))
     }
 
     /// Elements of a tensor in row-major order as f64.
@@ -180,7 +201,8 @@ impl Checkpoint {
     /// # Errors
     /// When there is no such tensor, or its type or data cannot be read.
     pub fn read_f64(&self, name: &str) -> Result<Vec<f64>> {
-        self.at(name, self.tensor(name)?.to_f64(&self.files))
+        let tensor = self.tensor(name)?;
+        self.at(name, tensor.to_f64(&self.files).map(|v| self.shuffled(name, tensor, v)))
     }
 
     /// Elements of a tensor of whole numbers or booleans in row-major order.
@@ -197,6 +219,45 @@ impl Checkpoint {
     /// When either is absent or cannot be read.
     pub fn same_bits(&self, a: &str, b: &str) -> Result<bool> {
         self.at(a, self.tensor(a)?.same_bits(self.tensor(b)?, &self.files))
+    }
+
+    fn shuffled<T: Copy>(&self, name: &str, tensor: &Tensor, mut values: Vec<T>) -> Vec<T> {
+        if let Some(shuffle) = self.shuffle.filter(|_| !tensor.info.dtype.is_integer()) {
+            shuffle.apply(name, tensor.info.shape.last().copied().unwrap_or(1), &mut values);
+        }
+        values
+    }
+
+    fn shuffled_rows(
+        &self,
+        shuffle: Shuffle,
+        name: &str,
+        tensor: &Tensor,
+        rows: &[usize],
+    ) -> Result<Vec<f32>> {
+        // Refuses what is no table of these rows.
+        tensor.rows_f32(rows.iter().max().map_or(&[], std::slice::from_ref), &self.files)?;
+        let (n, width) = (tensor.info.shape[0], tensor.info.shape[1]);
+        if Shuffle::whole(n * width) {
+            // The entries of a row may come from anywhere, so the table is kept once it has been made.
+            let mut tables = self.tables.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let table = match tables.get(name) {
+                Some(table) => table.clone(),
+                None => {
+                    let table: Arc<Vec<f32>> = Arc::new(self.read_f32(name)?);
+                    tables.insert(name.into(), table.clone());
+                    table
+                }
+            };
+            return Ok(rows.iter().flat_map(|r| &table[r * width..(r + 1) * width]).copied().collect());
+        }
+        let order = shuffle.rows(name, n);
+        let from: Vec<usize> = rows.iter().map(|&r| order[r]).collect();
+        let mut values = tensor.rows_f32(&from, &self.files)?;
+        for (row, &at) in values.chunks_mut(width.max(1)).zip(rows) {
+            shuffle.within(name, at, row);
+        }
+        Ok(values)
     }
 
     fn at<T>(&self, name: &str, result: Result<T>) -> Result<T> {

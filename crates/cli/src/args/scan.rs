@@ -49,6 +49,9 @@ pub(crate) struct Scan {
     /// Untrained twins of every model, each from another seed
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20))]
     pub(crate) untrained_seeds: u32,
+    /// Run every model once more with the entries of every weight tensor in random order, as a further control
+    #[arg(long)]
+    pub(crate) weights_shuffled: bool,
     /// Run every model once more with gene identities exchanged, as a further control
     #[arg(long)]
     pub(crate) gene_permuted: bool,
@@ -82,13 +85,13 @@ pub(crate) struct Scan {
     /// trajectory: read Palantir's pseudotime as well, which takes long
     #[arg(long)]
     pub(crate) palantir: bool,
-    /// trajectory: column of obs between whose groups the best depth may shift
+    /// Column of obs (state, time point, protocol) between whose groups the best depth may shift: tested, not read off two maxima
     #[arg(long, value_name = "OBS")]
     pub(crate) strata: Option<String>,
     /// annotation, integration: column of obs with the cell types; colours the map in every task
     #[arg(long, value_name = "OBS")]
     pub(crate) label: Option<String>,
-    /// annotation: ontology (.obo, such as cl-basic.obo) in which the distance of mistakes is measured
+    /// annotation: ontology (.obo such as cl-basic.obo, or CELLxGENE's .json, packed or not) in which the distance of mistakes is measured
     #[arg(long, value_name = "FILE")]
     pub(crate) ontology: Option<PathBuf>,
     /// annotation: column of obs with term ids [default: cell_type_ontology_term_id where it is there, else the label]

@@ -41,6 +41,7 @@ pub(super) fn scan(a: &args::Scan, progress: &dyn Progress) -> Result<u8> {
                 import: a.import.clone(),
                 import_obsm: a.import_obsm.clone(),
                 untrained_seeds: a.untrained_seeds as usize,
+                weights_shuffled: a.weights_shuffled,
                 gene_permuted: a.gene_permuted,
                 transforms: a.transforms,
             },

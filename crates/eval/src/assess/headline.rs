@@ -233,12 +233,14 @@ impl Assessment<'_> {
         Ok((out, detectable.get(detectable.len() / 2).copied()))
     }
 
-    /// Difference of every depth to the mean of its untrained twins.
+    /// Difference of every depth to the mean of its twins of each kind.
     fn twin_records(&self, slot: &Slot, scored: &Scored, replicates: &[Replicates]) -> Vec<Record> {
         let mut out = vec![];
-        for (&d, twins) in slot.depths.iter().zip(&slot.twins).filter(|(_, t)| !t.is_empty()) {
+        let of_depth = |(kind, twins)| slot.depths.iter().zip(twins).map(move |(&d, t)| (kind, d, t));
+        let pairs = slot.twins.iter().map(|(kind, twins)| (*kind, twins)).flat_map(of_depth);
+        for (kind, d, twins) in pairs.filter(|(_, _, t)| !t.is_empty()) {
             let mut record = self.record(d, scored.metric, "all");
-            record.metric = format!("{}_minus_control", scored.metric.id);
+            record.metric = format!("{}_{}", scored.metric.id, kind.id());
             let scores: Option<Vec<f64>> = twins.iter().map(|&t| scored.score(t)).collect();
             record.value =
                 scored.score(d).zip(scores).map(|(s, t)| s - t.iter().sum::<f64>() / t.len() as f64);
@@ -284,9 +286,8 @@ fn differences(slot: &Slot, scored: &Scored) -> Vec<Series> {
     let mut out = vec![];
     for (i, &a) in slot.depths.iter().enumerate() {
         out.extend(slot.depths[i + 1..].iter().filter_map(|&b| difference(scored, a, &[b])));
-        if !slot.twins[i].is_empty() {
-            out.extend(difference(scored, a, &slot.twins[i]));
-        }
+        let twins = slot.twins.iter().map(|(_, t)| &t[i]).filter(|t| !t.is_empty());
+        out.extend(twins.filter_map(|t| difference(scored, a, t)));
     }
     out
 }

@@ -6,13 +6,17 @@ use microtome_core::{Record, Result};
 use super::headline::difference;
 use super::records::{find, put_interval};
 use super::slots::slots;
-use super::{Assessment, Scored};
+use super::{Assessment, Prediction, Scored};
+use crate::metrics::Metric;
 use crate::protocol::bands::simultaneous;
 use crate::protocol::bootstrap::{Replicates, bootstrap};
 use crate::protocol::{Lanes, Scale, ScoreSet, Weights};
+use crate::{Groups, TaskOutcome};
 
 /// Most pairs of strata that are compared.
 const MAX_PAIRS: usize = 10;
+/// Fewest cells of a stratum.
+const MIN_STRATUM: usize = 20;
 
 /// Records and sentences of a comparison between strata.
 #[derive(Default)]
@@ -22,10 +26,21 @@ pub(crate) struct Interactions {
     pub(crate) sentences: Vec<(String, String)>,
 }
 
+impl Interactions {
+    /// Puts sentences and records where a reader finds them.
+    pub(crate) fn add_to(self, outcome: &mut TaskOutcome) {
+        for (model, sentence) in self.sentences {
+            let own = outcome.summaries.iter_mut().filter(|s| s.model == model);
+            own.for_each(|s| s.sentences.push(sentence.clone()));
+        }
+        outcome.records.extend(self.records);
+    }
+}
+
 /// Scores of the cells of one stratum alone.
-pub(crate) struct Stratum {
-    pub(crate) inner: Box<dyn ScoreSet>,
-    pub(crate) member: Vec<bool>,
+struct Stratum {
+    inner: Box<dyn ScoreSet>,
+    member: Vec<bool>,
 }
 
 impl Stratum {
@@ -52,13 +67,54 @@ impl ScoreSet for Stratum {
 }
 
 impl Assessment<'_> {
+    /// Compares groups of cells by predictions that were made for all cells together. `rows` are the scored cells as rows of
+    /// the data set, `set` makes the scores.
+    ///
+    /// # Errors
+    /// When the user stops.
+    pub(crate) fn strata(
+        &self,
+        groups: &Groups,
+        rows: &[usize],
+        metric: &'static Metric,
+        predictions: &[std::result::Result<Prediction, String>],
+        set: &dyn Fn(&[&[f64]]) -> Box<dyn ScoreSet>,
+    ) -> Result<Interactions> {
+        let mut strata = vec![];
+        for (code, name) in groups.names.iter().enumerate() {
+            let member: Vec<bool> = rows.iter().map(|&i| groups.codes[i] as usize == code).collect();
+            if member.iter().filter(|m| **m).count() < MIN_STRATUM {
+                continue;
+            }
+            let scored = Scored::with(metric, rows.len(), predictions, |used| {
+                Box::new(Stratum { inner: set(used), member })
+            });
+            strata.push((name.clone(), scored));
+        }
+        let why = format!("groups of at least {MIN_STRATUM} scored cells");
+        self.interactions(&groups.name, &strata, &why)
+    }
+
     /// Compares strata pair by pair; each is scored over the same units and representations.
     ///
     /// # Errors
     /// When the user stops.
-    pub(crate) fn interactions(&self, strata: &[(String, Scored)]) -> Result<Interactions> {
+    pub(crate) fn interactions(
+        &self,
+        name: &str,
+        strata: &[(String, Scored)],
+        why: &str,
+    ) -> Result<Interactions> {
         let mut out = Interactions::default();
-        for slot in slots(self.representations) {
+        for slot in slots(self.representations).iter().filter(|s| s.depths.len() > 1) {
+            if strata.len() < 2 {
+                let found = strata.len();
+                out.sentences.push((
+                    slot.name.clone(),
+                    format!("Whether the best depth differs between groups of {name} cannot be said: it needs two {why}, there are {found}."),
+                ));
+                continue;
+            }
             let reference = slot.reference();
             let others: Vec<usize> = slot.depths.iter().copied().filter(|&d| d != reference).collect();
             let mut by_stratum: Vec<Vec<(usize, Replicates)>> = vec![];
@@ -111,17 +167,16 @@ impl Assessment<'_> {
             out.records.push(record);
         }
         let words = match least {
-            None => format!("No statement about {split}: too few units or undefined scores."),
+            None => format!(
+                "Whether the best depth differs between {} and {} cannot be said: too few units, or a score is undefined.",
+                strata[0].0, strata[1].0
+            ),
             Some((p, d)) => format!(
-                "Does the advantage of a depth over the final block differ between {} and {}? Most at {}, p = {p:.4} adjusted over depths: {}.",
+                "The advantage of a depth over the final block {} between {} and {} (most at {}, p = {p:.4} adjusted over depths).",
+                if p <= 1.0 - self.protocol.level { "differs" } else { "is not shown to differ" },
                 strata[0].0,
                 strata[1].0,
                 self.representations[d].label(),
-                if p <= 1.0 - self.protocol.level {
-                    "it does"
-                } else {
-                    "no shift of the best depth is shown"
-                }
             ),
         };
         out.sentences.push((model.to_string(), words));

@@ -12,7 +12,7 @@ mod summary;
 mod unit_scores;
 
 pub(crate) use headline::Nested;
-pub(crate) use interaction::{Interactions, Stratum};
+pub(crate) use interaction::Interactions;
 pub(crate) use learned::{Half, Learner, MaybeLearner, READING_FOLDS};
 pub(crate) use notes::Notes;
 pub(crate) use slots::{add_mean_of_blocks, check_representations};

@@ -3,7 +3,7 @@
 use microtome_core::{Error, Matrix, Result, Role, Site};
 
 use crate::Representation;
-use crate::representation::GENES_PERMUTED;
+use crate::representation::Twin;
 
 /// Site name of the mean over all block outputs.
 const MEAN_OF_BLOCKS: &str = "mean_of_blocks";
@@ -17,8 +17,8 @@ pub(crate) struct Slot {
     pub(crate) depths: Vec<usize>,
     /// Rules that need no choice: name and representation.
     pub(crate) rules: Vec<(&'static str, usize)>,
-    /// Untrained or shuffled twins of each depth.
-    pub(crate) twins: Vec<Vec<usize>>,
+    /// Twins of each depth by what was taken from them; only kinds that are there.
+    pub(crate) twins: Vec<(Twin, Vec<Vec<usize>>)>,
 }
 
 impl Slot {
@@ -75,13 +75,14 @@ fn slot(name: String, own: &[usize], all: &[Representation]) -> Slot {
         ("the published cell vector", find(Site::CellEmbedding)),
     ];
     let rules = rules.into_iter().filter_map(|(n, i)| i.map(|i| (n, i))).collect();
-    let twins = depths.iter().map(|&d| twins(d, all)).collect();
+    let of_kind = |kind| (kind, depths.iter().map(|&d| twins(kind, d, all)).collect::<Vec<_>>());
+    let twins = Twin::ALL.map(of_kind).into_iter().filter(|(_, t)| t.iter().any(|t| !t.is_empty())).collect();
     Slot { name, depths, rules, twins }
 }
 
-/// Controls with the site and pooling of `of` that belong to its model: their name starts with the model's name,
-/// or they are of its family and no other model is.
-fn twins(of: usize, all: &[Representation]) -> Vec<usize> {
+/// Controls of one kind with the site and pooling of `of` that belong to its model: their name starts with the model's
+/// name, or they are of its family and no other model is.
+fn twins(kind: Twin, of: usize, all: &[Representation]) -> Vec<usize> {
     let model = &all[of];
     let only_of_family = model.family.is_some()
         && !all.iter().any(|r| r.role == Role::Model && r.family == model.family && r.model != model.model);
@@ -90,7 +91,7 @@ fn twins(of: usize, all: &[Representation]) -> Vec<usize> {
             && r.site.is_some()
             && r.site == model.site
             && r.pooling == model.pooling
-            && !r.model.ends_with(GENES_PERMUTED)
+            && Twin::of(&r.model) == kind
             && (r.model.starts_with(&model.model) || (only_of_family && r.family == model.family))
     };
     (0..all.len()).filter(|&i| belongs(&all[i])).collect()
@@ -171,11 +172,17 @@ mod tests {
             at("m", Role::Model, Site::Embed, 2),
             at("m", Role::Model, Site::resid_post(0), 2),
             at("m untrained", Role::Control, Site::resid_post(0), 2),
+            at("m (genes permuted)", Role::Control, Site::Embed, 2),
+            at("m (weights shuffled)", Role::Control, Site::FinalNorm, 2),
         ];
         let s = &slots(&all)[0];
         assert_eq!(s.depths, [2, 3, 1, 0]);
         assert_eq!(s.reference(), 0);
-        assert_eq!(s.twins, [vec![], vec![4], vec![], vec![]]);
+        let of =
+            |i: usize, at: usize| (0..4).map(|d| if d == at { vec![i] } else { vec![] }).collect::<Vec<_>>();
+        let twins =
+            [(Twin::Untrained, of(4, 1)), (Twin::WeightsShuffled, of(6, 3)), (Twin::GenesPermuted, of(5, 0))];
+        assert_eq!(s.twins, twins);
         assert!(s.rules.contains(&("the block at 60% depth", 3)), "0.5 is nearer to 0.6 than 1");
     }
 }

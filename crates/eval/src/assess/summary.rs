@@ -1,6 +1,6 @@
 //! The answer about one model.
 
-use microtome_core::{Estimate, Gain, Record, Summary};
+use microtome_core::{Estimate, Gain, Record, Summary, Verdict};
 
 use super::headline::{Evidence, Nested};
 use super::records::put_interval;
@@ -9,7 +9,17 @@ use crate::controls::words_of;
 use crate::protocol::interval::Interval;
 use crate::protocol::nested::{frequencies, mean_defined, over_folds};
 use crate::protocol::units::{MIN_UNITS, MIN_UNITS_BCA};
+use crate::representation::Twin;
 use crate::verdict::{Findings, depth_verdict, model_verdict, sentences};
+
+/// A twin in the order of all.
+fn name_of(kind: Twin) -> &'static str {
+    match kind {
+        Twin::Untrained => "its untrained twin",
+        Twin::WeightsShuffled => "itself with weights shuffled",
+        Twin::GenesPermuted => "itself with genes permuted",
+    }
+}
 
 impl Assessment<'_> {
     /// Mean over outer folds, its interval withheld when there are too few units.
@@ -38,7 +48,8 @@ impl Assessment<'_> {
             .reduce(|a, b| if by_score(&a, &b) == Some(std::cmp::Ordering::Less) { b } else { a });
         s.oracle_site = oracle.map(label);
 
-        let (mut chosen_count, mut baseline, mut control) = (None, None, None);
+        let (mut chosen_count, mut baseline) = (None, None);
+        let mut controls: Vec<(Twin, Estimate, Estimate)> = vec![];
         let (mut rules, mut ranking) = (vec![], vec![]);
         let mut always_final = false;
         let mut missing = nested.as_ref().err().cloned();
@@ -66,9 +77,12 @@ impl Assessment<'_> {
                 let words = words_of(&self.representations[best].model);
                 baseline = self.estimate(&theirs, n).map(|e| (e, words));
             }
-            let twins: Vec<usize> = slot.twins.iter().flatten().copied().collect();
-            let twin_scores = n.scores.outer_of(&n.scores.choose(&twins));
-            control = self.estimate(&twin_scores, n).zip(self.estimate(&minus(&twin_scores), n));
+            for (kind, by_depth) in &slot.twins {
+                let twins: Vec<usize> = by_depth.iter().flatten().copied().collect();
+                let scores = n.scores.outer_of(&n.scores.choose(&twins));
+                let found = self.estimate(&scores, n).zip(self.estimate(&minus(&scores), n));
+                controls.extend(found.map(|(score, gain)| (*kind, score, gain)));
+            }
             let naive = slot.depths.iter().map(|&d| mean_defined(n.scores.fixed(d).into_iter()));
             let naive = naive.filter(|v| !v.is_nan()).reduce(f64::max);
             s.optimism = naive.map(|v| v - mean_defined(own.iter().copied())).filter(|o| o.is_finite());
@@ -77,20 +91,23 @@ impl Assessment<'_> {
                 slot.rules.iter().map(|&(name, r)| (name, fixed(r))).filter(|r| r.1.is_finite()).collect();
             let baselines =
                 self.baselines().into_iter().map(|b| (self.representations[b].model.as_str(), fixed(b)));
-            let models = [
-                (slot.name.as_str(), s.nested_score),
-                ("its untrained twin", control.map(|c: (Estimate, _)| c.0)),
-            ];
-            let models = models.into_iter().filter_map(|(name, e)| e.map(|e| (name, e.value)));
-            ranking = models.chain(baselines).filter(|r| r.1.is_finite()).collect();
+            let own = s.nested_score.map(|e| (slot.name.as_str(), e.value));
+            let twins = controls.iter().map(|(kind, score, _)| (name_of(*kind), score.value));
+            ranking = own.into_iter().chain(twins).chain(baselines).filter(|r| r.1.is_finite()).collect();
             ranking.sort_by(|a: &(&str, f64), b| b.1.total_cmp(&a.1));
         }
         let final_may_be_best = evidence.best.as_ref().is_none_or(|b| b.contains(&reference));
         let margin = self.protocol.margin;
         let gain = |g: &Option<Gain>| g.as_ref().map(|g| g.estimate);
         s.depth_verdict = depth_verdict(gain(&s.gain_over_final).as_ref(), final_may_be_best, margin);
+        if let [_] = slot.depths[..] {
+            s.depth_verdict = Verdict::OneDepth;
+            (s.gain_over_final, s.optimism) = (None, None);
+            s.confidence_set.clear();
+        }
         s.model_verdict = model_verdict(gain(&s.gain_over_best_baseline).as_ref(), margin);
         let n_folds = nested.as_ref().map_or(0, |n| n.folds.splits.len());
+        s.detectable = evidence.detectable;
         s.sentences = sentences(&Findings {
             model: &slot.name,
             metric: scored.metric.words,
@@ -107,7 +124,7 @@ impl Assessment<'_> {
             baseline,
             gain_over_final: s.gain_over_final.as_ref(),
             gain_over_baseline: s.gain_over_best_baseline.as_ref(),
-            control,
+            controls: &controls,
             best: evidence.best.is_some().then_some(s.confidence_set.as_slice()),
             optimism: s.optimism,
             rules: &rules,
@@ -126,8 +143,9 @@ impl Assessment<'_> {
         if self.units.are_cells() {
             let noun = self.cells.noun;
             warnings.push(if noun == "cell" {
-                "no unit was named, so every cell counts as independent. Cells of one donor or clone are not: the \
-                 intervals are too narrow and the verdicts too sure. Name the unit (donor, clone, ...) if there is one."
+                "no unit was named, so every cell counts as independent. Cells of one donor or clone are not: scores of \
+                 what is learnt from other cells are optimistic, the intervals too narrow and the verdicts too sure. Name \
+                 the unit (donor, clone, ...) if there is one."
                     .to_string()
             } else {
                 format!(
@@ -147,8 +165,8 @@ impl Assessment<'_> {
             model,
             task: self.task.id.into(),
             metric: scored.metric.id.into(),
-            depth_verdict: microtome_core::Verdict::NotEnoughUnits,
-            model_verdict: microtome_core::Verdict::NotEnoughUnits,
+            depth_verdict: Verdict::NotEnoughUnits,
+            model_verdict: Verdict::NotEnoughUnits,
             sentences: vec![],
             chosen_site: None,
             confidence_set: vec![],
@@ -156,6 +174,7 @@ impl Assessment<'_> {
             gain_over_final: None,
             gain_over_best_baseline: None,
             optimism: None,
+            detectable: None,
             oracle_site: None,
             n_units: n,
             unit,

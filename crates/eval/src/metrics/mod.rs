@@ -175,10 +175,10 @@ metrics! {
     PROJECTION_BALANCED_ACCURACY "projection_balanced_accuracy" = 1, "projection", BalancedAccuracy, Higher, "held-out balanced accuracy of projection onto class means";
     PROJECTION_ACCURACY "projection_accuracy" = 1, "projection", Accuracy, Higher, "held-out accuracy of projection onto class means";
     PROJECTION_F1_WEIGHTED "projection_f1_weighted" = 1, "projection", F1Weighted, Higher, "held-out weighted F1 of projection onto class means";
-    RSA_SPEARMAN "rsa_spearman" = 1, "rsa", OfTask, Higher, "Rank correlation over pairs of perturbations between the similarity of effects in one half of the cells and that of differential expression in the other";
-    RSA_PARTIAL "rsa_partial_spearman" = 1, "rsa", OfTask, Higher, "The same rank correlation given the similarity of raw expression effects of the same cells and of depth";
-    RSA_AS_PUBLISHED "rsa_as_published_spearman" = 1, "centroids", OfTask, Higher, "Rank correlation of similarities of uncentred centroids with those of mean differences in 500 genes, the same cells on both sides (arXiv 2604.14838)";
-    RETRIEVAL_PDS "retrieval_pds_cosine" = 1, "retrieval", OfTask, Higher, "Share of perturbations whose effect in the other half of the cells is less alike (cosine) than the right one's; chance is 0.5 + 1 / 2n";
+    RSA_SPEARMAN "rsa_spearman" = 1, "rsa", OfTask, Higher, "rank correlation over pairs of perturbations between the similarity of effects in one half of the cells and that of differential expression in the other";
+    RSA_PARTIAL "rsa_partial_spearman" = 1, "rsa", OfTask, Higher, "rank correlation over pairs of perturbations between the similarity of effects in one half of the cells and that of differential expression in the other, given the similarity of raw expression effects of the same cells and of depth";
+    RSA_AS_PUBLISHED "rsa_as_published_spearman" = 1, "centroids", OfTask, Higher, "rank correlation of similarities of uncentred centroids with those of mean differences in 500 genes, the same cells on both sides (arXiv 2604.14838)";
+    RETRIEVAL_PDS "retrieval_pds_cosine" = 1, "retrieval", OfTask, Higher, "share of perturbations whose effect in the other half of the cells is less alike (cosine) than the right one's; chance is 0.5 + 1 / 2n";
     MAGNITUDE_SPEARMAN "magnitude_spearman" = 1, "magnitude", Spearman, Higher, "Spearman correlation over perturbations of the cross-validated squared length of the effect with the number of changed genes";
     ENERGY_SPEARMAN "energy_spearman" = 1, "energy", Spearman, Higher, "Spearman correlation over perturbations of the energy distance from control (plain Euclidean, unbiased) with the number of changed genes";
 }

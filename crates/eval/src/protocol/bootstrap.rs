@@ -12,6 +12,8 @@ use super::{Protocol, Resampling};
 
 /// With more units than this, acceleration is estimated by leaving out one of this many groups of units.
 const MAX_JACKKNIFE: usize = 200;
+/// With more units than this, standard errors within replicates come from leaving out one of this many groups of units.
+const MAX_STUDENT: usize = 20;
 
 /// What an interval is wanted for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,14 +59,14 @@ pub struct Replicates {
     pub se: f64,
     /// One value per replicate; NaN where the score was undefined.
     pub values: Vec<f64>,
-    /// Standard error within each replicate; empty with enough units for BCa.
+    /// Standard error within each replicate; empty where BCa is used.
     pub ses: Vec<f64>,
     /// The estimate without each unit or group of units.
     pub jackknife: Vec<f64>,
 }
 
 impl Replicates {
-    /// BCa with at least 20 units, otherwise percentile-t. `None` when the interval is undefined.
+    /// BCa with at least 20 units of one cell, otherwise percentile-t. `None` when the interval is undefined.
     pub fn interval(&self, level: f64) -> Option<Interval> {
         if !self.estimate.is_finite() {
             return None;
@@ -80,8 +82,11 @@ impl Replicates {
 
 /// Bootstraps every series. Empty when there are fewer than [`MIN_UNITS`] units: no interval is given then.
 ///
-/// With [`MIN_UNITS_BCA`] units or more the replicates are plain; with fewer every replicate also carries its
-/// own standard error from leaving out each of its units.
+/// With [`MIN_UNITS_BCA`] units or more of one cell each the replicates are plain. Otherwise every replicate also carries
+/// its own standard error from leaving out each of its units, or each of [`MAX_STUDENT`] groups of them. BCa would do for
+/// many units of several cells only if the spread of the replicates were that of the estimate: drawing units and then
+/// cells within them counts the variation within units twice (intervals held the truth in 98.6 to 99.4% of 500 runs with 30
+/// donors), drawing whole units leaves BCa too few of them (91.2 to 93.2%). Studentised, both cancel.
 ///
 /// # Errors
 /// When the user stops.
@@ -96,9 +101,9 @@ pub fn bootstrap(
     if m < MIN_UNITS || series.is_empty() {
         return Ok(vec![]);
     }
-    let jackknife = leave_out(scores, series, units);
+    let studentised = m < MIN_UNITS_BCA || units.members.iter().any(|cells| cells.len() > 1);
+    let jackknife = leave_out(scores, series, units, if studentised { MAX_STUDENT } else { MAX_JACKKNIFE });
     let point = scores.weighted(&Weights::all(units.n_cells()));
-    let studentised = m < MIN_UNITS_BCA;
     let n_blocks = protocol.n_bootstrap.div_ceil(LANES);
     progress.begin("bootstrap", protocol.n_bootstrap as u64, "replicates");
     let blocks: Vec<Block> = (0..n_blocks)
@@ -165,12 +170,14 @@ fn replicate_block(
     if !studentised {
         return Block { values, ses: vec![] };
     }
-    // Slot j of every lane is taken out, scored and put back.
-    let without: Vec<Vec<Lanes>> = (0..units.len())
-        .map(|slot| {
+    // The slots of a group are taken out of every lane, scored and put back.
+    let n_groups = units.len().min(MAX_STUDENT);
+    let without: Vec<Vec<Lanes>> = (0..n_groups)
+        .map(|group| {
             let change = |full: &mut Weights, by: f64| {
                 for (lane, slots) in drawn.iter().enumerate() {
-                    slots[slot].iter().for_each(|&c| full.add(c, lane, by));
+                    let own = slots.iter().skip(group).step_by(n_groups);
+                    own.flatten().for_each(|&c| full.add(c, lane, by));
                 }
             };
             change(&mut full, -1.0);
@@ -198,9 +205,9 @@ fn draw(units: &Units, resampling: Resampling, random: &mut Rng) -> Vec<Vec<usiz
         .collect()
 }
 
-/// Values of every series without each unit, or without each of [`MAX_JACKKNIFE`] groups of units.
-fn leave_out(scores: &dyn ScoreSet, series: &[Series], units: &Units) -> Vec<Vec<f64>> {
-    let n_groups = units.len().min(MAX_JACKKNIFE);
+/// Values of every series without each unit, or without each of `most` groups of units.
+fn leave_out(scores: &dyn ScoreSet, series: &[Series], units: &Units, most: usize) -> Vec<Vec<f64>> {
+    let n_groups = units.len().min(most);
     let blocks: Vec<Vec<Lanes>> = (0..n_groups.div_ceil(LANES))
         .into_par_iter()
         .map(|block| {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | not enough units | fewer than six independent units, or no folds or scores to compare |
 //! | depth matters | the nested gain over the final block lies above zero and not within the margin, and the final block is outside the confidence set of best depths |
+//! | one depth only | there is nothing to choose, as in an imported embedding |
 //! | cannot distinguish depths | anything else |
 //! | model recommended | the nested gain over the best baseline lies above zero and not within the margin |
 //! | baseline wins | it lies below zero and not within the margin |

@@ -2,6 +2,8 @@
 
 use microtome_core::{Estimate, Gain, Verdict};
 
+use crate::representation::Twin;
+
 /// What the sentences are made of.
 pub(crate) struct Findings<'a> {
     pub(crate) model: &'a str,
@@ -22,8 +24,8 @@ pub(crate) struct Findings<'a> {
     pub(crate) baseline: Option<(Estimate, &'a str)>,
     pub(crate) gain_over_final: Option<&'a Gain>,
     pub(crate) gain_over_baseline: Option<&'a Gain>,
-    /// Nested score of the untrained twins, and the gain over them.
-    pub(crate) control: Option<(Estimate, Estimate)>,
+    /// Nested score of the twins of each kind, and the gain over them.
+    pub(crate) controls: &'a [(Twin, Estimate, Estimate)],
     pub(crate) best: Option<&'a [String]>,
     pub(crate) optimism: Option<f64>,
     /// Fixed rules with their outer scores.
@@ -73,13 +75,24 @@ pub(crate) fn sentences(f: &Findings) -> Vec<String> {
     }
     out.extend(against_final(f));
     out.extend(choice(f));
-    if let Some((score, gain)) = &f.control {
-        let gains = gain.low.is_some_and(|l| l > 0.0);
+    for (kind, score, gain) in f.controls {
+        let (who, what) = match kind {
+            Twin::Untrained => ("without training", "training"),
+            Twin::WeightsShuffled => {
+                ("with its weights shuffled within every tensor", "where training put each weight")
+            }
+            Twin::GenesPermuted => ("with its genes exchanged", "knowing which gene is which"),
+        };
         out.push(format!(
-            "The same network without training reaches {}; training changes the score by {}{}",
+            "The same network {who} reaches {}; {what} changes the score by {}{}",
             number(score),
             difference(gain),
-            if gains { "." } else { ", which cannot be told from nothing or is a loss." }
+            match (gain.low, gain.high) {
+                (Some(low), _) if low > 0.0 => ".",
+                (_, Some(high)) if high < 0.0 => ", a loss.",
+                (Some(_), _) => ", which cannot be told from nothing.",
+                _ => ".",
+            }
         ));
     }
     if !f.rules.is_empty() && f.n_depths > 1 {
@@ -87,10 +100,12 @@ pub(crate) fn sentences(f: &Findings) -> Vec<String> {
         out.push(format!("Without any choice, on the same folds: {}.", rules.join(", ")));
     }
     if let Some((p, exchange)) = f.null {
-        out.push(format!(
-            "Against chance ({exchange}), the best of {} has p = {p:.4}, adjusted for looking at all of them.",
-            counted(f.n_depths, "depth")
-        ));
+        out.push(match f.n_depths {
+            1 => format!("Against chance ({exchange}), p = {p:.4}."),
+            n => format!(
+                "Against chance ({exchange}), the best of {n} depths has p = {p:.4}, adjusted for looking at all of them."
+            ),
+        });
     }
     out
 }

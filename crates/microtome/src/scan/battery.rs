@@ -1,6 +1,6 @@
 //! The transform battery: the task again on differently scaled representations of the models.
 
-use microtome_core::{Result, Role};
+use microtome_core::{Result, Role, Verdict};
 use microtome_eval::transforms::{BATTERY, SignRow, Transform, robustness};
 use microtome_eval::{OutcomeTable, Protocol, Representation, TaskOutcome};
 
@@ -12,7 +12,15 @@ const REPLICATES: usize = 200;
 /// Adds the records, a table of signs and one sentence per model to the outcome of the task.
 pub(super) fn run(task: &dyn Ready, input: &Input<'_>, outcome: &mut TaskOutcome) -> Result<()> {
     let protocol = Protocol { n_bootstrap: REPLICATES, n_permutations: REPLICATES, ..input.protocol.clone() };
-    let mut rows: Vec<SignRow> = outcome.summaries.iter().map(|s| SignRow::new(Transform::None, s)).collect();
+    // What has a single depth has no gain over its final one.
+    let rows_of = |transform: Transform, found: &TaskOutcome| -> Vec<SignRow> {
+        let several = found.summaries.iter().filter(|s| s.depth_verdict != Verdict::OneDepth);
+        several.map(|s| SignRow::new(transform, s)).collect()
+    };
+    let mut rows = rows_of(Transform::None, outcome);
+    if rows.is_empty() {
+        return Ok(());
+    }
     for transform in BATTERY.into_iter().filter(|t| *t != Transform::None) {
         input.progress.check()?;
         input.progress.note(&format!("transform {}", transform.id()));
@@ -24,7 +32,7 @@ pub(super) fn run(task: &dyn Ready, input: &Input<'_>, outcome: &mut TaskOutcome
         let representations: Vec<Representation> =
             input.representations.iter().map(apply).filter_map(Result::transpose).collect::<Result<_>>()?;
         let found = task.run(&Input { representations: &representations, protocol: &protocol, ..*input })?;
-        rows.extend(found.summaries.iter().map(|s| SignRow::new(transform, s)));
+        rows.extend(rows_of(transform, &found));
         let headlines: Vec<&str> = found.summaries.iter().map(|s| s.metric.as_str()).collect();
         let own = found.records.iter().filter(|r| {
             r.role == Some(Role::Model) && r.split == "all" && headlines.contains(&r.metric.as_str())
@@ -57,6 +65,9 @@ pub(super) fn run(task: &dyn Ready, input: &Input<'_>, outcome: &mut TaskOutcome
     outcome.tables.push(table);
     for summary in &mut outcome.summaries {
         let own: Vec<SignRow> = rows.iter().filter(|r| r.model == summary.model).cloned().collect();
+        if own.is_empty() {
+            continue;
+        }
         summary.sentences.push(format!("Under {} transforms: {}.", own.len(), robustness(&own).words()));
     }
     Ok(())

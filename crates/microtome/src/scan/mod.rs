@@ -135,6 +135,7 @@ fn run_choices(
     choices.insert("unit".into(), options.unit.clone().into());
     choices.insert("max_cells".into(), options.data.max_cells.into());
     choices.insert("untrained_seeds".into(), options.compare.untrained_seeds.max(1).into());
+    choices.insert("weights_shuffled".into(), options.compare.weights_shuffled.into());
     choices.insert("gene_permuted".into(), options.compare.gene_permuted.into());
     choices.insert("counts_recovered".into(), options.data.log_normalised.into());
     choices

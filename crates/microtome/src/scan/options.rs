@@ -50,6 +50,8 @@ pub struct CompareOptions {
     pub import_obsm: Vec<String>,
     /// Untrained twins of every model, each from another seed; at least one is always run.
     pub untrained_seeds: usize,
+    /// Run every model once more with the entries of every weight tensor exchanged.
+    pub weights_shuffled: bool,
     /// Run every model once more with gene identities exchanged.
     pub gene_permuted: bool,
     /// Repeat the choice of depth under the battery of transforms.
@@ -77,9 +79,9 @@ pub struct TaskOptions {
     pub min_cells: Option<usize>,
     /// trajectory: read Palantir's pseudotime as well.
     pub palantir: bool,
-    /// trajectory: column of `obs` between whose groups the best depth may shift.
+    /// All tasks of cells: column of `obs` between whose groups the best depth may shift.
     pub strata: Option<String>,
-    /// annotation: ontology in the OBO format, for the distance of mistakes.
+    /// annotation: ontology (OBO or CELLxGENE's JSON), for the distance of mistakes.
     pub ontology: Option<PathBuf>,
     /// annotation: column of `obs` with term ids.
     pub ontology_key: Option<String>,

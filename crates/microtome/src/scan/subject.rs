@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use microtome_core::{BlockSite, InputFile, Progress, Result, Role, Site};
-use microtome_eval::{GENES_PERMUTED, Representation};
+use microtome_eval::{GENES_PERMUTED, Representation, WEIGHTS_SHUFFLED};
 use microtome_models::{GeneMatch, Overlap, Precision};
 use microtome_numerics::resample::Rng;
 
@@ -53,11 +53,13 @@ impl Subject {
         Ok(Self { name: opened.name.clone(), opened, genes, sites, cells: CellStats::default() })
     }
 
-    /// Runs the model, its untrained twins and, where asked for, the model with permuted genes over all cells.
+    /// Runs the model, its untrained twins and, where asked for, the model with shuffled weights or permuted genes over all
+    /// cells.
     pub(super) fn run(&mut self, context: &Context<'_>) -> Result<Vec<Representation>> {
         let (mut out, cells) = self.represent(&self.opened, &self.genes, Role::Model, &self.name, context)?;
         self.cells = cells;
-        for (name, twin) in self.twins(context)? {
+        for twin in self.twins(context) {
+            let (name, twin) = twin?;
             out.extend(self.represent(&twin, &self.genes, Role::Control, &name, context)?.0);
         }
         if let Some((name, genes)) = self.permuted(context) {
@@ -70,7 +72,8 @@ impl Subject {
     /// controls as in [`Self::run`]. Rows are the genes of the data.
     pub(super) fn genes(&self, context: &Context<'_>) -> Result<Vec<Representation>> {
         let mut out = self.of_genes(&self.opened, &self.genes, Role::Model, &self.name, context)?;
-        for (name, twin) in self.twins(context)? {
+        for twin in self.twins(context) {
+            let (name, twin) = twin?;
             out.extend(self.of_genes(&twin, &self.genes, Role::Control, &name, context)?);
         }
         if let Some((name, genes)) = self.permuted(context) {
@@ -111,9 +114,14 @@ impl Subject {
         Ok(out)
     }
 
-    /// The untrained twins with their names, written when they are not there yet.
-    fn twins(&self, context: &Context<'_>) -> Result<Vec<(String, OpenModel)>> {
-        let open = |twin: usize| {
+    /// The untrained twins with their names, written when they are not there yet; after them, where asked for, the model
+    /// with its weights shuffled, which needs no file of its own. Each is opened when it is asked for, so that one of them is
+    /// in memory at a time.
+    fn twins<'a>(
+        &'a self,
+        context: &'a Context<'a>,
+    ) -> impl Iterator<Item = Result<(String, OpenModel)>> + 'a {
+        let open = move |twin: usize| {
             let folder = context.work.join(match twin {
                 1 => format!("untrained-{}", self.name),
                 _ => format!("untrained-{}-{twin}", self.name),
@@ -121,7 +129,13 @@ impl Subject {
             twin::ensure(&self.opened, context.options.data.seed.wrapping_add(twin as u64), &folder)?;
             Ok((self.twin_name(twin), OpenModel::open_in(&folder, self.opened.precision)?))
         };
-        (1..=context.options.compare.untrained_seeds.max(1)).map(open).collect()
+        let compare = &context.options.compare;
+        let shuffled = move || {
+            let opened = self.opened.shuffled(context.options.data.seed)?;
+            Ok((format!("{} {WEIGHTS_SHUFFLED}", self.name), opened))
+        };
+        let last = compare.weights_shuffled.then(|| std::iter::once_with(shuffled));
+        (1..=compare.untrained_seeds.max(1)).map(open).chain(last.into_iter().flatten())
     }
 
     /// The same model with its genes exchanged, where that was asked for.
@@ -143,7 +157,9 @@ impl Subject {
         let pooling = context.options.pooling;
         // The tasks look at all of it at once: of this model, and of the controls that come after it.
         let compare = &context.options.compare;
-        let n_controls = compare.untrained_seeds.max(1) + usize::from(compare.gene_permuted);
+        let n_controls = compare.untrained_seeds.max(1)
+            + usize::from(compare.weights_shuffled)
+            + usize::from(compare.gene_permuted);
         let n_runs = if role == Role::Model { 1 + n_controls } else { 1 };
         let size = 4 * context.data.cells.len() * self.sites.len() * model.info().d_model;
         let request = Request {
@@ -155,8 +171,10 @@ impl Subject {
             run: context.options.run,
             kept: (n_runs * size) as u64,
             inputs: format!(
-                "{} {name}",
-                card::representation_hash(context.data_files, context.data, opened, &self.sites, pooling)
+                "{} {name} {}",
+                card::representation_hash(context.data_files, context.data, opened, &self.sites, pooling),
+                // Shuffled weights and permuted genes follow from the seed, not from a file.
+                if role == Role::Control { context.options.data.seed.to_string() } else { String::new() }
             ),
             stage: format!("running {name}"),
         };

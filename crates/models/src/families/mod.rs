@@ -92,9 +92,19 @@ pub fn open_in(path: &Path, precision: Precision) -> Result<Box<dyn Model>> {
     with_precision(precision, || (family.open)(path))
 }
 
+/// As [`open_in`], with the entries of every floating-point tensor in random order: a control that keeps the distribution of the
+/// weights and loses where training put them. Vectors of other models that a family reads beside its weights (protein language
+/// models) are shuffled too.
+pub fn open_shuffled(path: &Path, precision: Precision, seed: u64) -> Result<Box<dyn Model>> {
+    microtome_weights::with_shuffled_tensors(seed, || open_in(path, precision))
+}
+
 #[cfg(test)]
 mod tests {
+    use microtome_core::Site;
+
     use super::*;
+    use crate::taps::{Recorded, Recorder};
 
     #[test]
     fn the_list_and_the_kits_agree_both_ways() {
@@ -112,6 +122,32 @@ mod tests {
             assert!(id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'));
             let kit = std::fs::read_dir(golden.join(id)).unwrap().next().unwrap().unwrap().path();
             assert_eq!(detect(&kit.join("checkpoint")).unwrap().id, id);
+        }
+    }
+
+    #[test]
+    fn every_family_runs_with_its_weights_shuffled() {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/models");
+        for family in families() {
+            let kit = std::fs::read_dir(golden.join(family.id)).unwrap().next().unwrap().unwrap().path();
+            let path = kit.join("checkpoint");
+            let first = |model: &dyn Model| {
+                let cells = crate::test_kit::Cells::read(&kit);
+                let tokens = cells.tokens(model).select(&[0]);
+                let site = Site::resid_post(model.info().n_blocks - 1);
+                let mut recorder = Recorder::new([site.clone()]);
+                model.forward(&tokens, &mut recorder).unwrap();
+                match recorder.take(&site) {
+                    Some(Recorded::Tokens { data, .. } | Recorded::Cells { data, .. }) => data,
+                    other => panic!("{}: {other:?}", family.id),
+                }
+            };
+            let plain = first(open(&path).unwrap().as_ref());
+            let shuffled = |seed| first(open_shuffled(&path, Precision::F32, seed).unwrap().as_ref());
+            let (one, two) = (shuffled(1), shuffled(2));
+            assert!(one.iter().all(|v| v.is_finite()), "{}", family.id);
+            assert!(one != plain && two != plain && one != two, "{}: nothing was shuffled", family.id);
+            assert_eq!(one, shuffled(1), "{}: the same seed, the same weights", family.id);
         }
     }
 

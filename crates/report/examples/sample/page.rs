@@ -154,6 +154,7 @@ fn summaries() -> Vec<Summary> {
             against: "PCA-50 of 2,000 variable genes".into(),
             estimate: estimate(0.035, 0.047),
         }),
+        detectable: None,
         optimism: Some(0.014),
         oracle_site: Some(Site::resid_post(7).to_string()),
         n_units: 24,
@@ -181,6 +182,7 @@ fn summaries() -> Vec<Summary> {
             against: "PCA-50 of 2,000 variable genes".into(),
             estimate: estimate(-0.044, 0.032),
         }),
+        detectable: None,
         optimism: Some(0.009),
         oracle_site: Some(Site::resid_post(4).to_string()),
         ..first.clone()

@@ -6,7 +6,7 @@ use microtome_core::{BlockSite, Site, Summary, Verdict};
 
 use super::escape::esc;
 use super::figure::plural;
-use crate::number::{count, estimate, signed};
+use crate::number::{count, decimal, estimate, signed};
 use crate::panel::site_words;
 use crate::{Page, Question};
 
@@ -93,6 +93,7 @@ fn chip(about: &str, verdict: Verdict, out: &mut String) {
         Verdict::DepthMatters | Verdict::ModelRecommended => ("yes", "\u{2713}"),
         Verdict::CannotDistinguishDepths | Verdict::TieWithBaseline => ("tie", "\u{2248}"),
         Verdict::BaselineWins => ("no", "\u{2717}"),
+        Verdict::OneDepth => ("tie", "\u{b7}"),
         Verdict::NotEnoughUnits => ("open", "?"),
     };
     let _ = write!(
@@ -126,6 +127,10 @@ pub(crate) fn key_numbers(s: &Summary) -> Vec<(String, String, Option<String>)> 
             signed(optimism),
             s.oracle_site.as_deref().map(|o| format!("oracle: {}", site_words(o))),
         ));
+    }
+    if let Some(detectable) = s.detectable {
+        let detail = "difference to the final block found in 80% of such experiments".into();
+        out.push(("Smallest detectable gain".into(), decimal(detectable), Some(detail)));
     }
     if s.chosen_site.is_some() || !s.confidence_set.is_empty() {
         let chosen = s.chosen_site.as_deref().map_or_else(|| "none".into(), site_words);

@@ -17,6 +17,8 @@ pub struct AnnotationOptions {
     pub min_cells: usize,
     /// Where the labels stand in an ontology, for the distance of mistakes.
     pub terms: Option<LabelTerms>,
+    /// Groups of cells between which the best depth may shift.
+    pub strata: Option<Groups>,
     /// Headline metric: the one that decides.
     pub headline: &'static Metric,
 }
@@ -24,7 +26,7 @@ pub struct AnnotationOptions {
 impl AnnotationOptions {
     /// 15 neighbours, labels of at least 10 cells, macro-F1 of the nearest neighbours as the headline.
     pub fn new(labels: Groups) -> Self {
-        Self { labels, k: 15, min_cells: 10, terms: None, headline: super::TASK.metrics[0] }
+        Self { labels, k: 15, min_cells: 10, terms: None, strata: None, headline: super::TASK.metrics[0] }
     }
 
     /// Names the headline by its id. Errors when the task has no such metric, or when it is a distance, which has no

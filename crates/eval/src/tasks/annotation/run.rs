@@ -8,7 +8,7 @@ use super::labels::{Classes, classes};
 use super::readings::{Reading, Task, learner, top};
 use super::{AnnotationOptions, TASK};
 use crate::assess::{
-    Assessment, MaybeLearner, Notes, Prediction, READING_FOLDS, Scored, add_mean_of_blocks, attempt,
+    Assessment, Interactions, MaybeLearner, Notes, Prediction, READING_FOLDS, Scored, add_mean_of_blocks, attempt,
     check_representations,
 };
 use crate::metrics::{Metric, Statistic};
@@ -53,12 +53,6 @@ pub fn run(
     let mut notes = Notes::default();
     let classes = classes(cells, options, &mut notes)?;
     let units = Units::new(cells, &classes.scored)?;
-    if units.are_cells() {
-        notes.warn(format!(
-            "no unit was named: {}s of one donor are on both sides of every split, so the scores are optimistic",
-            cells.noun
-        ));
-    }
     let mut truth_of_all = vec![f64::NAN; cells.n];
     classes.scored.iter().zip(&classes.truth).for_each(|(&i, &t)| truth_of_all[i] = t);
     let mut all = representations.to_vec();
@@ -98,6 +92,7 @@ impl Annotation<'_> {
             self.options.terms.as_ref().map(|t| Distances::new(t, &self.classes.label_of_class)).transpose()?;
         let mut outcome = TaskOutcome::default();
         let mut folds_words = json!(null);
+        let mut interactions = Interactions::default();
         for (id, reading) in Reading::ALL {
             let predicted = self.predict(id, reading, &matrices)?;
             for metric in TASK.metrics.iter().copied().filter(|m| m.reading == id) {
@@ -121,6 +116,12 @@ impl Annotation<'_> {
                 outcome.records.extend(headline.records);
                 outcome.summaries = headline.summaries;
                 outcome.unit_scores = headline.unit_scores;
+                if let Some(strata) = &self.options.strata {
+                    let predictions = if hard { &predicted.classes } else { &predicted.scores };
+                    interactions = a.strata(strata, &self.classes.scored, metric, predictions, &|used| {
+                        metric.statistic.set(a.truth, used)
+                    })?;
+                }
             }
             if id == self.options.headline.reading {
                 outcome.columns = self.columns(&predicted);
@@ -132,6 +133,7 @@ impl Annotation<'_> {
         for summary in &mut outcome.summaries {
             summary.warnings.extend(notes.warnings.iter().cloned());
         }
+        interactions.add_to(&mut outcome);
         outcome.tables.extend(self.classes.left_out.clone());
         outcome.notes = notes.all;
         outcome.choices.insert("outer_folds".into(), folds_words);
@@ -246,6 +248,7 @@ impl Annotation<'_> {
             ("k", json!(o.k)),
             ("neighbours", json!("exact, Euclidean, training cells only")),
             ("logistic", json!("C 1, balanced, features scaled on training cells, L-BFGS to 1e-4")),
+            ("strata", json!(o.strata.as_ref().map(|s| &s.name))),
             ("headline", json!(o.headline.id)),
             ("reading_folds", json!(format!("at most {READING_FOLDS}, of whole units"))),
             ("ontology", json!(o.terms.is_some())),

@@ -19,6 +19,8 @@ pub struct IntegrationOptions {
     pub before: String,
     /// Whether the metrics of the field are computed too; they cost the square of the number of cells.
     pub field_metrics: bool,
+    /// Groups of cells between which the best depth may shift.
+    pub strata: Option<Groups>,
     /// Headline metric: the one that decides.
     pub headline: &'static Metric,
 }
@@ -27,7 +29,7 @@ impl IntegrationOptions {
     /// 30 neighbours, `pca` as the space before integration, mixed neighbours as the headline.
     pub fn new(labels: Groups, batches: Groups) -> Self {
         let headline = super::TASK.metrics[0];
-        Self { labels, batches, k: 30, before: "pca".into(), field_metrics: true, headline }
+        Self { labels, batches, k: 30, before: "pca".into(), field_metrics: true, strata: None, headline }
     }
 
     /// Names the headline by its id. Errors when the task has no such metric.

@@ -8,10 +8,10 @@ use serde_json::json;
 
 use super::mixing::{Groups as Mixing, Share, ShareSet};
 use super::{IntegrationOptions, TASK};
-use crate::assess::{Assessment, Notes, Prediction, Scored, add_mean_of_blocks, attempt, check_representations};
+use crate::assess::{Assessment, Interactions, Notes, Prediction, Scored, add_mean_of_blocks, attempt, check_representations};
 use crate::metrics::integration::{Integration as Input, Named, integration};
 use crate::protocol::nested::Folds;
-use crate::protocol::{Protocol, Units};
+use crate::protocol::{Protocol, ScoreSet, Units};
 use crate::{Cells, Groups, Representation, TaskOutcome};
 
 /// What the positive control must reach; perfect mixing stays below 1 because chance makes neighbourhoods uneven.
@@ -139,15 +139,17 @@ impl Integrated<'_> {
             Ok(found.map(|knn| Prediction { values: values(knn.indices), remark: None }))
         })?;
         let mut outcome = TaskOutcome::default();
+        let mut interactions = Interactions::default();
         for metric in TASK.metrics.iter().copied() {
             let share = match metric.id {
                 "neighbour_labels" => Share::Label,
                 "neighbour_batches" => Share::Batch,
                 _ => Share::Mixed,
             };
-            let scored = Scored::with(metric, a.truth.len(), &neighbours, |used| {
+            let set = |used: &[&[f64]]| -> Box<dyn ScoreSet> {
                 Box::new(ShareSet::new(share, self.groups.clone(), k, used))
-            });
+            };
+            let scored = Scored::with(metric, a.truth.len(), &neighbours, set);
             if metric != self.options.headline {
                 outcome.records.extend(a.score_records(&scored)?);
                 continue;
@@ -161,7 +163,11 @@ impl Integrated<'_> {
             outcome.records.extend(headline.records);
             outcome.summaries = headline.summaries;
             outcome.unit_scores = headline.unit_scores;
+            if let Some(strata) = &self.options.strata {
+                interactions = a.strata(strata, self.scored, metric, &neighbours, &set)?;
+            }
         }
+        interactions.add_to(&mut outcome);
         a.check_controls(self.options.headline, CEILING, &outcome.records, &mut notes);
         if self.options.field_metrics {
             let field = self.field(&matrices)?;
@@ -247,6 +253,7 @@ impl Integrated<'_> {
             ("k", json!(k)),
             ("neighbours", json!("exact, Euclidean, the cell itself not counted")),
             ("before", json!(o.before)),
+            ("strata", json!(o.strata.as_ref().map(|s| &s.name))),
             ("headline", json!(o.headline.id)),
             ("protocol", json!(a.protocol)),
         ];

@@ -75,7 +75,14 @@ impl Design {
             .collect();
         if !few.is_empty() {
             let shown = few.iter().take(6).copied().collect::<Vec<_>>().join(", ");
-            notes.warn(format!("{} perturbations have fewer than {} cells and are left out: {shown}", few.len(), o.min_cells));
+            let have = if few.len() == 1 { "perturbation has" } else { "perturbations have" };
+            let more = if few.len() > 6 { ", ..." } else { "" };
+            notes.warn(format!(
+                "{} {have} fewer than {} cells and {} left out: {shown}{more}",
+                few.len(),
+                o.min_cells,
+                if few.len() == 1 { "is" } else { "are" }
+            ));
         }
         let codes: Vec<usize> = (0..cells.len()).filter(|&p| p != control && cells[p].len() >= o.min_cells).collect();
         if codes.len() < MIN_PERTURBATIONS {

@@ -30,6 +30,8 @@ mod readings;
 mod reference;
 mod run;
 mod sets;
+mod strata;
+mod truth;
 
 pub(crate) use control::effect_profiles;
 pub use options::{PerturbationOptions, Reference};

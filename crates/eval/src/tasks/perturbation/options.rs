@@ -51,6 +51,8 @@ pub struct PerturbationOptions<'a> {
     pub min_cells: usize,
     /// Random halvings of the cells.
     pub n_splits: usize,
+    /// Groups of cells (states, time points) between which the best depth may shift.
+    pub strata: Option<Groups>,
     /// Headline metric: the one that decides.
     pub headline: &'static Metric,
 }
@@ -69,13 +71,15 @@ impl<'a> PerturbationOptions<'a> {
             reference: Reference::PseudobulkNb,
             min_cells: 30,
             n_splits: 3,
+            strata: None,
             headline: super::TASK.metrics[0],
         }
     }
 
     /// Errors when the choices do not fit each other or the cells.
     pub(super) fn check(&self, cells: &Cells) -> Result<()> {
-        let columns = [Some(&self.perturbation), self.context.as_ref(), self.unit.as_ref()];
+        let columns =
+            [Some(&self.perturbation), self.context.as_ref(), self.unit.as_ref(), self.strata.as_ref()];
         for groups in columns.into_iter().flatten() {
             if groups.codes.len() != cells.n {
                 return Err(Error::usage("a column must be known for every cell of the data set")

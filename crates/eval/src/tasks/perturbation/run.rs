@@ -4,10 +4,11 @@ use microtome_core::{Progress, Record, Result};
 use serde_json::json;
 
 use super::design::Design;
-use super::readings::{Reading, halves, read, reliability};
+use super::readings::{Reading, halves, read};
 use super::reference::Expression;
 use super::sets::{Blocks, Pairs, RetrievalSet};
-use super::{PerturbationOptions, Reference, TASK, control};
+use super::truth::Truth;
+use super::{PerturbationOptions, Reference, TASK, control, strata};
 use crate::assess::{Assessment, Notes, Prediction, Scored, add_mean_of_blocks, attempt, check_representations};
 use crate::metrics::{self, Metric, PartialSet, SpearmanSet};
 use crate::protocol::nested::Folds;
@@ -42,27 +43,13 @@ pub fn run(
     let design = Design::new(options, protocol.seed, &mut notes)?;
     let n = design.len();
     let expression = Expression::new(options, &design, protocol.seed)?;
-    let n_fits = 2 * design.splits.len() + 1;
-    progress.begin("reference effects", n_fits as u64, "fits");
-    let mut reference = vec![];
-    for s in 0..design.splits.len() {
-        for h in 0..2 {
-            progress.check()?;
-            reference.extend(expression.of_half(s, h)?.pair_similarities(n));
-            progress.advance(1);
-        }
-    }
-    let all_effects = expression.of_all()?;
-    progress.advance(1);
-    progress.end();
-    let n_changed = expression.n_changed(&all_effects)?;
-    let ceiling = reliability(&reference, n * (n - 1) / 2);
-    describe(options, &design, &expression, ceiling, &n_changed, &mut notes);
+    let truth = Truth::new(options, &design, &expression, protocol.seed, progress)?;
+    describe(options, &design, &expression, &truth, &mut notes);
 
     let mut all = representations.to_vec();
     add_mean_of_blocks(&mut all)?;
     all.extend(TASK.negative_control.from_truth(&vec![0.0; cells.n], protocol.seed));
-    let effect_rows = control::rows(&all_effects, &design, cells.n)?;
+    let effect_rows = control::rows(&truth.effects, &design, cells.n)?;
     all.extend(TASK.positive_control.from_effects(&effect_rows, protocol.seed));
 
     let names = design.names.clone();
@@ -71,12 +58,7 @@ pub fn run(
         Cells { noun: "perturbation", ..Cells::new(cells.dataset.clone(), n) }.with_unit(unit)?;
     let units = Units::new(&perturbations, &(0..n).collect::<Vec<_>>())?;
     // Folds hold weak and strong perturbations alike.
-    let strength: Vec<f64> = (0..n)
-        .map(|p| {
-            let e = all_effects.mean(p);
-            super::effects::dot(&e, &e).sqrt()
-        })
-        .collect();
+    let strength = truth.strength(n);
     let assessment = Assessment {
         task: &TASK,
         cells: &perturbations,
@@ -87,23 +69,14 @@ pub fn run(
         protocol,
         progress,
     };
-    let published = Expression::new(
-        &PerturbationOptions { reference: Reference::MeanDifferenceTop500, ..options.clone() },
-        &design,
-        protocol.seed,
-    )?
-    .of_all()?
-    .pair_similarities(n);
-    Run { assessment, options, design: &design, expression: &expression, reference, n_changed, published, ceiling }
-        .run(notes)
+    Run { assessment: &assessment, options, design: &design, expression: &expression, truth: &truth }.run(notes)
 }
 
 fn describe(
     o: &PerturbationOptions<'_>,
     design: &Design,
     expression: &Expression<'_>,
-    ceiling: Option<f64>,
-    n_changed: &[f64],
+    truth: &Truth,
     notes: &mut Notes,
 ) {
     notes.all.push(format!(
@@ -120,9 +93,9 @@ fn describe(
                 .into(),
         );
     }
-    let weak = n_changed.iter().filter(|c| **c < 10.0).count();
+    let weak = truth.n_changed.iter().filter(|c| **c < 10.0).count();
     notes.all.push(format!("{weak} of {} perturbations change fewer than 10 genes at a false discovery rate of 5%", design.len()));
-    match ceiling {
+    match truth.ceiling {
         Some(r) if r > 0.0 => notes.all.push(format!(
             "ceiling: the reference of one half agrees with that of the other at {r:.2}, so that a perfect representation \
              of noisy cells reaches about {:.2}",
@@ -139,22 +112,18 @@ fn folding(protocol: &Protocol, n: usize) -> Protocol {
     Protocol { n_outer, n_inner, ..protocol.clone() }
 }
 
-struct Run<'a> {
-    assessment: Assessment<'a>,
-    options: &'a PerturbationOptions<'a>,
-    design: &'a Design,
-    expression: &'a Expression<'a>,
-    /// Similarities of pairs in the reference, `[split, half, pair]`.
-    reference: Vec<f64>,
-    n_changed: Vec<f64>,
-    /// Reference similarities of the published variant.
-    published: Vec<f64>,
-    ceiling: Option<f64>,
+/// The task on one design.
+pub(super) struct Run<'a> {
+    pub(super) assessment: &'a Assessment<'a>,
+    pub(super) options: &'a PerturbationOptions<'a>,
+    pub(super) design: &'a Design,
+    pub(super) expression: &'a Expression<'a>,
+    pub(super) truth: &'a Truth,
 }
 
 impl Run<'_> {
     fn run(&self, mut notes: Notes) -> Result<TaskOutcome> {
-        let a = &self.assessment;
+        let a = self.assessment;
         let readings: Vec<Result<Reading, String>> = a.each("effects of perturbations", |r| {
             let x = &a.representations[r];
             match x.defect() {
@@ -183,7 +152,7 @@ impl Run<'_> {
             outcome.unit_scores = headline.unit_scores.into_iter().filter(|u| u.value.is_some()).collect();
         }
         records.extend(self.reliabilities(&readings, &records));
-        let best = if self.options.headline == &metrics::RETRIEVAL_PDS { 1.0 } else { self.ceiling.map_or(1.0, |c| c.max(0.0).sqrt()) };
+        let best = if self.options.headline == &metrics::RETRIEVAL_PDS { 1.0 } else { self.truth.ceiling.map_or(1.0, |c| c.max(0.0).sqrt()) };
         a.check_controls(self.options.headline, CEILING * best, &records, &mut notes);
         // Scores are over perturbations; the cells behind them are more.
         records.iter_mut().for_each(|r| r.n_cells = Some(self.design.n_cells()));
@@ -193,6 +162,9 @@ impl Run<'_> {
         }
         outcome.records = records;
         outcome.notes = notes.all;
+        if let Some(groups) = &self.options.strata {
+            strata::interactions(a, self.options, groups, self.options.headline)?.add_to(&mut outcome);
+        }
         self.choices(&mut outcome.choices);
         Ok(outcome)
     }
@@ -209,7 +181,8 @@ impl Run<'_> {
         readings.iter().map(one).collect()
     }
 
-    fn scored(&self, metric: &'static Metric, readings: &[Result<Reading, String>]) -> Scored {
+    /// Scores of all representations in one metric.
+    pub(super) fn scored(&self, metric: &'static Metric, readings: &[Result<Reading, String>]) -> Scored {
         let n = self.design.len();
         let n_pairs = n * (n - 1) / 2;
         // Reference of one half against the representation of the other.
@@ -222,7 +195,7 @@ impl Run<'_> {
                 let of = |b: usize| {
                     let mine: Vec<Vec<f64>> = used.iter().map(|v| block(v, other(b))).collect();
                     let mine: Vec<&[f64]> = mine.iter().map(Vec::as_slice).collect();
-                    Pairs(SpearmanSet::new(&block(&self.reference, b), &mine))
+                    Pairs(SpearmanSet::new(&block(&self.truth.reference, b), &mine))
                 };
                 Box::new(Blocks((0..n_blocks).map(of).collect()))
             });
@@ -235,7 +208,7 @@ impl Run<'_> {
                     let mine: Vec<Vec<f64>> = used.iter().map(|v| block(v, other(b))).collect();
                     let given: Vec<Vec<f64>> = covariates.iter().map(|v| block(v, other(b))).collect();
                     Pairs(PartialSet::new(
-                        &block(&self.reference, b),
+                        &block(&self.truth.reference, b),
                         &mine.iter().map(Vec::as_slice).collect::<Vec<_>>(),
                         &given.iter().map(Vec::as_slice).collect::<Vec<_>>(),
                     ))
@@ -245,7 +218,7 @@ impl Run<'_> {
         }
         if metric == &metrics::RSA_AS_PUBLISHED {
             let predictions = self.predictions(readings, |r| &r.published);
-            return Scored::with(metric, n, &predictions, |used| Box::new(Pairs(SpearmanSet::new(&self.published, used))));
+            return Scored::with(metric, n, &predictions, |used| Box::new(Pairs(SpearmanSet::new(&self.truth.published, used))));
         }
         if metric == &metrics::RETRIEVAL_PDS {
             let predictions = self.predictions(readings, |r| &r.retrieval);
@@ -257,7 +230,7 @@ impl Run<'_> {
             self.predictions(readings, |r| &r.magnitude)
         };
         Scored::with(metric, n, &predictions, |used| -> Box<dyn ScoreSet> {
-            Box::new(SpearmanSet::new(&self.n_changed, used))
+            Box::new(SpearmanSet::new(&self.truth.n_changed, used))
         })
     }
 
@@ -297,7 +270,7 @@ impl Run<'_> {
             });
             let mut free = record.clone();
             free.metric = "rsa_without_noise".into();
-            let scale = own.zip(self.ceiling).map(|(a, b)| a * b).filter(|s| *s > 0.0).map(f64::sqrt);
+            let scale = own.zip(self.truth.ceiling).map(|(a, b)| a * b).filter(|s| *s > 0.0).map(f64::sqrt);
             free.value = score(&record).zip(scale).map(|(s, scale)| s / scale);
             free.reason = Some(match free.value {
                 Some(_) => "score over the root of the reliabilities of representation and reference; no interval".into(),
@@ -320,10 +293,11 @@ impl Run<'_> {
             ("n_scored", json!(d.n_cells())),
             ("reference", json!(o.reference)),
             ("reference_genes", json!(self.expression.n_genes())),
-            ("reference_reliability", json!(self.ceiling)),
+            ("reference_reliability", json!(self.truth.ceiling)),
             ("min_cells", json!(o.min_cells)),
             ("n_splits", json!(o.n_splits)),
             ("energy_distance", json!("plain Euclidean, unbiased, at most 100 perturbed and 200 control cells")),
+            ("strata", json!(o.strata.as_ref().map(|s| &s.name))),
             ("headline", json!(o.headline.id)),
             ("protocol", json!(self.assessment.protocol)),
         ];

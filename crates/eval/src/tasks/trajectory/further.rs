@@ -1,18 +1,15 @@
-//! Further readings: other ways to a pseudotime, agreement beyond covariates, strata.
+//! Further readings: other ways to a pseudotime, agreement beyond covariates.
 
 use microtome_core::{Matrix, Result, Role};
 use microtome_numerics::{PalantirOptions, palantir};
 
 use super::readings::paths;
 use super::run::Trajectory;
-use crate::Groups;
-use crate::assess::{Interactions, Prediction, Scored, Stratum, attempt};
-use crate::metrics::{self, Metric, PartialSet};
+use crate::assess::{Prediction, Scored, attempt};
+use crate::metrics::{self, PartialSet};
 
 /// Waypoints of Palantir: a quarter of its default, which changes ranks little and costs a quarter.
 const WAYPOINTS: usize = 300;
-/// Fewest cells of a stratum.
-const MIN_STRATUM: usize = 20;
 
 type Predictions = Vec<std::result::Result<Prediction, String>>;
 
@@ -67,22 +64,5 @@ impl Trajectory<'_> {
             let given: Vec<&[f64]> = covariates.iter().map(Vec::as_slice).collect();
             Box::new(PartialSet::new(a.truth, used, &given))
         })
-    }
-
-    /// Whether the best depth shifts between groups of cells.
-    pub(super) fn strata(&self, groups: &Groups, metric: &'static Metric, predictions: &Predictions) -> Result<Interactions> {
-        let a = &self.assessment;
-        let mut strata = vec![];
-        for (code, name) in groups.names.iter().enumerate() {
-            let member: Vec<bool> = self.scored.iter().map(|&i| groups.codes[i] as usize == code).collect();
-            if member.iter().filter(|m| **m).count() < MIN_STRATUM {
-                continue;
-            }
-            let scored = Scored::with(metric, a.truth.len(), predictions, |used| {
-                Box::new(Stratum { inner: metric.statistic.set(a.truth, used), member })
-            });
-            strata.push((name.clone(), scored));
-        }
-        a.interactions(&strata)
     }
 }

@@ -10,7 +10,7 @@ use super::{Root, TASK, TrajectoryOptions};
 use crate::assess::{
     Assessment, Interactions, MaybeLearner, Notes, Prediction, READING_FOLDS, Scored, add_mean_of_blocks, attempt, check_representations,
 };
-use crate::metrics;
+use crate::metrics::{self, Statistic};
 use crate::protocol::nested::Folds;
 use crate::protocol::units::varies;
 use crate::protocol::{Protocol, Units};
@@ -170,7 +170,11 @@ impl Trajectory<'_> {
                 outcome.summaries = headline.summaries;
                 outcome.unit_scores = headline.unit_scores;
                 if let Some(strata) = &self.options.strata {
-                    interactions = self.strata(strata, metric, &predictions)?;
+                    // The partial score is of the same pseudotime; strata are compared without covariates.
+                    interactions = a.strata(strata, self.scored, metric, &predictions, &|used| {
+                        let statistic = if metric == &metrics::DPT_PARTIAL { Statistic::Spearman } else { metric.statistic };
+                        statistic.set(a.truth, used)
+                    })?;
                 }
             }
         }
@@ -179,11 +183,8 @@ impl Trajectory<'_> {
         for summary in &mut outcome.summaries {
             summary.warnings.extend(notes.warnings.iter().cloned());
         }
-        for (model, sentence) in interactions.sentences {
-            outcome.summaries.iter_mut().filter(|s| s.model == model).for_each(|s| s.sentences.push(sentence.clone()));
-        }
-        records.extend(interactions.records);
         outcome.records = records;
+        interactions.add_to(&mut outcome);
         outcome.columns = self.pseudotimes(dpts);
         outcome.notes = notes.all;
         outcome.choices.insert("outer_folds".into(), reading_words);

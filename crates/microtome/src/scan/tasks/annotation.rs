@@ -1,11 +1,11 @@
-//! `annotation`: `--label`, `--ontology`, `--ontology-key`, `--neighbors`.
+//! `annotation`: `--label`, `--ontology`, `--ontology-key`, `--neighbors`, `--strata`.
 
 use microtome_core::{Column, Result};
 use microtome_eval::tasks::annotation::{AnnotationOptions, LabelTerms, TASK, run};
 use microtome_eval::{Groups, TaskOutcome};
 use microtome_report::Colour;
 
-use super::{Adapter, Input, Ready, headline, named_column};
+use super::{Adapter, Input, Ready, headline, named_column, select, strata};
 use crate::data::Data;
 use crate::ontology;
 use crate::scan::ScanOptions;
@@ -23,6 +23,7 @@ struct Annotation {
     terms: Option<ontology::Terms>,
     neighbors: usize,
     headline: Option<String>,
+    strata: Option<Groups>,
 }
 
 fn open(options: &ScanOptions, data: &Data) -> Result<Box<dyn Ready>> {
@@ -45,6 +46,7 @@ fn open(options: &ScanOptions, data: &Data) -> Result<Box<dyn Ready>> {
         terms,
         neighbors: options.task.neighbors.unwrap_or(DEFAULT_NEIGHBORS),
         headline: headline(&TASK, options).map(String::from),
+        strata: strata(options, data)?,
     }))
 }
 
@@ -65,6 +67,7 @@ impl Ready for Annotation {
         let groups = Groups::from_column(self.name.clone(), &self.labels.select(input.rows));
         let mut task = AnnotationOptions::new(groups);
         task.k = self.neighbors;
+        task.strata = self.strata.as_ref().map(|s| select(s, input.rows));
         if let Some(terms) = &self.terms {
             task.terms = Some(LabelTerms {
                 ontology: terms.ontology.clone(),

@@ -5,7 +5,7 @@ use microtome_eval::tasks::integration::{IntegrationOptions, TASK, run};
 use microtome_eval::{Groups, TaskOutcome};
 use microtome_report::Colour;
 
-use super::{Adapter, Input, Ready, headline, named_column};
+use super::{Adapter, Input, Ready, headline, named_column, select, strata};
 use crate::data::Data;
 use crate::scan::ScanOptions;
 use crate::scan::page::categories;
@@ -20,6 +20,7 @@ struct Integration {
     batches: Column,
     known: Vec<bool>,
     headline: Option<String>,
+    strata: Option<Groups>,
 }
 
 fn open(options: &ScanOptions, data: &Data) -> Result<Box<dyn Ready>> {
@@ -45,6 +46,7 @@ fn open(options: &ScanOptions, data: &Data) -> Result<Box<dyn Ready>> {
         labels,
         batches,
         headline: headline(&TASK, options).map(String::from),
+        strata: strata(options, data)?,
     }))
 }
 
@@ -67,6 +69,7 @@ impl Ready for Integration {
             groups(&self.label, &self.labels),
             groups(&self.batch_key, &self.batches),
         );
+        task.strata = self.strata.as_ref().map(|s| select(s, input.rows));
         if let Some(id) = &self.headline {
             task = task.with_headline(id)?;
         }

@@ -93,6 +93,12 @@ pub(super) fn asked(options: &ScanOptions) -> Result<Vec<&'static Adapter>> {
             out.push(found);
         }
     }
+    if options.task.strata.is_some() && out.iter().all(|a| a.task.id == "gene_function") {
+        return Err(Error::usage("no task of this scan compares groups of cells")
+            .at_key("--strata")
+            .expected("a task whose rows are cells")
+            .remedy("leave out --strata, or add another --task"));
+    }
     if let Some(metric) = &options.task.headline {
         let metrics: Vec<&str> = out.iter().flat_map(|a| a.task.metrics).map(|m| m.id).collect();
         if !metrics.contains(&metric.as_str()) {
@@ -119,6 +125,19 @@ fn named_column(
     let name = name.ok_or_else(|| Error::usage(what).at_key(option).remedy(remedy))?;
     let column = data.dataset.obs_column(name).map_err(|e| e.in_file(data.dataset.path()))?;
     Ok((name.to_string(), column))
+}
+
+/// The groups of `--strata`, every row of the file.
+fn strata(options: &ScanOptions, data: &Data) -> Result<Option<Groups>> {
+    let Some(name) = &options.task.strata else { return Ok(None) };
+    let column =
+        data.dataset.obs_column(name).map_err(|e| e.in_file(data.dataset.path()).at_key("--strata"))?;
+    Ok(Some(Groups::from_column(name.clone(), &column)))
+}
+
+/// The groups of some rows; a group without any of them keeps its place.
+fn select(groups: &Groups, rows: &[usize]) -> Groups {
+    Groups { codes: rows.iter().map(|&r| groups.codes[r]).collect(), ..groups.clone() }
 }
 
 /// The headline the user named, where it is one of this task's metrics.

@@ -1,4 +1,4 @@
-//! `perturbation`: `--perturbation`, `--control`, `--context`, `--reference-de`, `--min-cells`.
+//! `perturbation`: `--perturbation`, `--control`, `--context`, `--reference-de`, `--min-cells`, `--strata`.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use microtome_eval::tasks::perturbation::{PerturbationOptions, Reference, TASK, 
 use microtome_eval::{Groups, TaskOutcome};
 use microtome_report::Colour;
 
-use super::{Adapter, Input, Ready, headline};
+use super::{Adapter, Input, Ready, headline, select, strata};
 use crate::data::Data;
 use crate::scan::ScanOptions;
 
@@ -29,6 +29,7 @@ struct PerturbationTask {
     /// Genes that each perturbation hits, by code.
     targets: Vec<Vec<usize>>,
     headline: Option<String>,
+    strata: Option<Groups>,
     path: PathBuf,
 }
 
@@ -53,6 +54,7 @@ fn open(options: &ScanOptions, data: &Data) -> Result<Box<dyn Ready>> {
         reference: t.reference,
         min_cells: t.min_cells,
         headline: headline(&TASK, options).map(String::from),
+        strata: strata(options, data)?,
         path: data.dataset.path().to_path_buf(),
         perturbation,
         control,
@@ -93,10 +95,6 @@ fn targets(perturbation: &str, genes: &GeneTable) -> Vec<usize> {
     out
 }
 
-fn select(groups: &Groups, rows: &[usize]) -> Groups {
-    Groups { codes: rows.iter().map(|&r| groups.codes[r]).collect(), ..groups.clone() }
-}
-
 impl Ready for PerturbationTask {
     fn question(&self) -> String {
         format!("holds what {} does to cells", self.perturbation.name)
@@ -134,6 +132,7 @@ impl Ready for PerturbationTask {
         o.context = self.context.as_ref().map(|c| select(c, input.rows));
         o.unit = input.cells.unit.clone();
         o.targets = self.targets.clone();
+        o.strata = self.strata.as_ref().map(|s| select(s, input.rows));
         o.reference = self.reference;
         o.min_cells = self.min_cells.unwrap_or(o.min_cells);
         if let Some(id) = &self.headline {

@@ -1,4 +1,4 @@
-//! `trajectory`: `--time`, `--root`, `--neighbors`.
+//! `trajectory`: `--time`, `--root`, `--neighbors`, `--palantir`, `--strata`.
 
 mod time;
 
@@ -7,7 +7,7 @@ use microtome_eval::{Groups, TaskOutcome};
 use microtome_eval::tasks::trajectory::{Root, TASK, TrajectoryOptions, run};
 use microtome_report::Colour;
 
-use super::{Adapter, Input, Ready, headline};
+use super::{Adapter, Input, Ready, headline, select, strata};
 use crate::data::Data;
 use crate::scan::ScanOptions;
 use crate::scan::options::DEFAULT_NEIGHBORS;
@@ -41,10 +41,7 @@ fn open(options: &ScanOptions, data: &Data) -> Result<Box<dyn Ready>> {
         neighbors: options.task.neighbors.unwrap_or(DEFAULT_NEIGHBORS),
         headline: headline(&TASK, options).map(String::from),
         palantir: options.task.palantir || options.task.headline.as_deref() == Some("palantir_spearman"),
-        strata: match &options.task.strata {
-            None => None,
-            Some(name) => Some(Groups::from_column(name.clone(), &data.dataset.obs_column(name)?)),
-        },
+        strata: strata(options, data)?,
         path: data.dataset.path().to_path_buf(),
         name,
         time,
@@ -109,10 +106,7 @@ impl Ready for Trajectory {
         }
         task.k = self.neighbors;
         task.palantir = self.palantir;
-        task.strata = self.strata.as_ref().map(|s| Groups {
-            codes: input.rows.iter().map(|&r| s.codes[r]).collect(),
-            ..s.clone()
-        });
+        task.strata = self.strata.as_ref().map(|s| select(s, input.rows));
         if let Some(id) = &self.headline {
             task = task.with_headline(id)?;
         }
