@@ -5,5 +5,6 @@
 pub mod simulate;
 
 pub use simulate::{
-    BatchDesign, Preset, SimulateOptions, Simulated, SimulatedCells, Simulator, Topology, simulate,
+    BatchDesign, Calibration, Clones, Description, Drugs, Mouse, Preset, Screen, SimulateOptions, Simulated,
+    SimulatedCells, Simulator, Statistics, Topology, TypeTree, simulate,
 };
