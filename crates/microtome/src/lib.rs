@@ -56,7 +56,7 @@ pub use microtome_eval::tasks::perturbation::Reference;
 pub use microtome_models::parity::{KitReport, TensorReport};
 pub use microtome_models::taps::Pooling;
 pub use microtome_models::{Overlap, Precision};
-pub use microtome_train::SimulateOptions;
+pub use microtome_train::{Clones, Drugs, Mouse, Preset, Screen, SimulateOptions, Topology, TypeTree};
 pub use napistu::{ExportReport, ImportReport, export, import};
 pub use open::OpenModel;
 pub use parity::parity;
@@ -64,7 +64,7 @@ pub use perturb::{PerturbReport, Perturbation, perturb};
 pub use render::report;
 pub use represent::CellStats;
 pub use scan::{CompareOptions, ScanOptions, ScanReport, TaskOptions, scan};
-pub use simulate::{SimulateReport, simulate};
+pub use simulate::{SimulateReport, SimulateRun, simulate};
 pub use store::{Manifest, Store};
 pub use table::{FromTable, report_table};
 

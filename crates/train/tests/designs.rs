@@ -215,9 +215,8 @@ fn close_relatives_of_a_hierarchy_are_alike_and_the_ontology_says_so() {
     names.dedup();
     assert_eq!(names.len(), 9);
     let bulk: Vec<Vec<f64>> = names.iter().map(|n| pseudobulk(&data.counts, &rows(&types, n))).collect();
-    let distance = |a: usize, b: usize| {
-        bulk[a].iter().zip(&bulk[b]).map(|(x, y)| (x - y) * (x - y)).sum::<f64>().sqrt()
-    };
+    let distance =
+        |a: usize, b: usize| bulk[a].iter().zip(&bulk[b]).map(|(x, y)| (x - y) * (x - y)).sum::<f64>().sqrt();
     let (mut near, mut far) = (vec![], vec![]);
     for a in 0..9 {
         for b in 0..a {
@@ -246,8 +245,7 @@ fn clones_stay_within_donors_keep_to_their_fates_and_lie_behind_their_founding()
         ..Default::default()
     };
     let data = simulate(&options).unwrap();
-    let (clone, donor, branch) =
-        (texts(&data, "clone"), texts(&data, "donor_id"), texts(&data, "branch"));
+    let (clone, donor, branch) = (texts(&data, "clone"), texts(&data, "donor_id"), texts(&data, "branch"));
     let (barcode, time) = (texts(&data, "barcode"), numbers(&data, "pseudotime"));
     let truth = &data.truth["clones"];
     let tips: Vec<&str> = truth["tips"].as_array().unwrap().iter().map(|t| t.as_str().unwrap()).collect();

@@ -19,7 +19,7 @@ pub(crate) use checkpoint::{Init, Inspect, Parity};
 pub(crate) use data::{Attention, Doctor, Embed, Perturb, PerturbKind, Tokenize};
 pub(crate) use run::{Precision, RunArgs};
 pub(crate) use scan::{Demo, ReferenceDe, Report, Scan};
-pub(crate) use train::Simulate;
+pub(crate) use train::{Simulate, Topology};
 
 /// Opens single-cell foundation models layer by layer.
 #[derive(Debug, Parser)]
@@ -82,7 +82,7 @@ pub(crate) enum Command {
     Parity(Parity),
     /// Make an untrained model of a published shape: the control every trained model must beat
     Init(Init),
-    /// Write simulated cells with known pseudotime, branches, donors and regulators
+    /// Write simulated cells with known truth: pseudotime, cell types, regulators, knock-downs, drugs, clones, mouse orthologs
     Simulate(Simulate),
     /// Make the report of a finished scan again
     Report(Report),

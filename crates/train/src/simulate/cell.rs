@@ -115,11 +115,8 @@ impl Simulator {
                 o.median_molecules * libm::exp(o.molecules_sd * of_molecules + trend),
                 libm::log(o.capture_rate) + o.capture_sd * of_capture + batch_capture,
             ),
-            // The depth of the file is molecules times capture already.
-            Some(c) => (
-                c.depth(of_molecules) / o.capture_rate * libm::exp(trend),
-                libm::log(o.capture_rate) + batch_capture,
-            ),
+            // The depth of the file is molecules times capture, whatever the batch, already.
+            Some(c) => (c.depth(of_molecules) / o.capture_rate * libm::exp(trend), libm::log(o.capture_rate)),
         };
         let capture_rate = libm::exp(log_capture).min(1.0);
         let mitochondrial = o.mitochondrial_sd * draws.normal();

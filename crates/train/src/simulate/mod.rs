@@ -114,7 +114,7 @@ impl Simulator {
     }
 
     /// Draws everything but the cells, with genes, means, dispersions and depths of a file. `n_genes`,
-    /// `median_molecules`, `molecules_sd`, `capture_sd` and the options of dispersion are then not used.
+    /// `median_molecules`, `molecules_sd`, `capture_sd`, `batch_capture_sd` and the options of dispersion are then not used.
     ///
     /// # Errors
     /// When the options are out of range, when mice are asked for, or when too few genes of the file are known.
@@ -155,6 +155,11 @@ impl Simulator {
     /// The options it was made with.
     pub fn options(&self) -> &SimulateOptions {
         &self.options
+    }
+
+    /// Genes of every cell: as many as `n_genes` says, but for mice and for calibrated cells.
+    pub fn n_genes(&self) -> usize {
+        self.genes.len()
     }
 
     /// Row of the cell at the root of the tree (pseudotime 0): always the first.
