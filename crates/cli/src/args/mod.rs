@@ -3,6 +3,7 @@
 mod anatomy;
 mod checkpoint;
 mod data;
+mod pretrain;
 mod run;
 mod scan;
 mod train;
@@ -17,6 +18,7 @@ pub(crate) use anatomy::{
 };
 pub(crate) use checkpoint::{Init, Inspect, Parity};
 pub(crate) use data::{Attention, Doctor, Embed, Perturb, PerturbKind, Tokenize};
+pub(crate) use pretrain::{Decay, Pretrain};
 pub(crate) use run::{Precision, RunArgs};
 pub(crate) use scan::{Demo, ReferenceDe, Report, Scan};
 pub(crate) use train::{Simulate, Topology};
@@ -84,6 +86,8 @@ pub(crate) enum Command {
     Init(Init),
     /// Write simulated cells with known truth: pseudotime, cell types, regulators, knock-downs, drugs, clones, mouse orthologs
     Simulate(Simulate),
+    /// Train a model on cells: hidden genes are to be named from the others
+    Pretrain(Pretrain),
     /// Make the report of a finished scan again
     Report(Report),
 }

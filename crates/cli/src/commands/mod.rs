@@ -4,6 +4,7 @@ mod anatomy;
 mod checkpoint;
 mod data;
 mod parity;
+mod pretrain;
 mod scan;
 mod store;
 mod train;
@@ -27,6 +28,7 @@ pub(crate) fn run(command: Command, progress: &dyn Progress) -> Result<u8> {
         Command::Anatomy(a) => anatomy::anatomy(&a, progress),
         Command::Store(a) => store::store(&a),
         Command::Simulate(a) => train::simulate(&a, progress),
+        Command::Pretrain(a) => pretrain::pretrain(&a, progress),
         Command::Parity(a) => parity::parity(&a, progress),
         Command::Scan(a) => scan::scan(&a, progress),
         Command::Demo(a) => scan::demo(&a, progress),
