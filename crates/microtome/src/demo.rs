@@ -11,7 +11,7 @@ use crate::budget::RunOptions;
 use crate::data::{Data, DataOptions};
 use crate::output;
 use crate::scan::{CompareOptions, FINISHED, ScanOptions, ScanReport, TaskOptions, scan};
-use crate::simulate::simulate;
+use crate::simulate::{SimulateRun, simulate};
 
 /// What the demo is asked to do.
 #[derive(Clone, Debug)]
@@ -47,7 +47,7 @@ pub fn demo(options: &DemoOptions, progress: &dyn Progress) -> Result<ScanReport
     }
     let simulated =
         SimulateOptions { n_cells: options.n_cells, seed: options.seed, ..SimulateOptions::default() };
-    simulate(&simulated, &cells, progress)?;
+    simulate(&SimulateRun { options: simulated, out: cells.clone(), ..SimulateRun::default() }, progress)?;
     let data = DataOptions { path: cells, seed: options.seed, ..DataOptions::default() };
     let genes = vocabulary(&Data::open(&data)?)?;
     write_untrained(Generation::V1, SHAPE, &genes, options.seed, &model)?;

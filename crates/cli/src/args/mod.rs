@@ -3,6 +3,7 @@
 mod anatomy;
 mod checkpoint;
 mod data;
+mod pretrain;
 mod run;
 mod scan;
 mod train;
@@ -17,9 +18,10 @@ pub(crate) use anatomy::{
 };
 pub(crate) use checkpoint::{Init, Inspect, Parity};
 pub(crate) use data::{Attention, Doctor, Embed, Perturb, PerturbKind, Tokenize};
+pub(crate) use pretrain::{Decay, Pretrain};
 pub(crate) use run::{Precision, RunArgs};
 pub(crate) use scan::{Demo, ReferenceDe, Report, Scan};
-pub(crate) use train::Simulate;
+pub(crate) use train::{Simulate, Topology};
 
 /// Opens single-cell foundation models layer by layer.
 #[derive(Debug, Parser)]
@@ -82,8 +84,10 @@ pub(crate) enum Command {
     Parity(Parity),
     /// Make an untrained model of a published shape: the control every trained model must beat
     Init(Init),
-    /// Write simulated cells with known pseudotime, branches, donors and regulators
+    /// Write simulated cells with known truth: pseudotime, cell types, regulators, knock-downs, drugs, clones, mouse orthologs
     Simulate(Simulate),
+    /// Train a model on cells: hidden genes are to be named from the others
+    Pretrain(Pretrain),
     /// Make the report of a finished scan again
     Report(Report),
 }

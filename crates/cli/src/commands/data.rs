@@ -1,8 +1,6 @@
-//! `doctor`, `tokenize`, `embed`, `perturb`, `simulate`.
+//! `doctor`, `tokenize`, `embed`, `perturb`.
 
-use microtome::{
-    AttentionOf, AttentionOptions, EmbedOptions, Overlap, Perturbation, SimulateOptions, SiteDrift,
-};
+use microtome::{AttentionOf, AttentionOptions, EmbedOptions, Overlap, Perturbation, SiteDrift};
 use microtome_core::{Progress, Result};
 
 use super::{command_line, data_options, pooling, run_options};
@@ -138,30 +136,6 @@ fn drift_rows(drift: &[SiteDrift]) -> Vec<Vec<String>> {
         ]
     };
     drift.iter().map(row).collect()
-}
-
-pub(super) fn simulate(a: &args::Simulate, progress: &dyn Progress) -> Result<u8> {
-    let options = SimulateOptions {
-        n_cells: a.cells,
-        n_genes: a.genes,
-        n_branches: a.branches,
-        n_donors: a.donors,
-        n_batches: a.batches,
-        seed: a.seed,
-        ..SimulateOptions::default()
-    };
-    let r = microtome::simulate(&options, &a.out, progress)?;
-    if a.json {
-        print::json(&r)?;
-    } else {
-        print::line(format!(
-            "wrote {}: {} cells, {} genes",
-            r.out.display(),
-            print::thousands(r.n_cells as u64),
-            print::thousands(r.n_genes as u64)
-        ));
-    }
-    Ok(0)
 }
 
 fn overlap(o: &Overlap) -> String {

@@ -4,8 +4,10 @@ mod anatomy;
 mod checkpoint;
 mod data;
 mod parity;
+mod pretrain;
 mod scan;
 mod store;
+mod train;
 
 use microtome::{DataOptions, PrepareOptions, RunOptions};
 use microtome_core::{Progress, Result};
@@ -25,7 +27,8 @@ pub(crate) fn run(command: Command, progress: &dyn Progress) -> Result<u8> {
         Command::Attention(a) => data::attention(&a, progress),
         Command::Anatomy(a) => anatomy::anatomy(&a, progress),
         Command::Store(a) => store::store(&a),
-        Command::Simulate(a) => data::simulate(&a, progress),
+        Command::Simulate(a) => train::simulate(&a, progress),
+        Command::Pretrain(a) => pretrain::pretrain(&a, progress),
         Command::Parity(a) => parity::parity(&a, progress),
         Command::Scan(a) => scan::scan(&a, progress),
         Command::Demo(a) => scan::demo(&a, progress),

@@ -24,6 +24,24 @@ pub(super) enum Purpose {
     Batch = 4,
     /// Effects of donors, one stream per donor.
     Donor = 5,
+    /// Guides and pairs of a screen.
+    Screen = 6,
+    /// What a cell of a screen got, one stream per cell.
+    ScreenCell = 7,
+    /// Drugs, one stream per drug.
+    Drug = 8,
+    /// What a cell was treated with, one stream per cell.
+    DrugCell = 9,
+    /// Clones, one stream per clone.
+    Clone = 10,
+    /// Clone of a cell, one stream per cell.
+    CloneCell = 11,
+    /// How another species differs.
+    Species = 12,
+    /// One stream per cell of another species.
+    OtherCell = 13,
+    /// Effects of donors of another species, one stream per donor.
+    OtherDonor = 14,
 }
 
 /// One stream of random numbers.

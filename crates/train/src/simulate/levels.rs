@@ -18,7 +18,7 @@ const HIGH_SD: f64 = 0.7;
 /// Steps of pseudotime at which mean expression over the tree is taken.
 const GRID: usize = 20;
 /// Lowest dispersion that the sampler takes.
-const MIN_DISPERSION: f64 = 0.02;
+pub(super) const MIN_DISPERSION: f64 = 0.02;
 
 /// What is drawn once per gene, batch and donor.
 #[derive(Clone, Debug)]
@@ -45,6 +45,8 @@ pub(super) struct Effect {
 
 impl Levels {
     pub(super) fn draw(options: &SimulateOptions, tree: &Tree, network: &Network, genes: &[Gene]) -> Self {
+        // Mice have donors of their own.
+        let donor = if options.mouse.is_some() { Purpose::OtherDonor } else { Purpose::Donor };
         let effects = |n: usize, purpose: Purpose, sd: f64, capture_sd: f64| -> Vec<Effect> {
             (0..n)
                 .map(|k| {
@@ -68,7 +70,7 @@ impl Levels {
             base.push(shift + sd * draws.normal());
             scatter.push(options.dispersion_sd * draws.normal());
         }
-        let mean = mean_over_tree(options, tree, network, &base);
+        let mean = mean_counts(options, tree, network, &base);
         let dispersion = mean
             .iter()
             .zip(scatter)
@@ -80,7 +82,7 @@ impl Levels {
         let tip_weights = (0..options.n_donors)
             .map(|d| {
                 // A stream of its own, beyond those of the effects.
-                let mut draws = Draws::new(options.seed, Purpose::Donor, (options.n_donors + d) as u64);
+                let mut draws = Draws::new(options.seed, donor, (options.n_donors + d) as u64);
                 (0..tree.paths.len()).map(|_| libm::exp(options.donor_composition * draws.normal())).collect()
             })
             .collect();
@@ -94,38 +96,85 @@ impl Levels {
                 options.batch_effect,
                 options.batch_capture_sd,
             ),
-            donors: effects(options.n_donors, Purpose::Donor, options.donor_effect, 0.0),
+            donors: effects(options.n_donors, donor, options.donor_effect, 0.0),
             tip_weights,
         }
     }
 }
 
-/// Expected count of each gene in a cell of median depth outside the cell cycle, without noise of regulators, averaged
-/// evenly over pseudotime and tips.
-fn mean_over_tree(options: &SimulateOptions, tree: &Tree, network: &Network, base: &[f64]) -> Vec<f64> {
-    let mut sum = vec![0.0; base.len()];
-    let mut log_expression = vec![0.0; base.len()];
+/// Expression of genes over the tree, before depth.
+pub(super) struct Moments {
+    /// Share of a cell's counts, summed over the places.
+    sum: Vec<f64>,
+    /// Places.
+    n: f64,
+    /// Squared coefficient of variation of it.
+    pub(super) spread: Vec<f64>,
+}
+
+/// Calls with every place of an even grid over pseudotime and tips.
+fn over_tree(tree: &Tree, mut at: impl FnMut(Place)) {
     for path in &tree.paths {
         for step in 0..GRID {
             let pseudotime = (step as f64 + 0.5) / GRID as f64;
             let segment =
                 path.iter().copied().find(|&s| pseudotime < tree.segments[s].end).unwrap_or_default();
-            let place = Place { pseudotime, segment };
-            let activity: Vec<f64> = network.programs.iter().map(|p| p.activity(tree, place, 0)).collect();
-            let levels: Vec<f64> = network.regulators.iter().map(|r| activity[r.program]).collect();
-            network.add_to(&levels, base, &mut log_expression);
-            let total: f64 = log_expression
-                .iter_mut()
-                .map(|e| {
-                    *e = libm::exp(*e);
-                    *e
-                })
-                .sum();
-            sum.iter_mut().zip(&log_expression).for_each(|(s, e)| *s += e / total);
+            at(Place { pseudotime, segment });
         }
     }
-    let scale = options.median_molecules * options.capture_rate / (tree.paths.len() * GRID) as f64;
-    sum.iter().map(|s| s * scale).collect()
+}
+
+/// Moments outside the cell cycle, without noise of regulators, evenly over pseudotime and tips.
+pub(super) fn moments_over_tree(tree: &Tree, network: &Network, base: &[f64]) -> Moments {
+    let mut sum = vec![0.0; base.len()];
+    let mut squares = vec![0.0; base.len()];
+    let mut log_expression = vec![0.0; base.len()];
+    over_tree(tree, |place| {
+        let activity: Vec<f64> = network.programs.iter().map(|p| p.activity(tree, place, 0)).collect();
+        let levels: Vec<f64> = network.regulators.iter().map(|r| activity[r.program]).collect();
+        network.add_to(&levels, base, &mut log_expression);
+        let total: f64 = log_expression
+            .iter_mut()
+            .map(|e| {
+                *e = libm::exp(*e);
+                *e
+            })
+            .sum();
+        for (g, e) in log_expression.iter().enumerate() {
+            let share = e / total;
+            sum[g] += share;
+            squares[g] += share * share;
+        }
+    });
+    let n = (tree.paths.len() * GRID) as f64;
+    let spread = sum.iter().zip(&squares).map(|(s, q)| (q * n / (s * s) - 1.0).max(0.0)).collect();
+    Moments { sum, n, spread }
+}
+
+impl Moments {
+    /// Mean share of a cell's counts.
+    pub(super) fn share(&self, gene: usize) -> f64 {
+        self.sum[gene] / self.n
+    }
+}
+
+/// Mean level of each regulator, evenly over pseudotime and tips, outside the cell cycle.
+pub(super) fn mean_levels(tree: &Tree, network: &Network) -> Vec<f64> {
+    let mut sum = vec![0.0; network.regulators.len()];
+    over_tree(tree, |place| {
+        for (s, r) in sum.iter_mut().zip(&network.regulators) {
+            *s += network.programs[r.program].activity(tree, place, 0);
+        }
+    });
+    let n = (tree.paths.len() * GRID) as f64;
+    sum.iter().map(|s| s / n).collect()
+}
+
+/// Expected count of each gene in a cell of median depth, averaged over the tree.
+pub(super) fn mean_counts(o: &SimulateOptions, tree: &Tree, network: &Network, base: &[f64]) -> Vec<f64> {
+    let moments = moments_over_tree(tree, network, base);
+    let scale = o.median_molecules * o.capture_rate / moments.n;
+    moments.sum.iter().map(|s| s * scale).collect()
 }
 
 impl Network {
@@ -137,6 +186,14 @@ impl Network {
                 None => self.edges[g].iter().map(|e| e.weight * levels[e.regulator]).sum(),
             };
             *out = base[g] + driven;
+        }
+    }
+
+    /// Multiplies every effect on a gene.
+    pub(super) fn weaken(&mut self, gene: usize, factor: f64) {
+        match self.regulator_of[gene] {
+            Some(r) => self.regulators[r].own_weight *= factor,
+            None => self.edges[gene].iter_mut().for_each(|e| e.weight *= factor),
         }
     }
 }

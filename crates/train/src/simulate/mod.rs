@@ -17,26 +17,42 @@
 //! stream, so chunk size, thread count and the number of cells asked for change nothing. Arithmetic is done with
 //! [`libm`], not with the platform's C library, so that every platform makes the same cells.
 
+mod calibration;
 mod catalog;
 mod cell;
+mod clones;
+mod design;
 mod draws;
+mod drugs;
 mod levels;
 mod network;
+mod ontology;
 mod options;
 mod programs;
+mod screen;
+mod species;
+mod statistics;
 mod tables;
+mod treatment;
 mod tree;
+mod truth;
 
 use std::ops::Range;
 
 use microtome_core::{Counts, Error, Result, Table};
 use rayon::prelude::*;
 
+pub use calibration::Calibration;
+pub use design::{Clones, Drugs, Mouse, Screen, TypeTree};
 pub use options::{BatchDesign, Preset, SimulateOptions, Topology};
+pub use statistics::{Description, Statistics};
 
 use cell::Cell;
+use clones::Clonality;
 use levels::Levels;
 use network::Network;
+use species::Kinship;
+use treatment::Treatments;
 use tree::Tree;
 
 /// Cells and their `obs` rows.
@@ -82,6 +98,10 @@ pub struct Simulator {
     tree: Tree,
     network: Network,
     levels: Levels,
+    clonality: Option<Clonality>,
+    treatments: Treatments,
+    kinship: Option<Kinship>,
+    calibration: Option<Calibration>,
 }
 
 impl Simulator {
@@ -90,18 +110,56 @@ impl Simulator {
     /// # Errors
     /// When the options are out of range; the message says which and what the limits are.
     pub fn new(options: &SimulateOptions) -> Result<Self> {
+        Self::draw(options, None)
+    }
+
+    /// Draws everything but the cells, with genes, means, dispersions and depths of a file. `n_genes`,
+    /// `median_molecules`, `molecules_sd`, `capture_sd`, `batch_capture_sd` and the options of dispersion are then not used.
+    ///
+    /// # Errors
+    /// When the options are out of range, when mice are asked for, or when too few genes of the file are known.
+    pub fn calibrated(options: &SimulateOptions, calibration: Calibration) -> Result<Self> {
+        Self::draw(options, Some(calibration))
+    }
+
+    fn draw(options: &SimulateOptions, calibration: Option<Calibration>) -> Result<Self> {
         options.check()?;
         let tree = Tree::new(options);
-        let programs = programs::all(&tree);
-        let genes = catalog::panel(options.n_genes, programs.len())?;
-        let network = Network::draw(options, &tree, programs, &genes);
-        let levels = Levels::draw(options, &tree, &network, &genes);
-        Ok(Self { options: options.clone(), genes, tree, network, levels })
+        let decay = options.type_tree.as_ref().map_or(1.0, |t| t.decay);
+        let programs = programs::all(&tree, decay);
+        let mut genes = match &calibration {
+            Some(c) => c.panel(programs.len())?,
+            None => catalog::panel(options.n_genes, programs.len())?,
+        };
+        let mut network = Network::draw(options, &tree, programs, &genes);
+        let mut levels = Levels::draw(options, &tree, &network, &genes);
+        let mut kinship = None;
+        match (&options.mouse, &calibration) {
+            (Some(_), Some(_)) => {
+                return Err(Error::usage("a calibrated simulation has the species of its file")
+                    .remedy("leave out either the mouse or the file"));
+            }
+            (Some(mouse), None) => {
+                kinship = Some(species::to_mouse(mouse, options.seed, &mut genes, &mut network, &mut levels));
+                levels.mean = levels::mean_counts(options, &tree, &network, &levels.base);
+            }
+            (None, Some(c)) => c.fit(options, &tree, &mut network, &mut levels),
+            (None, None) => {}
+        }
+        let clonality = Clonality::draw(options, &tree);
+        let treatments = Treatments::draw(options, &network)?;
+        let options = options.clone();
+        Ok(Self { options, genes, tree, network, levels, clonality, treatments, kinship, calibration })
     }
 
     /// The options it was made with.
     pub fn options(&self) -> &SimulateOptions {
         &self.options
+    }
+
+    /// Genes of every cell: as many as `n_genes` says, but for mice and for calibrated cells.
+    pub fn n_genes(&self) -> usize {
+        self.genes.len()
     }
 
     /// Row of the cell at the root of the tree (pseudotime 0): always the first.
@@ -145,7 +203,21 @@ impl Simulator {
 
     /// What is true of the data set; see [`Simulated::truth`].
     pub fn truth(&self) -> serde_json::Value {
-        tables::truth(self)
+        truth::truth(self)
+    }
+
+    /// The hierarchy of cell types as an ontology in the OBO format; none for a tree of differentiation.
+    pub fn obo(&self) -> Option<String> {
+        self.tree.is_hierarchy.then(|| ontology::obo(&self.tree))
+    }
+
+    fn id_of(&self, regulator: usize) -> &str {
+        &self.genes[self.network.regulators[regulator].gene].ensembl_id
+    }
+
+    fn symbol_of(&self, regulator: usize) -> &str {
+        let gene = &self.genes[self.network.regulators[regulator].gene];
+        if gene.symbol.is_empty() { &gene.ensembl_id } else { &gene.symbol }
     }
 
     fn cells<T: Send>(&self, range: Range<usize>, keep: impl Fn(Cell) -> T + Sync + Send) -> Result<Vec<T>> {

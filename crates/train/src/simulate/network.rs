@@ -67,6 +67,7 @@ impl Network {
     fn scale(&self, options: &SimulateOptions, program: usize) -> f64 {
         match self.programs[program].course {
             Course::SPhase | Course::G2mPhase => options.cell_cycle,
+            Course::Identity(_) => options.signal * self.programs[program].strength,
             _ => options.signal,
         }
     }
@@ -173,7 +174,7 @@ impl Network {
     /// branches on genes of the stem.
     fn represses(&self, tree: &Tree, a: usize, b: usize) -> bool {
         let segment = |p: usize| match self.programs[p].course {
-            Course::Early(s) | Course::Late(s) => Some(s),
+            Course::Early(s) | Course::Late(s) | Course::Identity(s) => Some(s),
             _ => None,
         };
         match (segment(a), segment(b)) {

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use microtome_core::{Error, Result, closest};
 use serde::{Deserialize, Serialize};
 
+use super::design::{self, Clones, Drugs, Mouse, Screen, TypeTree};
+
 /// Shape of the tree behind the trunk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -91,6 +93,21 @@ pub struct SimulateOptions {
     pub dispersion_sd: f64,
     /// Standard deviation over cells of the log share of mitochondrially encoded genes.
     pub mitochondrial_sd: f64,
+    /// A hierarchy of cell types in place of a tree of differentiation (`n_branches`, `topology`, `trunk`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub type_tree: Option<TypeTree>,
+    /// Knock-downs of regulators.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub screen: Option<Screen>,
+    /// Drugs at several doses; crossed with the knock-downs where both are asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drugs: Option<Drugs>,
+    /// Clones within donors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clones: Option<Clones>,
+    /// Mouse in place of human, with the same tree and network where they are conserved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mouse: Option<Mouse>,
 }
 
 impl Default for SimulateOptions {
@@ -126,6 +143,11 @@ impl Default for SimulateOptions {
             dispersion_slope: 0.05,
             dispersion_sd: 0.4,
             mitochondrial_sd: 0.4,
+            type_tree: None,
+            screen: None,
+            drugs: None,
+            clones: None,
+            mouse: None,
         }
     }
 }
@@ -237,11 +259,11 @@ impl SimulateOptions {
                 .found(self.n_batches.to_string())
                 .remedy("use fewer batches, more donors, or the crossed batch design"));
         }
-        Ok(())
+        design::check(self)
     }
 }
 
-fn within<T: PartialOrd + fmt::Display>(name: &str, value: T, low: T, high: T) -> Result<()> {
+pub(super) fn within<T: PartialOrd + fmt::Display>(name: &str, value: T, low: T, high: T) -> Result<()> {
     if value >= low && value <= high {
         return Ok(());
     }

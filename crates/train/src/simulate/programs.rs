@@ -23,6 +23,8 @@ pub(super) enum Course {
     SPhase,
     /// On in G2 and M phase.
     G2mPhase,
+    /// On in all cells of a term of a hierarchy.
+    Identity(usize),
 }
 
 /// A program.
@@ -32,11 +34,26 @@ pub(super) struct Program {
     pub(super) course: Course,
     /// Whose markers it prefers: 0 stem cells, `k` the `k`-th branch.
     pub(super) lineage: Option<u32>,
+    /// Factor of its effects.
+    pub(super) strength: f64,
 }
 
-/// All programs of a tree.
-pub(super) fn all(tree: &Tree) -> Vec<Program> {
-    let program = |name: &str, course, lineage| Program { name: name.into(), course, lineage };
+/// All programs of a tree; `decay` is the factor of effects per level of a hierarchy.
+pub(super) fn all(tree: &Tree, decay: f64) -> Vec<Program> {
+    let program = |name: &str, course, lineage| Program { name: name.into(), course, lineage, strength: 1.0 };
+    if tree.is_hierarchy {
+        let mut programs = vec![
+            program("cell_cycle_s", Course::SPhase, None),
+            program("cell_cycle_g2m", Course::G2mPhase, None),
+        ];
+        for (s, segment) in tree.segments.iter().enumerate().skip(1) {
+            let depth = tree.path(s).len() - 2;
+            let strength = (0..depth).fold(1.0, |f, _| f * decay);
+            programs
+                .push(Program { strength, ..program(&segment.name, Course::Identity(s), segment.branch) });
+        }
+        return programs;
+    }
     let mut programs = vec![
         program("stem", Course::Stem, Some(0)),
         program("transition", Course::Transition, None),
@@ -81,6 +98,7 @@ impl Program {
                 let delay = if matches!(self.course, Course::Late(_)) { 0.4 * length } else { 0.0 };
                 smooth_step((t - segment.start - delay) / (0.6 * length))
             }
+            Course::Identity(s) => f64::from(u8::from(tree.passes(place.segment, s))),
             Course::SPhase => f64::from(u8::from(phase == 1)),
             Course::G2mPhase => f64::from(u8::from(phase == 2)),
         }

@@ -35,6 +35,8 @@ pub(super) struct Tree {
     /// Segments from the trunk to each tip.
     pub(super) paths: Vec<Vec<usize>>,
     pub(super) cell_types: Vec<String>,
+    /// Whether the segments are terms of a hierarchy of cell types, in which pseudotime means nothing.
+    pub(super) is_hierarchy: bool,
 }
 
 /// Where a cell is.
@@ -46,7 +48,10 @@ pub(super) struct Place {
 
 impl Tree {
     pub(super) fn new(options: &SimulateOptions) -> Self {
-        let mut tree = Self { segments: vec![], paths: vec![], cell_types: vec![] };
+        let mut tree = Self { segments: vec![], paths: vec![], cell_types: vec![], is_hierarchy: false };
+        if let Some(types) = &options.type_tree {
+            return tree.hierarchy(&types.children);
+        }
         let trunk = tree.grow("trunk".into(), None, 0.0, options.trunk, None);
         let n = options.n_branches;
         let tips: Vec<usize> = match options.topology {
@@ -70,6 +75,47 @@ impl Tree {
         };
         tree.paths = tips.iter().map(|&tip| tree.path(tip)).collect();
         tree
+    }
+
+    /// Terms level by level, one cell type per term; the paths lead to the terms without children.
+    fn hierarchy(mut self, children: &[usize]) -> Self {
+        self.is_hierarchy = true;
+        let mut above = vec![self.term("cell".into(), None, None)];
+        for (level, &n) in children.iter().enumerate() {
+            let mut below = Vec::with_capacity(above.len() * n);
+            for &parent in &above {
+                for k in 1..=n {
+                    let name = match level {
+                        0 => format!("type_{k}"),
+                        _ => format!("{}_{k}", self.segments[parent].name),
+                    };
+                    let branch = if level == 0 { Some(k as u32) } else { self.segments[parent].branch };
+                    below.push(self.term(name, Some(parent), branch));
+                }
+            }
+            above = below;
+        }
+        for &leaf in &above {
+            self.segments[leaf].end = 1.0;
+        }
+        self.paths = above.iter().map(|&leaf| self.path(leaf)).collect();
+        self
+    }
+
+    fn term(&mut self, name: String, parent: Option<usize>, branch: Option<u32>) -> usize {
+        let own = self.cell_types.len() as u32;
+        self.cell_types.push(name.clone());
+        let (start, end) = (0.0, 0.0);
+        self.segments.push(Segment {
+            name,
+            parent,
+            start,
+            end,
+            branch,
+            cell_types: [own, own],
+            first_share: 1.0,
+        });
+        self.segments.len() - 1
     }
 
     fn grow(
@@ -113,11 +159,11 @@ impl Tree {
         std::iter::successors(Some(segment), |&s| self.segments[s].parent).any(|s| s == ancestor)
     }
 
-    /// A place for cell `i`: uniform in pseudotime, the tip drawn by `tip_weights`.
-    pub(super) fn draw(&self, i: usize, tip_weights: &[f64], draws: &mut Draws) -> Place {
+    /// A place for cell `i`: uniform in pseudotime from `earliest` on, the tip drawn by `tip_weights`.
+    pub(super) fn draw(&self, i: usize, tip_weights: &[f64], earliest: f64, draws: &mut Draws) -> Place {
         let path = &self.paths[draws.choose(tip_weights)];
-        let pseudotime = draws.uniform();
-        if i == ROOT_CELL {
+        let pseudotime = earliest + (1.0 - earliest) * draws.uniform();
+        if i == ROOT_CELL && !self.is_hierarchy {
             return Place { pseudotime: 0.0, segment: 0 };
         }
         let segment =

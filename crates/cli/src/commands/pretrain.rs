@@ -1,0 +1,104 @@
+//! `pretrain`.
+
+use microtome::{Begin, Masking, PretrainOptions, Shape, Split};
+use microtome_core::{Error, Progress, Result};
+
+use super::command_line;
+use crate::args::{self, Decay};
+use crate::print;
+
+pub(super) fn pretrain(a: &args::Pretrain, progress: &dyn Progress) -> Result<u8> {
+    let r = &a.recipe;
+    let recipe = microtome::Recipe {
+        steps: r.steps.unwrap_or(1000),
+        batch_tokens: r.batch_tokens,
+        part_tokens: r.part_tokens,
+        learning_rate: r.lr,
+        warm_up: r.warm_up,
+        decay: match r.decay {
+            Decay::Linear => microtome::Decay::Linear,
+            Decay::Cosine => microtome::Decay::Cosine,
+            Decay::Constant => microtome::Decay::Constant,
+        },
+        weight_decay: r.weight_decay,
+        clip: r.clip,
+        masking: Masking { share: r.mask, ..Masking::default() },
+        seed: a.seed,
+        validate_every: r.validate_every,
+        patience: r.patience,
+        keep_every: r.keep_every,
+        validation_cells: a.cells.validation_cells,
+        ..microtome::Recipe::default()
+    };
+    let options = PretrainOptions {
+        data: a.data.clone(),
+        family: a.family.clone(),
+        begin: begin(a)?,
+        split: Split {
+            held_out: a.cells.held_out,
+            unit: a.cells.unit.clone(),
+            leave_out: a.cells.leave_out.clone(),
+        },
+        recipe,
+        epochs: r.epochs,
+        out: a.out.clone(),
+        resume: a.resume,
+        overwrite: a.overwrite,
+        command: command_line(),
+    };
+    let report = microtome::pretrain(&options, progress)?;
+    if a.json {
+        print::json(&report)?;
+        return Ok(0);
+    }
+    let nats = |x: f64| format!("{x:.4} nats");
+    let mut pairs = vec![
+        ("wrote", report.out.display().to_string()),
+        ("parameters", print::thousands(report.n_parameters)),
+        (
+            "trained",
+            format!(
+                "{} steps over {} cells, {:.1} epochs, {} tokens{}",
+                print::thousands(report.steps),
+                print::thousands(report.n_train as u64),
+                report.epochs,
+                print::thousands(report.tokens),
+                if report.stopped_early { " (stopped early)" } else { "" }
+            ),
+        ),
+    ];
+    if let Some((step, loss)) = report.best {
+        pairs
+            .push(("held-out loss", format!("{} at step {step}, the weights that were written", nats(loss))));
+    }
+    if let Some(b) = &report.baselines {
+        let both = [nats(b.gene_frequency), nats(b.gene_frequency_unseen)];
+        pairs
+            .push(("gene frequency", format!("{}; {} among genes the cell does not show", both[0], both[1])));
+    }
+    print::pairs(&pairs);
+    Ok(0)
+}
+
+fn begin(a: &args::Pretrain) -> Result<Begin> {
+    let s = &a.size;
+    let changed = [s.layers, s.width, s.heads, s.feed_forward, s.max_tokens].iter().any(Option::is_some);
+    if changed && (a.from.is_some() || a.like.is_some()) {
+        return Err(Error::usage("the size is that of the checkpoint or of the published preset")
+            .remedy("leave out --layers, --width, --heads, --feed-forward and --max-tokens"));
+    }
+    Ok(match (&a.from, &a.like) {
+        (Some(path), _) => Begin::From(path.clone()),
+        (None, Some(like)) => Begin::Published { preset: a.preset.clone(), like: like.clone() },
+        (None, None) => {
+            let preset = Shape::preset(&a.preset)?;
+            Begin::New(Shape {
+                layers: s.layers.unwrap_or(preset.layers),
+                width: s.width.unwrap_or(preset.width),
+                heads: s.heads.unwrap_or(preset.heads),
+                feed_forward: s.feed_forward.unwrap_or(preset.feed_forward),
+                max_tokens: s.max_tokens.unwrap_or(preset.max_tokens),
+            })
+        }
+    })
+}

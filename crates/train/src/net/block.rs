@@ -1,0 +1,64 @@
+//! Transformer block.
+
+use candle_core::{Result, Tensor};
+
+use super::ops::{self, Activation, AttentionShape};
+use super::{Linear, Norm, Ragged};
+
+/// Where the norms of a block sit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormPlacement {
+    /// On the input of attention and of the feed-forward part.
+    Pre,
+    /// On the residual sum behind attention and behind the feed-forward part.
+    Post,
+}
+
+/// Attention and feed-forward with residual sums and two norms.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// Heads, width and mask of the attention.
+    pub attention: AttentionShape,
+    /// Query, key and value as one map, `[3 d, d]`.
+    pub qkv: Linear,
+    /// Projection of the heads, `[d, d]`.
+    pub out: Linear,
+    /// Norm of the attention.
+    pub norm1: Norm,
+    /// `[f, d]`.
+    pub up: Linear,
+    /// Between the two maps of the feed-forward part.
+    pub activation: Activation,
+    /// `[d, f]`.
+    pub down: Linear,
+    /// Norm of the feed-forward part.
+    pub norm2: Norm,
+    /// Where both norms sit.
+    pub placement: NormPlacement,
+}
+
+impl Block {
+    /// `[token, d]` to `[token, d]`.
+    pub fn forward(&self, x: &Tensor, cells: &Ragged) -> Result<Tensor> {
+        match self.placement {
+            NormPlacement::Post => {
+                let x = self.norm1.apply(&(x + self.attend(x, cells)?)?)?;
+                self.norm2.apply(&(&x + self.feed_forward(&x)?)?)
+            }
+            NormPlacement::Pre => {
+                let x = (x + self.attend(&self.norm1.apply(x)?, cells)?)?;
+                &x + self.feed_forward(&self.norm2.apply(&x)?)?
+            }
+        }
+    }
+
+    fn attend(&self, x: &Tensor, cells: &Ragged) -> Result<Tensor> {
+        let qkv = self.qkv.apply(x, Activation::None)?;
+        let z = ops::attention(&qkv, cells, self.attention)?;
+        self.out.apply(&z, Activation::None)
+    }
+
+    fn feed_forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.down.apply(&self.up.apply(x, self.activation)?, Activation::None)
+    }
+}

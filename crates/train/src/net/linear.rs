@@ -1,0 +1,68 @@
+//! Weights of affine maps and norms.
+
+use candle_core::{Result, Tensor};
+use microtome_core::Result as Outcome;
+
+use super::ops::{self, Activation};
+use super::{Params, failed};
+
+/// `act(x W^T + b)`. The weight may be any tensor of the graph: a parameter, several joined, or one with an adapter added.
+#[derive(Clone, Debug)]
+pub struct Linear {
+    /// `[n_out, n_in]`.
+    pub weight: Tensor,
+    /// `[n_out]`.
+    pub bias: Tensor,
+}
+
+impl Linear {
+    /// `NAME.weight` and `NAME.bias`.
+    pub fn of(params: &Params, name: &str, n_out: usize, n_in: usize) -> Outcome<Self> {
+        Ok(Self {
+            weight: params.get(&format!("{name}.weight"), &[n_out, n_in])?,
+            bias: params.get(&format!("{name}.bias"), &[n_out])?,
+        })
+    }
+
+    /// Several maps of the same input as one, outputs side by side.
+    pub fn joined(parts: &[Self]) -> Outcome<Self> {
+        let weights: Vec<&Tensor> = parts.iter().map(|p| &p.weight).collect();
+        let biases: Vec<&Tensor> = parts.iter().map(|p| &p.bias).collect();
+        Ok(Self {
+            weight: Tensor::cat(&weights, 0).map_err(failed)?,
+            bias: Tensor::cat(&biases, 0).map_err(failed)?,
+        })
+    }
+
+    /// `[rows, n_in]` to `[rows, n_out]`.
+    pub fn apply(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+        ops::affine(x, &self.weight, &self.bias, activation)
+    }
+}
+
+/// Layer norm over the last axis with a weight and a bias.
+#[derive(Clone, Debug)]
+pub struct Norm {
+    /// `[d]`.
+    pub weight: Tensor,
+    /// `[d]`.
+    pub bias: Tensor,
+    /// Added to the variance.
+    pub eps: f32,
+}
+
+impl Norm {
+    /// `NAME.weight` and `NAME.bias`.
+    pub fn of(params: &Params, name: &str, d: usize, eps: f32) -> Outcome<Self> {
+        Ok(Self {
+            weight: params.get(&format!("{name}.weight"), &[d])?,
+            bias: params.get(&format!("{name}.bias"), &[d])?,
+            eps,
+        })
+    }
+
+    /// Normalises the rows of `[rows, d]`.
+    pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        ops::layer_norm(x, &self.weight, &self.bias, self.eps)
+    }
+}

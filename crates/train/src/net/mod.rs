@@ -1,0 +1,37 @@
+//! Differentiable networks: what is trained here has the arithmetic of the engine that runs it afterwards.
+//!
+//! Automatic differentiation is candle's (`candle_core::Var`, `Tensor::backward`). Steps of which candle has no
+//! derivative, or only a slow one, are functions of our own with hand-written derivatives ([`ops`]): affine maps with
+//! their activation, layer norm, attention over ragged cells, cross entropy. All are held against finite differences.
+//!
+//! - [`Params`]: named weights that can be trained, under a checkpoint's own names.
+//! - [`Ragged`]: cells of different length one after the other, without padding.
+//! - [`Block`]: attention and feed-forward, pre-LN or post-LN.
+//! - [`Bert`]: Hugging Face's `BertForMaskedLM`, the network of Geneformer and its relatives.
+//!
+//! A network is a value that borrows nothing and is made anew from [`Params`] for every pass: weights that are joined or
+//! altered on the way (query, key and value; low-rank adapters) are then part of the graph. Everything runs in `f32` on
+//! the CPU.
+
+mod bert;
+mod block;
+mod linear;
+pub mod ops;
+mod params;
+mod ragged;
+#[cfg(test)]
+mod tests;
+
+pub use bert::{Bert, BertShape};
+pub use block::{Block, NormPlacement};
+pub use linear::{Linear, Norm};
+pub use ops::Activation;
+pub use params::{NamedTensor, Params};
+pub use ragged::Ragged;
+
+use microtome_core::{Error, ErrorKind};
+
+/// What to say when the framework refuses: shapes are checked before, so that this is about memory or a bug of ours.
+pub fn failed(e: candle_core::Error) -> Error {
+    Error::new(ErrorKind::Unsupported, "the network could not be computed").caused_by(e)
+}

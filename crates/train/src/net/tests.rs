@@ -1,0 +1,183 @@
+//! Derivatives against finite differences, and against candle's own where it has one.
+
+use candle_core::{DType, Device, Tensor, Var};
+
+use super::ops::{self, Activation, AttentionShape};
+use super::{Bert, BertShape, NamedTensor, Params, Ragged};
+
+/// Numbers that look random and are the same everywhere.
+fn numbers(n: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(12345);
+    (0..n)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+fn var(shape: &[usize], seed: u32) -> Var {
+    let n = shape.iter().product();
+    Var::from_tensor(&Tensor::from_vec(numbers(n, seed), shape, &Device::Cpu).unwrap()).unwrap()
+}
+
+fn values(t: &Tensor) -> Vec<f32> {
+    t.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// A weighted sum of a tensor's numbers, so that every number has its own gradient.
+fn weigh(t: &Tensor) -> Tensor {
+    let n = t.elem_count();
+    let weights = Tensor::from_vec(numbers(n, 99), t.dims(), &Device::Cpu).unwrap();
+    (t * weights).unwrap().sum_all().unwrap()
+}
+
+/// Every derivative by central differences of the value in `f64`-summed `f32`.
+fn check(vars: &[&Var], value: impl Fn() -> Tensor, tolerance: f32) {
+    let grads = value().backward().unwrap();
+    let h = 4e-3;
+    for (which, v) in vars.iter().enumerate() {
+        let got = values(grads.get(v.as_tensor()).expect("a gradient"));
+        let at = values(v.as_tensor());
+        for i in 0..at.len() {
+            let moved = |by: f32| {
+                let mut new = at.clone();
+                new[i] += by;
+                v.set(&Tensor::from_vec(new, v.dims(), &Device::Cpu).unwrap()).unwrap();
+                value().to_scalar::<f32>().unwrap()
+            };
+            let numeric = (moved(h) - moved(-h)) / (2.0 * h);
+            moved(0.0);
+            let off = (got[i] - numeric).abs();
+            assert!(
+                off < tolerance * (1.0 + numeric.abs()),
+                "input {which}, number {i}: {} {numeric}",
+                got[i]
+            );
+        }
+    }
+}
+
+fn closest(a: &Tensor, b: &Tensor) -> f32 {
+    values(a).iter().zip(values(b)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+#[test]
+fn affine() {
+    let (x, w, b) = (var(&[5, 7], 1), var(&[4, 7], 2), var(&[4], 3));
+    for activation in [Activation::None, Activation::GeluErf, Activation::GeluTanh, Activation::Relu] {
+        check(&[&x, &w, &b], || weigh(&ops::affine(&x, &w, &b, activation).unwrap()), 4e-3);
+    }
+    let own = x.matmul(&w.t().unwrap()).unwrap().broadcast_add(&b).unwrap().relu().unwrap();
+    let ours = ops::affine(&x, &w, &b, Activation::Relu).unwrap();
+    assert!(closest(&own, &ours) < 1e-6);
+    let (own, ours) = (weigh(&own).backward().unwrap(), weigh(&ours).backward().unwrap());
+    for v in [&x, &w, &b] {
+        assert!(closest(own.get(v).unwrap(), ours.get(v).unwrap()) < 1e-5);
+    }
+    assert!(ops::affine(&x, &w, &var(&[5], 1), Activation::None).is_err());
+}
+
+#[test]
+fn what_is_frozen_gets_no_gradient() {
+    let (x, w, b) = (var(&[5, 7], 1), var(&[4, 7], 2), var(&[4], 3));
+    let y = ops::affine(&x, &w.detach(), &b, Activation::None).unwrap();
+    let grads = weigh(&y).backward().unwrap();
+    assert!(grads.get(&x).is_some() && grads.get(&w).is_none());
+}
+
+#[test]
+fn layer_norm() {
+    let (x, w, b) = (var(&[4, 19], 1), var(&[19], 2), var(&[19], 3));
+    check(&[&x, &w, &b], || weigh(&ops::layer_norm(&x, &w, &b, 1e-5).unwrap()), 4e-3);
+    let mean = x.mean_keepdim(1).unwrap();
+    let centred = x.broadcast_sub(&mean).unwrap();
+    let sd = (centred.sqr().unwrap().mean_keepdim(1).unwrap() + 1e-5).unwrap().sqrt().unwrap();
+    let own = centred.broadcast_div(&sd).unwrap().broadcast_mul(&w).unwrap().broadcast_add(&b).unwrap();
+    let ours = ops::layer_norm(&x, &w, &b, 1e-5).unwrap();
+    assert!(closest(&own, &ours) < 2e-6);
+    let (own, ours) = (weigh(&own).backward().unwrap(), weigh(&ours).backward().unwrap());
+    for v in [&x, &w, &b] {
+        assert!(closest(own.get(v).unwrap(), ours.get(v).unwrap()) < 1e-5);
+    }
+}
+
+/// Attention of one cell out of candle's own steps.
+fn plain_attention(qkv: &Tensor, shape: AttentionShape) -> Tensor {
+    let n = qkv.dim(0).unwrap();
+    let d = shape.n_heads * shape.d_head;
+    let part = |i: usize| {
+        let x = qkv.narrow(1, i * d, d).unwrap().reshape((n, shape.n_heads, shape.d_head)).unwrap();
+        x.transpose(0, 1).unwrap().contiguous().unwrap()
+    };
+    let (q, k, v) = (part(0), part(1), part(2));
+    let scores = (q.matmul(&k.t().unwrap()).unwrap() / (shape.d_head as f64).sqrt()).unwrap();
+    let mask: Vec<f32> = (0..n * n).map(|i| if shape.causal && i % n > i / n { -1e9 } else { 0.0 }).collect();
+    let mask = Tensor::from_vec(mask, (1, n, n), &Device::Cpu).unwrap();
+    let e = scores.broadcast_add(&mask).unwrap().exp().unwrap();
+    let p = e.broadcast_div(&e.sum_keepdim(2).unwrap()).unwrap();
+    p.matmul(&v).unwrap().transpose(0, 1).unwrap().reshape((n, d)).unwrap()
+}
+
+#[test]
+fn attention() {
+    for causal in [false, true] {
+        let shape = AttentionShape { n_heads: 2, d_head: 3, causal };
+        let qkv = var(&[9, 18], 5);
+        let cells = Ragged::of_lengths([4, 0, 1, 4]);
+        check(&[&qkv], || weigh(&ops::attention(&qkv, &cells, shape).unwrap()), 4e-3);
+        let one = Ragged::of_lengths([9]);
+        let (own, ours) = (plain_attention(&qkv, shape), ops::attention(&qkv, &one, shape).unwrap());
+        assert!(closest(&own, &ours) < 1e-6);
+        let (own, ours) = (weigh(&own).backward().unwrap(), weigh(&ours).backward().unwrap());
+        assert!(closest(own.get(&qkv).unwrap(), ours.get(&qkv).unwrap()) < 1e-5);
+        // A cell does not see its neighbours.
+        let together = ops::attention(&qkv, &cells, shape).unwrap().narrow(0, 5, 4).unwrap();
+        let alone = ops::attention(&qkv.narrow(0, 5, 4).unwrap(), &Ragged::of_lengths([4]), shape).unwrap();
+        assert_eq!(values(&together), values(&alone));
+    }
+}
+
+#[test]
+fn cross_entropy() {
+    let logits = var(&[4, 6], 7);
+    let (targets, weights) = ([1, 5, 0, 3], [1.0, 0.5, 0.0, 2.0]);
+    check(&[&logits], || ops::cross_entropy(&logits, &targets, &weights).unwrap(), 4e-3);
+    let e = logits.to_dtype(DType::F64).unwrap().exp().unwrap();
+    let shares = e.broadcast_div(&e.sum_keepdim(1).unwrap()).unwrap().to_vec2::<f64>().unwrap();
+    for (i, loss) in ops::token_losses(&logits, &targets).unwrap().into_iter().enumerate() {
+        assert!((f64::from(loss) + shares[i][targets[i] as usize].ln()).abs() < 1e-6);
+    }
+    assert!(ops::cross_entropy(&logits, &[1, 6, 0, 3], &weights).is_err());
+}
+
+#[test]
+fn a_whole_network() {
+    let shape = BertShape {
+        n_blocks: 2,
+        d_model: 6,
+        n_heads: 2,
+        d_mlp: 5,
+        max_positions: 8,
+        vocab_size: 9,
+        type_vocab_size: 2,
+        eps: 1e-12,
+        activation: Activation::GeluErf,
+    };
+    let tensors = shape.tensors().into_iter().enumerate().map(|(i, (name, shape))| {
+        let n = shape.iter().product();
+        NamedTensor { name, values: numbers(n, i as u32 + 1), shape }
+    });
+    let params = Params::new(tensors.collect()).unwrap();
+    let cells = Ragged::of_lengths([3, 4]);
+    let loss = || {
+        let net = Bert::new(&params, &shape).unwrap();
+        let states = net.states(&[1, 4, 2, 8, 3, 4, 0], &cells).unwrap();
+        let logits = net.logits(&states[2], &[0, 5, 6]).unwrap();
+        ops::cross_entropy(&logits, &[7, 2, 2], &[1.0, 1.0, 1.0]).unwrap()
+    };
+    let vars: Vec<&Var> = params.iter().map(|(_, v)| v).collect();
+    check(&vars, loss, 2e-2);
+    assert_eq!(params.iter().count(), shape.tensors().len());
+    assert!(Params::new(params.to_named().unwrap()).unwrap().get("cls.predictions.bias", &[8]).is_err());
+}
