@@ -138,11 +138,14 @@ pub fn embed(options: &EmbedOptions, progress: &dyn Progress) -> Result<EmbedRep
     };
     let vectors =
         if with_genes { Some(gene_vectors(&data, model, &genes, &budget, progress)?) } else { None };
+    let (family, precision) = (model.info().family, opened.precision);
+    // The table of cells grows with them; it takes the room of the weights, which are done with.
+    drop(opened);
     let parts = Parts {
         store: &store,
         data: &data,
         sites: &sites,
-        family: model.info().family,
+        family,
         genes: vectors.as_ref(),
         card: &card,
     };
@@ -157,7 +160,7 @@ pub fn embed(options: &EmbedOptions, progress: &dyn Progress) -> Result<EmbedRep
         pooling: options.pooling.to_string(),
         overlap: genes.overlap,
         seconds: begun.elapsed().as_secs_f64(),
-        notes: data.notes.into_iter().chain(drift::sentence(opened.precision, &cells.drift)).collect(),
+        notes: data.notes.into_iter().chain(drift::sentence(precision, &cells.drift)).collect(),
         cells,
     })
 }
