@@ -67,7 +67,7 @@ def main():
     if "memory" in args.only:
         with tempfile.TemporaryDirectory() as folder:
             subprocess.run([program, "-q", "demo", "--cells", "200", "--out", folder, "--overwrite"], check=True, stdout=subprocess.DEVNULL)
-            for found in memory.measure(program, os.path.join(folder, "untrained_demo_model"), args.many):
+            for found in memory.measure(program, os.path.join(folder, "demo_model"), args.many):
                 row("itself", *found)
     if "integration" in args.only:
         command = [args.scib, os.path.join(HERE, "integration.py"), "--ours", os.path.join(example, "integration"), "--repeats", str(args.repeats)]

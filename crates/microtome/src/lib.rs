@@ -9,6 +9,7 @@ mod budget;
 mod card;
 mod data;
 mod demo;
+mod demo_model;
 mod doctor;
 mod drift;
 mod embed;

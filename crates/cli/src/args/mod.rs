@@ -58,7 +58,7 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Simulate cells, make a small untrained model and run the whole main job on them, offline, in about a minute
+    /// Simulate cells and run the whole main job on them with the small bundled model, offline, in about a minute
     Demo(Demo),
     /// The main job: score every block of one or more models on your cells against controls and baselines
     Scan(Scan),

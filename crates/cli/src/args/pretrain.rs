@@ -43,18 +43,18 @@ pub(crate) struct Pretrain {
     /// Replace an earlier result in the folder
     #[arg(long)]
     pub(crate) overwrite: bool,
-    #[command(flatten)]
-    pub(crate) size: Size,
-    #[command(flatten)]
-    pub(crate) cells: Sides,
-    #[command(flatten)]
-    pub(crate) recipe: Recipe,
     /// Seed of first weights, order, masks and held-out cells
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
     /// Print JSON for programs instead of text
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) size: Size,
+    #[command(flatten)]
+    pub(crate) cells: Sides,
+    #[command(flatten)]
+    pub(crate) recipe: Recipe,
 }
 
 /// Changes to a preset of our own.

@@ -23,7 +23,7 @@ pub(crate) fn fails(args: &[&str], code: i32) -> String {
     said
 }
 
-/// A folder with `cells.h5ad` (simulated) and `model` (a small untrained Geneformer over its genes).
+/// A folder with `cells.h5ad` (simulated) and `model` (the small bundled Geneformer over its genes).
 pub(crate) struct Bench {
     pub(crate) dir: tempfile::TempDir,
 }
@@ -35,7 +35,7 @@ impl Bench {
         let demo = dir.path().join("demo");
         succeeds(&["demo", "--cells", "120", "--out", text(&demo), "--quiet"]);
         std::fs::rename(demo.join("simulated_cells.h5ad"), dir.path().join("cells.h5ad")).expect("moved");
-        std::fs::rename(demo.join("untrained_demo_model"), dir.path().join("model")).expect("moved");
+        std::fs::rename(demo.join("demo_model"), dir.path().join("model")).expect("moved");
         Self { dir }
     }
 

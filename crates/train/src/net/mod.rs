@@ -24,6 +24,8 @@ mod tests;
 
 pub use bert::{Bert, BertShape};
 pub use block::{Block, NormPlacement};
+/// A tensor of the graph.
+pub use candle_core::Tensor;
 pub use linear::{Linear, Norm};
 pub use ops::Activation;
 pub use params::{NamedTensor, Params};
