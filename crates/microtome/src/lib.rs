@@ -12,6 +12,7 @@ mod demo;
 mod doctor;
 mod drift;
 mod embed;
+mod finetune;
 mod gene_sets;
 mod gene_store;
 mod gene_vectors;
@@ -46,6 +47,7 @@ pub use demo::{DemoOptions, demo};
 pub use doctor::{Diagnosis, doctor};
 pub use drift::SiteDrift;
 pub use embed::{EmbedOptions, EmbedReport, embed};
+pub use finetune::{FinetuneOptions, FinetuneReport, ScoreLine, finetune};
 pub use gene_store::{
     BlockAttention, CategoryEntry, CategoryFile, Gene, GeneList, GeneStore, GeneStoreManifest, KeyValue,
     ModelEntry, NormKind, SiteEntry, SiteMeans,
@@ -57,6 +59,7 @@ pub use microtome_eval::tasks::perturbation::Reference;
 pub use microtome_models::parity::{KitReport, TensorReport};
 pub use microtome_models::taps::Pooling;
 pub use microtome_models::{Overlap, Precision};
+pub use microtome_train::finetune::{FitOptions, Method};
 pub use microtome_train::pretrain::{Decay, Masking, Recipe};
 pub use microtome_train::{Clones, Drugs, Mouse, Preset, Screen, SimulateOptions, Topology, TypeTree};
 pub use napistu::{ExportReport, ImportReport, export, import};
