@@ -1,4 +1,4 @@
-//! `finetune`.
+//! `finetune`, `merge`.
 
 use std::path::PathBuf;
 
@@ -87,4 +87,21 @@ pub(crate) enum FinetuneMethod {
     Full,
     /// A head with one hidden layer on the frozen model, depth chosen without the held-out units
     Mlp,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  microtome merge tuned --model Geneformer-V1-10M --out tuned-model && microtome embed cells.h5ad --model tuned-model --out embedded.h5ad")]
+pub(crate) struct Merge {
+    /// Folder of finetune, or the adapter folder in it
+    pub(crate) adapter: PathBuf,
+    /// The checkpoint that it was trained on
+    #[arg(long, value_name = "CKPT")]
+    pub(crate) model: PathBuf,
+    /// Folder for the merged checkpoint
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Print JSON for programs instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
 }

@@ -19,7 +19,7 @@ pub(crate) use anatomy::{
 };
 pub(crate) use checkpoint::{Init, Inspect, Parity};
 pub(crate) use data::{Attention, Doctor, Embed, Perturb, PerturbKind, Tokenize};
-pub(crate) use finetune::{Finetune, FinetuneMethod};
+pub(crate) use finetune::{Finetune, FinetuneMethod, Merge};
 pub(crate) use pretrain::{Decay, Pretrain};
 pub(crate) use run::{Precision, RunArgs};
 pub(crate) use scan::{Demo, ReferenceDe, Report, Scan};
@@ -92,6 +92,8 @@ pub(crate) enum Command {
     Pretrain(Pretrain),
     /// Train adapters, all weights or a probe for a label, judged on held-out units beside the frozen model and simple baselines
     Finetune(Finetune),
+    /// Put an adapter of finetune into the weights of its checkpoint
+    Merge(Merge),
     /// Make the report of a finished scan again
     Report(Report),
 }

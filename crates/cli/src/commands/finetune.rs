@@ -1,4 +1,4 @@
-//! `finetune`.
+//! `finetune`, `merge`.
 
 use microtome::{FinetuneOptions, FitOptions, Method};
 use microtome_core::{Progress, Result};
@@ -47,6 +47,16 @@ pub(super) fn finetune(a: &args::Finetune, progress: &dyn Progress) -> Result<u8
     print::line(format!("wrote {}", r.report.display()));
     for folder in [&r.adapter, &r.merged].into_iter().flatten() {
         print::line(format!("wrote {}", folder.display()));
+    }
+    Ok(0)
+}
+
+pub(super) fn merge(a: &args::Merge) -> Result<u8> {
+    let r = microtome::merge(&a.adapter, &a.model, &a.out)?;
+    if a.json {
+        print::json(&r)?;
+    } else {
+        print::line(format!("wrote {}: {} with {} changed blocks", r.out.display(), r.family, r.n_blocks));
     }
     Ok(0)
 }

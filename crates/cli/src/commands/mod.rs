@@ -31,6 +31,7 @@ pub(crate) fn run(command: Command, progress: &dyn Progress) -> Result<u8> {
         Command::Simulate(a) => train::simulate(&a, progress),
         Command::Pretrain(a) => pretrain::pretrain(&a, progress),
         Command::Finetune(a) => finetune::finetune(&a, progress),
+        Command::Merge(a) => finetune::merge(&a),
         Command::Parity(a) => parity::parity(&a, progress),
         Command::Scan(a) => scan::scan(&a, progress),
         Command::Demo(a) => scan::demo(&a, progress),

@@ -8,6 +8,7 @@
 mod blocks;
 mod folds;
 mod keep;
+mod merge;
 mod page;
 mod stream;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use crate::output::{self, WORK};
 use crate::{hash, render};
 use blocks::Stored;
 use folds::{Folds, Subject};
+pub use merge::{MergeReport, merge};
 
 /// The file whose presence says that a run is finished.
 pub(crate) const FINISHED: &str = "finetune.json";
