@@ -171,19 +171,26 @@ fn a_run_leaves_the_base_alone_and_its_merged_checkpoint_is_the_adapter() {
     assert!(off < 1e-5, "{off}");
 }
 
-/// Stops after some questions.
-struct Stopping(std::sync::atomic::AtomicUsize);
+/// Stops in the second fold, after its first epoch.
+#[derive(Default)]
+struct Stopping {
+    in_second_fold: std::sync::atomic::AtomicBool,
+    asked: std::sync::atomic::AtomicUsize,
+}
+
+/// Steps of an epoch of the second fold, and a few more.
+const STEPS: usize = 13;
 
 impl Progress for Stopping {
-    fn begin(&self, _: &str, _: u64, _: &str) {}
+    fn begin(&self, stage: &str, _: u64, _: &str) {
+        self.in_second_fold.store(stage.starts_with("fold 2"), std::sync::atomic::Ordering::Relaxed);
+    }
     fn advance(&self, _: u64) {}
     fn end(&self) {}
     fn note(&self, _: &str) {}
-    fn stopped(&self) -> bool {
-        false
-    }
     fn check(&self) -> Result<()> {
-        if self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 2000 {
+        use std::sync::atomic::Ordering::Relaxed;
+        if self.in_second_fold.load(Relaxed) && self.asked.fetch_add(1, Relaxed) >= STEPS {
             return Err(Error::new(microtome_core::ErrorKind::Interrupted, "stopped on request"));
         }
         Ok(())
@@ -214,16 +221,16 @@ fn a_stopped_run_goes_on_to_the_same_result() {
     let whole = folder.path().join("whole");
     let whole = finetune(&options(&cells, &model, &whole), &Silent).unwrap();
     let out = folder.path().join("out");
-    let stopping = Stopping(std::sync::atomic::AtomicUsize::new(1900));
-    let mut budget = 0;
-    // Further and further, until a fold was begun.
-    while !out.join(WORK).join("fold_0.safetensors").exists() && budget < 200 {
-        budget += 1;
-        stopping.0.store(2000_usize.saturating_sub(40 * budget), std::sync::atomic::Ordering::Relaxed);
-        let error =
-            finetune(&FinetuneOptions { resume: budget > 1, ..options(&cells, &model, &out) }, &stopping);
-        assert_eq!(error.unwrap_err().kind(), microtome_core::ErrorKind::Interrupted);
-    }
+    let error = finetune(&options(&cells, &model, &out), &Stopping::default()).unwrap_err();
+    assert_eq!(error.kind(), microtome_core::ErrorKind::Interrupted);
+    let work = out.join(WORK);
+    assert!(
+        work.join("fold_0.json").exists() && work.join("fold_1.safetensors").exists(),
+        "what was done is kept"
+    );
+    assert!(!work.join("fold_1.json").exists());
+    let other = FinetuneOptions { first_block: 1, resume: true, ..options(&cells, &model, &out) };
+    assert!(finetune(&other, &Silent).unwrap_err().to_string().contains("something else"));
     let resumed =
         finetune(&FinetuneOptions { resume: true, ..options(&cells, &model, &out) }, &Silent).unwrap();
     assert_eq!(resumed.scores, whole.scores);
