@@ -13,6 +13,7 @@ mod demo_model;
 mod doctor;
 mod drift;
 mod embed;
+mod finetune;
 mod gene_sets;
 mod gene_store;
 mod gene_vectors;
@@ -50,6 +51,7 @@ pub use demo::{DemoOptions, demo};
 pub use doctor::{Diagnosis, doctor};
 pub use drift::SiteDrift;
 pub use embed::{EmbedOptions, EmbedReport, embed};
+pub use finetune::{FinetuneOptions, FinetuneReport, MergeReport, ScoreLine, finetune, merge};
 pub use gene_store::{
     BlockAttention, CategoryEntry, CategoryFile, Gene, GeneList, GeneStore, GeneStoreManifest, KeyValue,
     ModelEntry, NormKind, SiteEntry, SiteMeans, StoredFlow,
@@ -61,6 +63,7 @@ pub use microtome_eval::tasks::perturbation::Reference;
 pub use microtome_models::parity::{KitReport, TensorReport};
 pub use microtome_models::taps::Pooling;
 pub use microtome_models::{Overlap, Precision};
+pub use microtome_train::finetune::{FitOptions, Method};
 pub use microtome_train::pretrain::{Decay, Masking, Recipe};
 pub use microtome_train::{Clones, Drugs, Mouse, Preset, Screen, SimulateOptions, Topology, TypeTree};
 pub use napistu::{ExportReport, ImportReport, export, import};

@@ -10,7 +10,7 @@ use microtome_core::{
 use serde::Serialize;
 
 use crate::parity::{KitCase, KitPlan};
-use crate::{AttentionWeights, Evidence, Tap, Tokens};
+use crate::{AttentionWeights, BlockLayout, Evidence, Tap, Tokens};
 
 /// Licences of a family, shown wherever the family is.
 #[derive(Clone, Debug, Serialize)]
@@ -264,6 +264,11 @@ pub trait Model: Send + Sync {
     }
     /// Weights of the softmax attention of a block; `None` where the family has none, or no such block.
     fn attention_weights(&self, _block: usize) -> Option<AttentionWeights> {
+        None
+    }
+    /// Where the checkpoint keeps the weights of a block; `None` where it cannot be trained outside of the engine, or there is
+    /// no such block.
+    fn block_layout(&self, _block: usize) -> Option<BlockLayout> {
         None
     }
     /// Which gene every token stands for, as [`GeneMatch::token_of_gene`] counts: the token itself, but for families whose tokens

@@ -3,6 +3,7 @@
 mod anatomy;
 mod checkpoint;
 mod data;
+mod finetune;
 mod pretrain;
 mod run;
 mod scan;
@@ -18,6 +19,7 @@ pub(crate) use anatomy::{
 };
 pub(crate) use checkpoint::{Init, Inspect, Parity};
 pub(crate) use data::{Attention, Doctor, Embed, Perturb, PerturbKind, Tokenize};
+pub(crate) use finetune::{Finetune, FinetuneMethod, Merge};
 pub(crate) use pretrain::{Decay, Pretrain};
 pub(crate) use run::{Precision, RunArgs};
 pub(crate) use scan::{Demo, ReferenceDe, Report, Scan};
@@ -88,6 +90,10 @@ pub(crate) enum Command {
     Simulate(Simulate),
     /// Train a model on cells: hidden genes are to be named from the others
     Pretrain(Pretrain),
+    /// Train adapters, all weights or a probe for a label, judged on held-out units beside the frozen model and simple baselines
+    Finetune(Finetune),
+    /// Put an adapter of finetune into the weights of its checkpoint
+    Merge(Merge),
     /// Make the report of a finished scan again
     Report(Report),
 }

@@ -3,6 +3,7 @@
 mod anatomy;
 mod checkpoint;
 mod data;
+mod finetune;
 mod parity;
 mod pretrain;
 mod scan;
@@ -29,6 +30,8 @@ pub(crate) fn run(command: Command, progress: &dyn Progress) -> Result<u8> {
         Command::Store(a) => store::store(&a),
         Command::Simulate(a) => train::simulate(&a, progress),
         Command::Pretrain(a) => pretrain::pretrain(&a, progress),
+        Command::Finetune(a) => finetune::finetune(&a, progress),
+        Command::Merge(a) => finetune::merge(&a),
         Command::Parity(a) => parity::parity(&a, progress),
         Command::Scan(a) => scan::scan(&a, progress),
         Command::Demo(a) => scan::demo(&a, progress),

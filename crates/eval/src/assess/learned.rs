@@ -37,6 +37,20 @@ pub(crate) struct Half {
     pub(crate) predictions: Vec<std::result::Result<Prediction, String>>,
 }
 
+/// Folds of units for held-out predictions, each spanning the range of the truth as far as the units allow. Balanced
+/// folds matter: the mean truth of the training cells is high where that of the held-out cells is low, so with
+/// uneven folds a representation that holds nothing would score below zero.
+pub(crate) fn reading_folds(units: &Units, truth: &[f64], seed: u64) -> Result<Vec<Vec<usize>>> {
+    let all: Vec<usize> = (0..units.len()).collect();
+    let mut random = stream(seed, "reading folds", 0);
+    if let Some(folds) = grouped_folds(units, &all, truth, READING_FOLDS, &mut random) {
+        return Ok(folds);
+    }
+    let each_unit: Vec<u32> = (0..all.len() as u32).collect();
+    let folds = grouped_k_fold(&Partition::new(&each_unit), READING_FOLDS.min(all.len()), &mut random)?;
+    Ok(folds.into_iter().map(|f| f.test).collect())
+}
+
 /// The learner of one representation, or why there is none.
 pub(crate) type MaybeLearner<'a> = std::result::Result<Box<dyn Learner + 'a>, String>;
 
@@ -72,7 +86,7 @@ impl Assessment<'_> {
             let reason = format!("held-out predictions need at least {min_units} units, there are {n_units}");
             return Ok(self.representations.iter().map(|_| Err(reason.clone())).collect());
         }
-        let folds = self.reading_folds()?;
+        let folds = reading_folds(self.units, self.truth, self.protocol.seed)?;
         self.each(stage, |r| {
             let learner = match learner(r)? {
                 Err(reason) => return Ok(Err(reason)),
@@ -96,20 +110,6 @@ impl Assessment<'_> {
             }
         }
         Ok(out)
-    }
-
-    /// Folds of units for held-out predictions, each spanning the range of the truth as far as the units allow. Balanced
-    /// folds matter: the mean truth of the training cells is high where that of the held-out cells is low, so with
-    /// uneven folds a representation that holds nothing would score below zero.
-    fn reading_folds(&self) -> Result<Vec<Vec<usize>>> {
-        let all: Vec<usize> = (0..self.units.len()).collect();
-        let mut random = stream(self.protocol.seed, "reading folds", 0);
-        if let Some(folds) = grouped_folds(self.units, &all, self.truth, READING_FOLDS, &mut random) {
-            return Ok(folds);
-        }
-        let each_unit: Vec<u32> = (0..all.len() as u32).collect();
-        let folds = grouped_k_fold(&Partition::new(&each_unit), READING_FOLDS.min(all.len()), &mut random)?;
-        Ok(folds.into_iter().map(|f| f.test).collect())
     }
 
     /// Learns on one half of the units and predicts the other; `None` when the truth does not vary within two halves.

@@ -13,7 +13,7 @@ mod unit_scores;
 
 pub(crate) use headline::Nested;
 pub(crate) use interaction::Interactions;
-pub(crate) use learned::{Half, Learner, MaybeLearner, READING_FOLDS};
+pub(crate) use learned::{Half, Learner, MaybeLearner, READING_FOLDS, reading_folds};
 pub(crate) use notes::Notes;
 pub(crate) use slots::{add_mean_of_blocks, check_representations};
 

@@ -7,16 +7,16 @@ use crate::net::Params;
 
 /// Weights and moments, in the order of the names.
 #[derive(Clone, Debug)]
-pub(super) struct AdamW {
-    pub(super) names: Vec<String>,
-    pub(super) shapes: Vec<Vec<usize>>,
-    pub(super) weights: Vec<Vec<f32>>,
-    pub(super) mean: Vec<Vec<f32>>,
-    pub(super) square: Vec<Vec<f32>>,
+pub(crate) struct AdamW {
+    pub(crate) names: Vec<String>,
+    pub(crate) shapes: Vec<Vec<usize>>,
+    pub(crate) weights: Vec<Vec<f32>>,
+    pub(crate) mean: Vec<Vec<f32>>,
+    pub(crate) square: Vec<Vec<f32>>,
 }
 
 impl AdamW {
-    pub(super) fn new(params: &Params) -> Result<Self> {
+    pub(crate) fn new(params: &Params) -> Result<Self> {
         let all = params.to_named()?;
         let zeros: Vec<Vec<f32>> = all.iter().map(|t| vec![0.0; t.values.len()]).collect();
         let names = all.iter().map(|t| t.name.clone()).collect();
@@ -26,7 +26,7 @@ impl AdamW {
     }
 
     /// One step with gradients in the order of the names. `step` counts from 0.
-    pub(super) fn step(
+    pub(crate) fn step(
         &mut self,
         grads: &[Vec<f32>],
         recipe: &Recipe,

@@ -5,7 +5,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// What numbers are for. Different purposes never share numbers.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Purpose {
+pub(crate) enum Purpose {
     /// Order of the chunks of an epoch.
     Chunks = 0,
     /// Order of the cells of a window.
@@ -16,14 +16,18 @@ pub(super) enum Purpose {
     HeldOut = 3,
     /// Which cells are held out or looked at.
     Choice = 4,
+    /// First values of adapters and heads of a fine-tuning.
+    Adapter = 5,
+    /// Order of the cells of an epoch of a fine-tuning.
+    Examples = 6,
 }
 
 /// One stream of random numbers.
-pub(super) struct Draws(ChaCha8Rng);
+pub(crate) struct Draws(ChaCha8Rng);
 
 impl Draws {
     /// The stream of `purpose` at `(a, b)`.
-    pub(super) fn new(seed: u64, purpose: Purpose, a: u64, b: u64) -> Self {
+    pub(crate) fn new(seed: u64, purpose: Purpose, a: u64, b: u64) -> Self {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
         key[8..16].copy_from_slice(&a.to_le_bytes());
@@ -35,17 +39,23 @@ impl Draws {
     }
 
     /// Uniform in `[0, 1)` with 53 bits.
-    pub(super) fn uniform(&mut self) -> f64 {
+    pub(crate) fn uniform(&mut self) -> f64 {
         (self.0.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// Uniform in `0..n`; 0 when `n` is 0. The bias is below `n / 2^64`.
-    pub(super) fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         ((u128::from(self.0.next_u64()) * n as u128) >> 64) as usize
     }
 
+    /// Standard normal (Box-Muller, cosine half).
+    pub(crate) fn normal(&mut self) -> f64 {
+        let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.uniform()).cos()
+    }
+
     /// Fisher and Yates.
-    pub(super) fn shuffle<T>(&mut self, items: &mut [T]) {
+    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
             items.swap(i, self.below(i + 1));
         }

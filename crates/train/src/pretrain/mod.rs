@@ -11,8 +11,8 @@
 //!
 //! This module writes no file. [`Watcher`] hears of every step, validation and state to be kept.
 
-mod adamw;
-mod draws;
+pub(crate) mod adamw;
+pub(crate) mod draws;
 mod gradient;
 mod mask;
 mod recipe;

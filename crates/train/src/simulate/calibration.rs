@@ -124,10 +124,10 @@ impl Calibration {
         let allowed: Vec<f64> = self.dispersion.iter().map(|d| PROGRAM_SHARE * d).collect();
         let mut moments = moments_over_tree(tree, network, &levels.base);
         for _ in 0..ROUNDS {
-            for g in 0..self.share.len() {
+            for (g, allowed) in allowed.iter().enumerate() {
                 let spread = moments.spread[g] + noise(o, network, g);
-                if spread > allowed[g] {
-                    network.weaken(g, libm::sqrt(allowed[g] / spread));
+                if spread > *allowed {
+                    network.weaken(g, libm::sqrt(allowed / spread));
                 }
                 levels.base[g] += libm::log(self.share[g] / moments.share(g).max(f64::MIN_POSITIVE));
             }

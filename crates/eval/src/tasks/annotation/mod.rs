@@ -15,6 +15,7 @@
 //! have. Classifiers are fitted again for the nested choice of depth, not in a replicate.
 
 mod distance;
+mod held_out;
 mod labels;
 mod options;
 mod readings;
@@ -22,6 +23,7 @@ mod run;
 mod tables;
 
 pub use distance::LabelTerms;
+pub use held_out::{Compared, HeldOut};
 pub use options::AnnotationOptions;
 pub use run::run;
 

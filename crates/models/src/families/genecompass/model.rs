@@ -18,6 +18,8 @@ use crate::tokenize::rank::{RankRule, Scaling};
 use crate::tokenize::rank_genes;
 use crate::tokenize::rank_vocabulary::RankVocabulary;
 use crate::{CellRule, Family, GeneMatch, Tap, Tokens};
+use crate::BlockLayout;
+use crate::nn::bert::block_layout;
 
 const WEIGHTS_REMEDY: &str = "download the folder GeneCompass_Base or GeneCompass_Small that the README of github xCompass-AI/GeneCompass links to";
 /// Name of the token in front of human cells.
@@ -120,6 +122,10 @@ impl Model for GeneCompass {
 
     fn gene_table(&self) -> Option<Matrix> {
         Matrix::new(self.vocabulary.len(), self.info.d_model, self.network.embedding.words.clone()).ok()
+    }
+
+    fn block_layout(&self, block: usize) -> Option<BlockLayout> {
+        self.network.blocks.get(block).and_then(|b| block_layout("bert.", block, b))
     }
 
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()> {

@@ -18,6 +18,8 @@ use crate::tokenize::rank::{RankRule, Scaling};
 use crate::tokenize::rank_vocabulary::RankVocabulary;
 use crate::tokenize::{rank_files, rank_genes};
 use crate::{AttentionWeights, CellRule, Family, GeneMatch, Tap, Tokens};
+use crate::BlockLayout;
+use crate::nn::bert::block_layout;
 
 pub(super) const CELL_LAST_LAYER: &str = "cell_embedding.last_layer";
 pub(super) const CELL_MEAN_MODE: &str = "cell_embedding.mean_mode";
@@ -162,6 +164,10 @@ impl Model for Geneformer {
 
     fn attention_weights(&self, block: usize) -> Option<AttentionWeights> {
         self.network.blocks.get(block).and_then(post_ln_weights)
+    }
+
+    fn block_layout(&self, block: usize) -> Option<BlockLayout> {
+        self.network.blocks.get(block).and_then(|b| block_layout("bert.", block, b))
     }
 
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()> {

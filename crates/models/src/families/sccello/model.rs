@@ -18,6 +18,8 @@ use crate::tokenize::rank::{RankRule, Scaling};
 use crate::tokenize::{rank_files, rank_genes};
 use crate::tokenize::rank_vocabulary::RankVocabulary;
 use crate::{CellRule, Family, GeneMatch, Tap, Tokens};
+use crate::BlockLayout;
+use crate::nn::bert::block_layout;
 
 pub(super) struct ScCello {
     pub(super) vocabulary: RankVocabulary,
@@ -107,6 +109,10 @@ impl Model for ScCello {
 
     fn gene_table(&self) -> Option<Matrix> {
         Matrix::new(self.info.d_vocab, self.info.d_model, self.network.embedding.words.clone()).ok()
+    }
+
+    fn block_layout(&self, block: usize) -> Option<BlockLayout> {
+        self.network.blocks.get(block).and_then(|b| block_layout("bert.", block, b))
     }
 
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()> {

@@ -18,6 +18,7 @@ use crate::model::{CellTotals, Model, ModelInfo, SiteInfo, TokenizeOptions};
 use crate::nn::{Wanted, post_ln_weights};
 use crate::parity::{KitCase, KitPlan};
 use crate::{AttentionWeights, CellRule, Family, GeneMatch, Tap, Tokens};
+use crate::BlockLayout;
 
 /// Sites of this family alone.
 pub(super) mod names {
@@ -175,6 +176,10 @@ impl Model for ScGpt {
 
     fn attention_weights(&self, block: usize) -> Option<AttentionWeights> {
         self.network.blocks.get(block).and_then(post_ln_weights)
+    }
+
+    fn block_layout(&self, block: usize) -> Option<BlockLayout> {
+        self.network.blocks.get(block).and_then(|b| self.network.block_layout(block, b))
     }
 
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()> {

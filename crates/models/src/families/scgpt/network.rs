@@ -15,6 +15,7 @@ use super::model::{ScGpt, extra, names};
 use crate::nn::stored::{layer_norm, linear};
 use crate::nn::{ValueEncoder, Wanted, run_post_ln, sigmoid, unit_rows};
 use crate::{MapKind, SiteData, Tap, Tokens};
+use crate::BlockLayout;
 
 /// Of every LayerNorm.
 pub(super) const EPS: f32 = 1e-5;
@@ -60,6 +61,14 @@ impl Network {
             audit.used.iter().map(|t| t.shape.iter().map(|&n| n as u64).product::<u64>()).sum();
         let network = Self { d, words, word_norm, values, batch_norm, blocks, heads, layout, n_parameters };
         Ok((network, audit))
+    }
+
+    /// Names of the tensors of a block.
+    pub(super) fn block_layout(&self, i: usize, block: &PostLnBlock) -> Option<BlockLayout> {
+        let b = format!("transformer_encoder.layers.{i}");
+        let qkv = format!("{b}.self_attn.{}", self.layout.trim_end_matches('.'));
+        let others = [out_name(&format!("{b}.self_attn"), self.layout), format!("{b}.linear1"), format!("{b}.linear2")];
+        BlockLayout::post_ln(block, &[qkv], others, [format!("{b}.norm1"), format!("{b}.norm2")])
     }
 
     /// `norm(E[id])` of every token.
@@ -238,13 +247,18 @@ fn layout(loader: &Loader<'_>) -> Result<&'static str> {
     })
 }
 
+/// Name of the output map of the attention `a`.
+fn out_name(a: &str, layout: &str) -> String {
+    if layout.starts_with("_impl") { format!("{a}._impl.out_proj") } else { format!("{a}.out_proj") }
+}
+
 fn block(loader: &Loader<'_>, i: usize, layout: &str, c: &Config) -> Result<PostLnBlock> {
     let (d, f) = (c.d_model, c.d_mlp);
     let b = format!("transformer_encoder.layers.{i}");
     let a = format!("{b}.self_attn");
     let weight = loader.f32(&format!("{a}.{layout}weight"), &[3 * d, d])?;
     let bias = loader.f32(&format!("{a}.{layout}bias"), &[3 * d])?;
-    let out = if layout.starts_with("_impl") { format!("{a}._impl.out_proj") } else { format!("{a}.out_proj") };
+    let out = out_name(&a, layout);
     Ok(PostLnBlock {
         shape: AttentionShape::new(c.n_heads, d / c.n_heads),
         qkv: Linear::pack(&weight, 3 * d, d, Some(&bias)),

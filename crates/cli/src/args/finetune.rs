@@ -1,0 +1,107 @@
+//! `finetune`, `merge`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::{DataArgs, positive};
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  microtome finetune cells.h5ad --model Geneformer-V1-10M --label cell_type --unit donor_id --out tuned
+  microtome finetune cells.h5ad --model Geneformer-V1-10M --label cell_type --unit donor_id --rank 4 --first-block 4 --merge --out tuned
+  microtome finetune cells.h5ad --model scGPT --label cell_type --unit donor_id --method mlp --out probe
+
+The report puts what was trained beside the frozen model at every depth (logistic regression) and the simple baselines of scan, on the
+same cells and held-out units, with paired intervals and one sentence. tuned/adapter holds the adapter (safetensors and JSON); the
+checkpoint itself is only read. Ctrl-C keeps the last finished epoch; --resume goes on to the same numbers.
+
+Adapters: geneformer, langcell, sccello, genecompass, scgpt. The MLP probe: every family. --merge: geneformer, sccello.")]
+pub(crate) struct Finetune {
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    /// Checkpoint file or folder
+    #[arg(long, value_name = "CKPT")]
+    pub(crate) model: PathBuf,
+    /// Column of obs with the label to learn
+    #[arg(long, value_name = "OBS")]
+    pub(crate) label: String,
+    /// Column of obs with the independent unit: whole units are learnt from, stopped by, judged on
+    #[arg(long, value_name = "OBS")]
+    pub(crate) unit: Option<String>,
+    /// What is trained
+    #[arg(long, value_enum, default_value_t = FinetuneMethod::Lora)]
+    pub(crate) method: FinetuneMethod,
+    /// Rank of the adapters
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = positive, help_heading = "Training")]
+    pub(crate) rank: usize,
+    /// Adapters are scaled by alpha / rank [default: twice the rank]
+    #[arg(long, value_name = "X", help_heading = "Training")]
+    pub(crate) alpha: Option<f64>,
+    /// Hidden numbers of the MLP probe
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = positive, help_heading = "Training")]
+    pub(crate) hidden: usize,
+    /// First block that is trained, from 0; those before stay as they are
+    #[arg(long, default_value_t = 0, value_name = "BLOCK", help_heading = "Training")]
+    pub(crate) first_block: usize,
+    /// Passes over the training cells at most
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = positive, help_heading = "Training")]
+    pub(crate) epochs: usize,
+    /// Stop after N passes without a lower loss on the units that say when to stop
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = positive, help_heading = "Training")]
+    pub(crate) patience: usize,
+    /// Cells per step
+    #[arg(long, default_value_t = 16, value_name = "N", value_parser = positive, help_heading = "Training")]
+    pub(crate) batch: usize,
+    /// Highest learning rate
+    #[arg(long, default_value_t = 1e-3, value_name = "X", help_heading = "Training")]
+    pub(crate) learning_rate: f64,
+    /// Let frequent classes count more than rare ones
+    #[arg(long, help_heading = "Training")]
+    pub(crate) unbalanced: bool,
+    /// Write a checkpoint with the adapter merged into the weights, which every program that reads the family opens
+    #[arg(long)]
+    pub(crate) merge: bool,
+    /// Bootstrap replicates
+    #[arg(long, default_value_t = 1000, value_name = "N", value_parser = positive)]
+    pub(crate) bootstrap: usize,
+    /// Folder for the result
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Go on with a run that was interrupted
+    #[arg(long, conflicts_with = "overwrite")]
+    pub(crate) resume: bool,
+    /// Replace an earlier result
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// Print JSON for programs instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FinetuneMethod {
+    /// Low-rank adapters on attention and feed-forward of every block
+    Lora,
+    /// Every weight of the blocks
+    Full,
+    /// A head with one hidden layer on the frozen model, depth chosen without the held-out units
+    Mlp,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  microtome merge tuned --model Geneformer-V1-10M --out tuned-model && microtome embed cells.h5ad --model tuned-model --out embedded.h5ad")]
+pub(crate) struct Merge {
+    /// Folder of finetune, or the adapter folder in it
+    pub(crate) adapter: PathBuf,
+    /// The checkpoint that it was trained on
+    #[arg(long, value_name = "CKPT")]
+    pub(crate) model: PathBuf,
+    /// Folder for the merged checkpoint
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Print JSON for programs instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}

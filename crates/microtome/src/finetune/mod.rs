@@ -1,0 +1,346 @@
+//! `finetune`: adapters, all weights, or a probe, trained for a label and judged on units that took no part.
+//!
+//! The frozen model and the simple baselines are read by the annotation task of `scan`: the same cells, classes, folds of
+//! units and metric. What is trained is trained once per fold (learning units, units to stop by, held-out units), and its
+//! held-out labels are compared with those of every reading on the same resamples of units. The adapter that is kept is
+//! trained once more on the units of all folds but one, by which it stops.
+
+mod blocks;
+mod folds;
+mod keep;
+mod merge;
+mod page;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use microtome_core::{BlockSite, Error, Progress, Result, Role, RunCard, Site};
+use microtome_eval::tasks::annotation::{AnnotationOptions, Compared, HeldOut, run as annotate};
+use microtome_eval::{Cells, Groups, Protocol, Representation, TaskOutcome, controls};
+use microtome_models::taps::Pooling;
+use microtome_models::{Tokens, pool_cells};
+use microtome_train::finetune::{FitOptions, Method, Targets};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::card::{self, VERSION};
+use crate::data::{Data, DataOptions};
+use crate::open::OpenModel;
+use crate::output::{self, WORK};
+use crate::{hash, render};
+use blocks::Stored;
+use folds::{Folds, Subject};
+pub use merge::{MergeReport, merge};
+
+/// The file whose presence says that a run is finished.
+pub(crate) const FINISHED: &str = "finetune.json";
+/// Metric that decides.
+const HEADLINE: &str = "logistic_f1_macro";
+/// Tokens that the engine runs together.
+const ENGINE_TOKENS: usize = 8192;
+
+/// What to fine-tune for what.
+#[derive(Clone, Debug)]
+pub struct FinetuneOptions {
+    /// Cells.
+    pub data: DataOptions,
+    /// Checkpoint.
+    pub model: PathBuf,
+    /// Column of `obs` with the label.
+    pub label: String,
+    /// Column of `obs` with the independent unit.
+    pub unit: Option<String>,
+    /// Method, passes, rates, seed.
+    pub fit: FitOptions,
+    /// First block that is trained; those before stay as they are and are run by the engine.
+    pub first_block: usize,
+    /// Write a checkpoint with the adapter merged into the weights.
+    pub merge: bool,
+    /// Bootstrap replicates.
+    pub n_bootstrap: usize,
+    /// Folder for the result.
+    pub out: PathBuf,
+    /// Go on with a run that was interrupted.
+    pub resume: bool,
+    /// Replace an earlier result.
+    pub overwrite: bool,
+    /// The command as typed.
+    pub command: Vec<String>,
+}
+
+/// What came out.
+#[derive(Clone, Debug, Serialize)]
+pub struct FinetuneReport {
+    /// Folder.
+    pub out: PathBuf,
+    /// Page.
+    pub report: PathBuf,
+    /// The answer in one sentence.
+    pub verdict: String,
+    /// Numbers that are trained, head included.
+    pub n_trained: u64,
+    /// The trained model first, then every reading of the frozen one and every baseline: name, score, interval, how far the
+    /// first is ahead, its interval.
+    pub scores: Vec<ScoreLine>,
+    /// Folder of the adapter; none for a probe.
+    pub adapter: Option<PathBuf>,
+    /// Folder of the merged checkpoint.
+    pub merged: Option<PathBuf>,
+}
+
+/// One line of the comparison.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ScoreLine {
+    /// Name.
+    pub name: String,
+    /// Macro-F1 on held-out units.
+    pub score: Option<f64>,
+    /// Its interval.
+    pub interval: Option<[f64; 2]>,
+    /// Score of the trained model minus this one.
+    pub ahead: Option<f64>,
+    /// Its interval, paired over units.
+    pub ahead_interval: Option<[f64; 2]>,
+}
+
+impl From<&Compared> for ScoreLine {
+    fn from(c: &Compared) -> Self {
+        let ends = |i: microtome_eval::protocol::interval::Interval| [i.low, i.high];
+        Self {
+            name: c.name.clone(),
+            score: c.score,
+            interval: c.interval.map(ends),
+            ahead: c.ahead,
+            ahead_interval: c.ahead_interval.map(ends),
+        }
+    }
+}
+
+/// Trains and compares.
+///
+/// # Errors
+/// When data, labels, units or the family do not allow it, when the loss is no number any more, or when the user stops
+/// it; in the last two cases the work folder holds every finished fold and the last good state.
+pub fn finetune(options: &FinetuneOptions, progress: &dyn Progress) -> Result<FinetuneReport> {
+    options.fit.check()?;
+    let out = &options.out;
+    output::check_folder(out, FINISHED, options.resume, options.overwrite)?;
+    let opened = OpenModel::open(&options.model)?;
+    let model = opened.model.as_ref();
+    let is_probe = matches!(options.fit.method, Method::Mlp { .. });
+    let stored = if is_probe { None } else { Some(Stored::open(model)?) };
+    if options.merge {
+        blocks::can_merge(model)?;
+    }
+    if options.first_block >= model.info().n_blocks {
+        return Err(Error::usage("no such block")
+            .at_key("--first-block")
+            .expected(format!("below {}", model.info().n_blocks))
+            .found(options.first_block.to_string()));
+    }
+    let mut data = Data::open(&options.data)?;
+    data.add_contexts(model)?;
+    let labels = data.dataset.obs_column(&options.label)?;
+    let known = labels.groups().1;
+    data.retain(|row| known[row].is_some());
+    if data.cells.is_empty() {
+        return Err(Error::mismatch("no cell has a label").at_key(format!("obs[\"{}\"]", options.label)));
+    }
+    let genes = model.match_genes(&data.genes)?;
+    let tokens = tokens(&mut data, &opened, &genes)?;
+    let cells = cells(&data, options)?;
+    let groups = Groups::from_column(options.label.clone(), &labels.select(&data.cells));
+    let task = AnnotationOptions::new(groups).with_headline(HEADLINE)?;
+    let inputs: Vec<_> =
+        hash::inputs("data", &options.data.path)?.into_iter().chain(opened.inputs.clone()).collect();
+    let card = RunCard {
+        microtome: VERSION.into(),
+        command: options.command.clone(),
+        inputs,
+        seed: options.fit.seed,
+        precision: "f32".into(),
+        choices: choices(options)?,
+    };
+    let protocol = Protocol {
+        seed: options.fit.seed,
+        n_bootstrap: options.n_bootstrap,
+        run_card: card::card_hash(&card)?,
+        ..Protocol::default()
+    };
+    let held_out = HeldOut::new(&cells, &task, &protocol)?;
+    output::make_folder(out, FINISHED, options.overwrite)?;
+    let work = out.join(WORK);
+    std::fs::create_dir_all(&work)
+        .map_err(|e| Error::output("cannot make the work folder").in_file(&work).caused_by(e))?;
+
+    let frozen = frozen(&opened, &tokens, progress)?;
+    let counts = data.counts(0..data.cells.len())?;
+    let mut all = frozen.clone();
+    all.extend(controls::baselines(&counts, options.fit.seed, progress)?);
+    drop(counts);
+    let outcome = annotate(&cells, &all, &task, &protocol, progress)?;
+    let n = held_out.classes.len();
+    let targets = Targets::Classes { codes: held_out.truth.clone(), n };
+    let subject = Subject {
+        model,
+        tokens: &tokens,
+        cells: &held_out.cells,
+        blocks: stored.as_ref().map_or(Ok(vec![]), |s| s.blocks(options.first_block))?,
+        first: options.first_block,
+        frozen: &frozen,
+        targets: &targets,
+    };
+    let asked = hash::of_bytes(serde_json::to_string(&card.inputs).unwrap_or_default().as_bytes());
+    let asked = hash::of_bytes(
+        format!(
+            "{asked} {:?} {:?}",
+            options.fit,
+            (&options.label, &options.unit, options.first_block, &data.cells)
+        )
+        .as_bytes(),
+    );
+    let folds =
+        Folds { subject, held_out: &held_out, options: &options.fit, work: &work, asked: &asked, progress };
+    let (predicted, fitted) = folds.run()?;
+    let adapter = if is_probe { None } else { Some(folds.last()?) };
+
+    let name = format!("{} + {}", opened.name, method_words(options.fit.method));
+    let sets = sets(&name, predicted, &outcome, &held_out);
+    let metric = task.headline;
+    let compared = held_out.compare(metric, &sets, &protocol, progress)?;
+    let scores: Vec<ScoreLine> = compared.iter().map(ScoreLine::from).collect();
+    let verdict = page::verdict(&scores, &held_out, &opened.name);
+    let n_trained = folds.n_trained()?;
+    let mut report = FinetuneReport {
+        out: out.clone(),
+        report: out.join("report.html"),
+        verdict,
+        n_trained,
+        scores,
+        adapter: None,
+        merged: None,
+    };
+    if let (Some((network, weights)), Some(stored)) = (&adapter, &stored) {
+        let folder = out.join("adapter");
+        let (centre, scale) = network.standard();
+        let card = json!({
+            "microtome": VERSION, "family": model.family().id, "base": opened.inputs, "fit": options.fit,
+            "first_block": options.first_block, "label": options.label, "classes": held_out.classes,
+            "head": { "centre": centre, "scale": scale, "input": "mean over gene tokens of the last block" },
+        });
+        keep::write_adapter(&folder, weights, &card)?;
+        report.adapter = Some(folder);
+        if options.merge {
+            let params = microtome_train::net::Params::new(weights.clone())?;
+            let merged = out.join("merged");
+            stored.write_merged(model, options.first_block, &network.merged(&params)?, &merged)?;
+            report.merged = Some(merged);
+        }
+    }
+    let page = page::build(&report, &outcome, &fitted, card, &held_out, options);
+    render::write(&page, &report.report)?;
+    let text = serde_json::to_string_pretty(&report)
+        .map_err(|e| Error::output("cannot write the result as JSON").caused_by(e))?;
+    output::write_atomic(&out.join(FINISHED), format!("{text}\n").as_bytes())?;
+    std::fs::remove_dir_all(&work)
+        .map_err(|e| Error::output("cannot remove the work folder").in_file(&work).caused_by(e))?;
+    Ok(report)
+}
+
+fn method_words(method: Method) -> String {
+    match method {
+        Method::Lora { rank, .. } => format!("LoRA (rank {rank})"),
+        Method::Full => "all weights".into(),
+        Method::Mlp { hidden } => format!("MLP probe ({hidden})"),
+    }
+}
+
+/// Tokens of all cells; cells without a gene of the vocabulary are left out of the data.
+fn tokens(data: &mut Data, opened: &OpenModel, genes: &microtome_models::GeneMatch) -> Result<Tokens> {
+    let model = opened.model.as_ref();
+    let (_, tokens) = data.tokenize(model, genes, 0..data.cells.len())?;
+    let some: Vec<usize> =
+        (0..tokens.n_cells()).filter(|&c| !model.gene_tokens(tokens.len_of(c)).is_empty()).collect();
+    if some.is_empty() {
+        return Err(Error::mismatch("no cell expresses a gene of the model's vocabulary")
+            .in_file(data.dataset.path())
+            .remedy("see doctor for how the genes of the data meet the vocabulary"));
+    }
+    data.cells = some.iter().map(|&c| data.cells[c]).collect();
+    Ok(tokens.select(&some))
+}
+
+fn cells(data: &Data, options: &FinetuneOptions) -> Result<Cells> {
+    let cells = Cells::new(data.name(), data.cells.len());
+    match &options.unit {
+        None => Ok(cells),
+        Some(name) => {
+            let column = data.dataset.obs_column(name)?.select(&data.cells);
+            cells.with_unit(Groups::from_column(name.clone(), &column))
+        }
+    }
+}
+
+/// The mean over gene tokens at the embedding and behind every block.
+fn frozen(opened: &OpenModel, tokens: &Tokens, progress: &dyn Progress) -> Result<Vec<Representation>> {
+    let model = opened.model.as_ref();
+    let n = model.info().n_blocks;
+    let sites: Vec<Site> = std::iter::once(Site::Embed).chain((0..n).map(Site::resid_post)).collect();
+    progress.begin("frozen blocks", tokens.n_cells() as u64, "cells");
+    let pooled = pool_cells(model, tokens, &sites, Pooling::Mean, ENGINE_TOKENS, progress)?;
+    progress.end();
+    Ok(sites
+        .into_iter()
+        .zip(pooled.matrices)
+        .enumerate()
+        .map(|(depth, (site, matrix))| Representation {
+            model: opened.name.clone(),
+            family: Some(model.family().id.into()),
+            role: Role::Model,
+            block: match &site {
+                Site::Block(i, BlockSite::ResidPost) => Some(*i),
+                _ => None,
+            },
+            depth: Some(depth as f64 / n.max(1) as f64),
+            site: Some(site),
+            pooling: Some("mean".into()),
+            matrix,
+        })
+        .collect())
+}
+
+/// Held-out labels of what was trained, of the frozen model at every depth, and of the baselines.
+fn sets(
+    name: &str,
+    predicted: Vec<u32>,
+    outcome: &TaskOutcome,
+    held_out: &HeldOut,
+) -> Vec<(String, Vec<u32>)> {
+    let mut out = vec![(name.to_string(), predicted)];
+    for column in &outcome.columns {
+        let microtome_core::Column::Categorical { codes, .. } = &column.values else { continue };
+        let own: Option<Vec<u32>> = held_out.cells.iter().map(|&c| codes[c]).collect();
+        if let Some(own) = own {
+            let name = match &column.site {
+                Some(site) => format!("{} frozen, {site}", column.model),
+                None => column.model.clone(),
+            };
+            out.push((name, own));
+        }
+    }
+    out
+}
+
+fn choices(options: &FinetuneOptions) -> Result<serde_json::Map<String, serde_json::Value>> {
+    let mut out = serde_json::Map::new();
+    let fit = serde_json::to_value(&options.fit)
+        .map_err(|e| Error::output("cannot write the options as JSON").caused_by(e))?;
+    out.insert("fit".into(), fit);
+    out.insert("label".into(), options.label.clone().into());
+    out.insert("unit".into(), options.unit.clone().into());
+    out.insert("first_block".into(), options.first_block.into());
+    out.insert("headline".into(), HEADLINE.into());
+    Ok(out)
+}

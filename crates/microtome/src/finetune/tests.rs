@@ -1,0 +1,240 @@
+//! On a reference kit: the adapter begins at the engine, leaves the checkpoint alone, and merges into one that the engine opens.
+
+use std::path::{Path, PathBuf};
+
+use microtome_core::Silent;
+use microtome_train::SimulateOptions;
+use microtome_train::finetune::{Batch, Examples, Network};
+use microtome_train::net::Params;
+
+use super::stream::Stream;
+use super::*;
+use crate::simulate::{SimulateRun, simulate};
+
+fn kits() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/models");
+    let mut out = vec![];
+    for family in ["geneformer", "langcell", "sccello", "genecompass", "scgpt"] {
+        for entry in std::fs::read_dir(root.join(family)).into_iter().flatten().flatten() {
+            if entry.path().join("checkpoint").is_dir() && entry.path().join("cells.h5ad").exists() {
+                out.push(entry.path());
+            }
+        }
+    }
+    out.sort();
+    out
+}
+
+/// The stream behind every block as the engine has it, and as the frozen network with these weights has it.
+fn both(
+    opened: &OpenModel,
+    data: &Path,
+    network: Option<(&Network, &Params)>,
+) -> Option<(Vec<f32>, Vec<f32>)> {
+    let model = opened.model.as_ref();
+    let data = Data::open(&DataOptions { path: data.to_path_buf(), ..DataOptions::default() }).unwrap();
+    let genes = model.match_genes(&data.genes).unwrap();
+    let (_, tokens) = data.tokenize(model, &genes, 0..data.cells.len()).unwrap();
+    let cells: Vec<usize> = (0..tokens.n_cells()).filter(|&c| tokens.len_of(c) > 0).collect();
+    let examples = Stream { model, tokens: &tokens, cells: &cells, first: 0 };
+    let all: Vec<usize> = (0..cells.len()).collect();
+    let batch: Batch = examples.batch(&all).unwrap();
+    let last = Site::resid_post(model.info().n_blocks - 1);
+    let mut recorder = microtome_models::taps::Recorder::new([last.clone()]);
+    model.forward(&tokens.select(&cells), &mut recorder).unwrap();
+    let Some(microtome_models::taps::Recorded::Tokens { data: engine, .. }) = recorder.take(&last) else {
+        panic!()
+    };
+    let flat = |n: &Network, p: &Params| {
+        n.stream(p, &batch).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    match network {
+        Some((n, p)) => Some((engine, flat(n, p))),
+        None => {
+            let stored = Stored::open(model).unwrap();
+            let method = Method::Lora { rank: 4, alpha: 8.0 };
+            let n = Network::new(stored.blocks(0).unwrap(), model.info().d_model, 2, method).unwrap();
+            let p = Params::new(n.first_values(0, 0)).unwrap();
+            Some((engine, flat(&n, &p)))
+        }
+    }
+}
+
+fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+#[test]
+fn an_untrained_adapter_is_the_engine_in_every_family_that_is_offered() {
+    let mut families = std::collections::BTreeSet::new();
+    for kit in kits() {
+        let opened = OpenModel::open(&kit.join("checkpoint")).unwrap();
+        let data = Data::open(&DataOptions { path: kit.join("cells.h5ad"), ..DataOptions::default() });
+        let Ok(data) = data else { continue };
+        if opened.model.match_genes(&data.genes).is_err() {
+            continue;
+        }
+        let (engine, network) = both(&opened, &kit.join("cells.h5ad"), None).unwrap();
+        let off = largest_difference(&engine, &network);
+        assert!(off < 1e-5, "{}: {off}", kit.display());
+        families.insert(opened.model.family().id);
+    }
+    assert!(families.contains("geneformer") && families.contains("scgpt"), "{families:?}");
+}
+
+#[test]
+fn families_without_plain_blocks_are_refused_by_name() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/models/scbert");
+    let kit =
+        std::fs::read_dir(root).unwrap().flatten().find(|e| e.path().join("checkpoint").is_dir()).unwrap();
+    let opened = OpenModel::open(&kit.path().join("checkpoint")).unwrap();
+    let error = Stored::open(opened.model.as_ref()).err().unwrap().to_string();
+    assert!(error.contains("adapters are not offered") && error.contains("scbert"), "{error}");
+}
+
+/// Simulated cells and a small model over their genes.
+fn small(folder: &Path) -> (PathBuf, PathBuf) {
+    use microtome_models::families::geneformer::{GeneformerShape, Generation, write_untrained};
+    let cells = folder.join("cells.h5ad");
+    let options = SimulateOptions { n_cells: 240, n_genes: 150, ..SimulateOptions::default() };
+    simulate(&SimulateRun { options, out: cells.clone(), ..SimulateRun::default() }, &Silent).unwrap();
+    let data = Data::open(&DataOptions { path: cells.clone(), ..DataOptions::default() }).unwrap();
+    let genes = crate::pretrain::vocabulary(&[data]).unwrap();
+    let shape = GeneformerShape { layers: 2, d: 16, heads: 2, ffn: 32, max_tokens: 64 };
+    let model = folder.join("model");
+    write_untrained(Generation::V1, shape, &genes, 3, &model).unwrap();
+    (cells, model)
+}
+
+fn options(cells: &Path, model: &Path, out: &Path) -> FinetuneOptions {
+    FinetuneOptions {
+        data: DataOptions { path: cells.to_path_buf(), ..DataOptions::default() },
+        model: model.to_path_buf(),
+        label: "branch".into(),
+        unit: Some("donor_id".into()),
+        fit: FitOptions {
+            method: Method::Lora { rank: 2, alpha: 4.0 },
+            epochs: 2,
+            learning_rate: 5e-3,
+            ..FitOptions::default()
+        },
+        first_block: 0,
+        merge: true,
+        n_bootstrap: 100,
+        out: out.to_path_buf(),
+        resume: false,
+        overwrite: false,
+        command: vec!["microtome".into(), "finetune".into()],
+    }
+}
+
+#[test]
+fn a_run_leaves_the_base_alone_and_its_merged_checkpoint_is_the_adapter() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cells, model) = small(folder.path());
+    let before = OpenModel::open(&model).unwrap().inputs;
+    let out = folder.path().join("out");
+    let report = finetune(&options(&cells, &model, &out), &Silent).unwrap();
+    assert_eq!(OpenModel::open(&model).unwrap().inputs, before, "hashes of the checkpoint's files");
+    assert!(report.verdict.contains("held-out donor_ids"), "{}", report.verdict);
+    assert!(
+        report.scores.len() > 5
+            && report.scores[0].interval.is_some()
+            && report.scores[1].ahead_interval.is_some()
+    );
+    let page = std::fs::read_to_string(&report.report).unwrap();
+    assert!(page.contains("Trained beside frozen and baselines"));
+    // Reload, merge, run in the engine.
+    let weights = keep::read_adapter(report.adapter.as_ref().unwrap()).unwrap();
+    let size: u64 = std::fs::metadata(report.adapter.unwrap().join("adapter.safetensors")).unwrap().len();
+    assert!(size < std::fs::metadata(model.join("model.safetensors")).unwrap().len());
+    let base = OpenModel::open(&model).unwrap();
+    let stored = Stored::open(base.model.as_ref()).unwrap();
+    let width = weights.iter().find(|t| t.name == "head.bias").unwrap().shape[0];
+    let method = Method::Lora { rank: 2, alpha: 4.0 };
+    let network = Network::new(stored.blocks(0).unwrap(), 16, width, method).unwrap();
+    let params = Params::new(weights).unwrap();
+    let (unchanged, adapted) = both(&base, &cells, Some((&network, &params))).unwrap();
+    assert!(largest_difference(&unchanged, &adapted) > 1e-3, "the adapter does something");
+    let again = folder.path().join("again");
+    merge(&out, &model, &again).unwrap();
+    let file = |f: &Path| std::fs::read(f.join("model.safetensors")).unwrap();
+    let merged = report.merged.unwrap();
+    assert!(file(&again) == file(&merged), "merged at once and from the files");
+    assert!(
+        merge(&out, &merged, &folder.path().join("no")).unwrap_err().to_string().contains("other weights")
+    );
+    let merged = OpenModel::open(&merged).unwrap();
+    let (engine, adapted) = both(&merged, &cells, Some((&network, &params))).unwrap();
+    let off = largest_difference(&engine, &adapted);
+    assert!(off < 1e-5, "{off}");
+}
+
+/// Stops in the second fold, after its first epoch.
+#[derive(Default)]
+struct Stopping {
+    in_second_fold: std::sync::atomic::AtomicBool,
+    asked: std::sync::atomic::AtomicUsize,
+}
+
+/// Steps of an epoch of the second fold, and a few more.
+const STEPS: usize = 13;
+
+impl Progress for Stopping {
+    fn begin(&self, stage: &str, _: u64, _: &str) {
+        self.in_second_fold.store(stage.starts_with("fold 2"), std::sync::atomic::Ordering::Relaxed);
+    }
+    fn advance(&self, _: u64) {}
+    fn end(&self) {}
+    fn note(&self, _: &str) {}
+    fn check(&self) -> Result<()> {
+        use std::sync::atomic::Ordering::Relaxed;
+        if self.in_second_fold.load(Relaxed) && self.asked.fetch_add(1, Relaxed) >= STEPS {
+            return Err(Error::new(microtome_core::ErrorKind::Interrupted, "stopped on request"));
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn wrong_inputs_are_refused_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cells, model) = small(folder.path());
+    let out = folder.path().join("out");
+    let said = |o: FinetuneOptions| finetune(&o, &Silent).unwrap_err().to_string();
+    let good = || options(&cells, &model, &out);
+    assert!(said(FinetuneOptions { unit: None, ..good() }).contains("--unit"));
+    assert!(said(FinetuneOptions { label: "n_such".into(), ..good() }).contains("no such column"));
+    assert!(said(FinetuneOptions { first_block: 2, ..good() }).contains("--first-block"));
+    let fit = FitOptions { epochs: 0, ..FitOptions::default() };
+    assert!(said(FinetuneOptions { fit, ..good() }).contains("epochs"));
+    // A label within one donor alone leaves a single class that can be learnt elsewhere.
+    assert!(said(FinetuneOptions { label: "donor_id".into(), ..good() }).contains("label"));
+    assert!(!out.exists());
+}
+
+#[test]
+fn a_stopped_run_goes_on_to_the_same_result() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cells, model) = small(folder.path());
+    let whole = folder.path().join("whole");
+    let whole = finetune(&options(&cells, &model, &whole), &Silent).unwrap();
+    let out = folder.path().join("out");
+    let error = finetune(&options(&cells, &model, &out), &Stopping::default()).unwrap_err();
+    assert_eq!(error.kind(), microtome_core::ErrorKind::Interrupted);
+    let work = out.join(WORK);
+    assert!(
+        work.join("fold_0.json").exists() && work.join("fold_1.safetensors").exists(),
+        "what was done is kept"
+    );
+    assert!(!work.join("fold_1.json").exists());
+    let other = FinetuneOptions { first_block: 1, resume: true, ..options(&cells, &model, &out) };
+    assert!(finetune(&other, &Silent).unwrap_err().to_string().contains("something else"));
+    let resumed =
+        finetune(&FinetuneOptions { resume: true, ..options(&cells, &model, &out) }, &Silent).unwrap();
+    assert_eq!(resumed.scores, whole.scores);
+    let read =
+        |r: &FinetuneReport| std::fs::read(r.adapter.as_ref().unwrap().join("adapter.safetensors")).unwrap();
+    assert!(read(&resumed) == read(&whole));
+}
