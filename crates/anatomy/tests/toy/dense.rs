@@ -50,6 +50,7 @@ fn similarity_equals_the_dense_reference() {
         for b in 0..xs.len() {
             let want = spearman(&dense[a], &dense[b]).unwrap().unwrap();
             let got = ours.at(a, b);
+            eprintln!("RSA {:e} slack {slack:e}", (got.value.unwrap() - want).abs());
             assert!((got.value.unwrap() - want).abs() < slack, "{a} {b}: {got:?} {want}");
             assert_eq!(got.n, (N * (N - 1) / 2) as u64);
         }

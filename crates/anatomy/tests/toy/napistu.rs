@@ -67,6 +67,7 @@ fn differs(ours: &Routing, options: &RoutingOptions, theirs: &Value, softmax: bo
                     (at.spearman.at(block, other).value.unwrap(), f(&theirs["spearman"][block][other]));
                 // The peer correlates in single precision. Two edges whose scores agree to rounding may change places, which moves
                 // the sum over products of n ranks by less than n: 12 / n^2 of the coefficient.
+                eprintln!("DIFF {k} {} {:e} swap {:e}", at.union, (mine - v).abs(), 12.0 / (at.union as f64 * (at.union as f64 + 1.0)));
                 let n = at.union as f64;
                 if (mine - v).abs() > 3e-6 + rank * 12.0 / (n * (n + 1.0)) {
                     return Some(format!("K {k}: Spearman {mine} and {v} of {block} and {other}"));
@@ -77,6 +78,7 @@ fn differs(ours: &Routing, options: &RoutingOptions, theirs: &Value, softmax: bo
             let mine = at.between(f(&row[0]) as usize, f(&row[1]) as usize).unwrap();
             let quantiles = [mine.mean, mine.median, mine.min, mine.max];
             for (i, q) in quantiles.into_iter().enumerate() {
+                eprintln!("QUANT {k} {i} {:e}", (q.unwrap() - f(&row[2 + i])).abs() * ours.n_pairs as f64);
                 let slack = (rank + 1e-6) / ours.n_pairs as f64;
                 if (q.unwrap() - f(&row[2 + i])).abs() > slack {
                     return Some(format!("K {k}: quantile {i} {q:?} and {} of {row}", row[2 + i]));
