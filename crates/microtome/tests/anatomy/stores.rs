@@ -1,6 +1,5 @@
 //! Gene stores of the parity kits of the repository: extracted, exported, imported.
 
-
 use microtome::{ExtractOptions, GeneStore, OpenModel, export, extract, import};
 use microtome_core::{BlockSite, Matrix, Silent, Site};
 use microtome_models::taps::{EdgeMeanTap, FlowTap, Recorded, Recorder};
