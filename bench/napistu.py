@@ -27,13 +27,16 @@ import time
 
 
 def peer(part, n, blocks, d, heads, threads):
+    # This file has the name of a package that the peer imports.
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [p for p in sys.path if os.path.abspath(p) != here]
     import logging
 
     import numpy as np
     import pandas as pd
     import torch
-    from napistu_torch.foundation_models.attention_patterns import LayerwiseAttentionInputs
     from napistu_torch.foundation_models.foundation_models import AttentionLayer, FoundationModel, FoundationModelWeights
+    from napistu_torch.foundation_models.attention_patterns import LayerwiseAttentionInputs
     from napistu_torch.foundation_models.gene_embeddings import GeneEmbeddings, GeneEmbeddingsSet
 
     logging.disable(logging.INFO)

@@ -235,12 +235,16 @@ impl RankTable {
                 done?.1.finish(&mut |s, held| count(s, held));
                 Ok::<(), Error>(())
             })?;
-        let mut all = vec![0u32; LEVELS];
-        for (slice, found) in counts.into_iter().enumerate() {
-            let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-            all.iter_mut().skip(slice * SLICE).zip(found).for_each(|(a, c)| *a = c);
-        }
-        let counts = all;
+        let mut counts: Vec<Vec<u32>> = counts
+            .into_iter()
+            .map(|found| found.into_inner().unwrap_or_else(PoisonError::into_inner))
+            .collect();
+        // From the first slice that holds something to the last.
+        counts.truncate(counts.iter().rposition(|c| !c.is_empty()).map_or(1, |last| last + 1));
+        let first = counts.iter().position(|c| !c.is_empty()).unwrap_or(0);
+        counts.drain(..first);
+        counts.iter_mut().for_each(|slice| slice.resize(SLICE, 0));
+        let counts = counts.concat();
         let lowest = counts.iter().position(|&c| c > 0).unwrap_or(0);
         let highest = counts.iter().rposition(|&c| c > 0).unwrap_or(0);
         let mut below = 0u32;
@@ -252,7 +256,7 @@ impl RankTable {
                 rank
             })
             .collect();
-        Ok(Self { lowest, doubled, centre: below + 1 })
+        Ok(Self { lowest: first * SLICE + lowest, doubled, centre: below + 1 })
     }
 
     fn bytes(&self) -> usize {

@@ -168,6 +168,13 @@ pub fn edge_enrichment(
         .collect();
     let units = genes.len() as u64;
     out.rate = Estimated::exact(observed, units);
+    // Few edges between covered genes cannot be paired anew: a null that never moves says nothing.
+    if null.iter().all(|&rate| rate == observed) && null.len() > 1 {
+        let why = "no draw of the null differs from the edges: there are too few that can be paired anew";
+        out.enrichment = Estimated::missing(units, why);
+        out.p = None;
+        return Ok(out);
+    }
     out.enrichment = Estimated::or_reason(
         (expected > 0.0).then(|| observed / expected),
         units,
@@ -234,6 +241,16 @@ mod tests {
             significant += usize::from(out.p.unwrap() <= 0.05);
         }
         assert!(significant <= 5, "{significant} of 30 nulls are significant at 5 %");
+    }
+
+    #[test]
+    fn a_null_that_cannot_move_says_nothing() {
+        // One query and one key: whatever is exchanged, the edge stays.
+        let network = Network::new(4, &[Edge::new(0, 1), Edge::new(2, 3)], true).unwrap();
+        let options = EnrichmentOptions { draws: 20, ..EnrichmentOptions::default() };
+        let out = edge_enrichment(&[Edge::new(0, 1)], &network, None, &options, &Silent).unwrap();
+        assert_eq!((out.known, out.rate.value, out.enrichment.value, out.p), (1, Some(1.0), None, None));
+        assert!(out.enrichment.reason.unwrap().contains("paired anew"));
     }
 
     #[test]

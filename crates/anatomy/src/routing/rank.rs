@@ -189,8 +189,8 @@ struct Bin {
     cut: f32,
 }
 
-/// Bins that are counted together: their tables fit a core's own cache.
-const SLICE_BITS: u32 = 13;
+/// Bins that are counted together: their tables (half a megabyte) fit a core's own cache, and there are few enough stretches (65) to write to.
+const SLICE_BITS: u32 = 16;
 
 impl Cuts {
     fn new(mut sorted: Vec<f32>) -> Self {

@@ -33,9 +33,11 @@ fn source<'a>(xs: &'a [Matrix], ws: &'a [AttentionWeights], scoring: ScoreOption
 }
 
 /// The first difference from the golden, or none.
-fn differs(ours: &Routing, options: &RoutingOptions, theirs: &Value, softmax: bool) -> Option<String> {
-    // Scores differ by rounding, so single ranks may swap with a neighbour.
-    let rank = if softmax { 3.0 } else { 1.0 };
+///
+/// Scores differ by rounding, so that two edges whose scores agree to it may change places. Measured: of 6,336 quantiles 6,322 are the
+/// same, 12 are off by half a rank (medians of an even number) and 2 by one; Spearman differs by at most 3.4e-7 where no edge changed its
+/// place (the peer correlates in single precision) and by 6.5e-6 where one did, of 8.6e-6 that a change can make.
+fn differs(ours: &Routing, options: &RoutingOptions, theirs: &Value) -> Option<String> {
     for (at, theirs) in ours.at.iter().zip(theirs.as_array().unwrap()) {
         let k = at.k;
         if at.union != theirs["union"].as_u64().unwrap() {
@@ -65,10 +67,9 @@ fn differs(ours: &Routing, options: &RoutingOptions, theirs: &Value, softmax: bo
             for other in 0..L {
                 let (mine, v) =
                     (at.spearman.at(block, other).value.unwrap(), f(&theirs["spearman"][block][other]));
-                // The peer correlates in single precision. Two edges whose scores agree to rounding may change places, which moves
-                // the sum over products of n ranks by less than n: 12 / n^2 of the coefficient.
+                // A change of places moves the sum over products of n ranks by less than n: 12 / n^2 of the coefficient.
                 let n = at.union as f64;
-                if (mine - v).abs() > 3e-6 + rank * 12.0 / (n * (n + 1.0)) {
+                if (mine - v).abs() > 1e-6 + 12.0 / (n * (n + 1.0)) {
                     return Some(format!("K {k}: Spearman {mine} and {v} of {block} and {other}"));
                 }
             }
@@ -77,7 +78,7 @@ fn differs(ours: &Routing, options: &RoutingOptions, theirs: &Value, softmax: bo
             let mine = at.between(f(&row[0]) as usize, f(&row[1]) as usize).unwrap();
             let quantiles = [mine.mean, mine.median, mine.min, mine.max];
             for (i, q) in quantiles.into_iter().enumerate() {
-                let slack = (rank + 1e-6) / ours.n_pairs as f64;
+                let slack = (1.0 + 1e-6) / ours.n_pairs as f64;
                 if (q.unwrap() - f(&row[2 + i])).abs() > slack {
                     return Some(format!("K {k}: quantile {i} {q:?} and {} of {row}", row[2 + i]));
                 }
@@ -107,10 +108,10 @@ fn routing_equals_napistu_with_its_quirks() {
     ];
     for (name, options, scoring, sorted) in cases {
         let ours = run(options, scoring, sorted);
-        assert_eq!(differs(&ours, options, &variants[name], name.starts_with("softmax")), None, "{name}");
+        assert_eq!(differs(&ours, options, &variants[name]), None, "{name}");
         // Every variant tells itself from every other: the comparison bites.
         for (other, ..) in cases.iter().filter(|c| c.0 != name) {
-            assert!(differs(&ours, options, &variants[*other], false).is_some(), "{name} passes as {other}");
+            assert!(differs(&ours, options, &variants[*other]).is_some(), "{name} passes as {other}");
         }
     }
 }

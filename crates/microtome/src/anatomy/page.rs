@@ -47,14 +47,7 @@ fn losses_table(results: &[CategoryResult]) -> TableBlock {
     table(
         "Genes",
         "From the genes that a model shows in a category to those that are compared; the range over categories. Per category: tables/genes_lost.csv.",
-        &[
-            "model",
-            "genes shown",
-            "with an identifier of their own",
-            "shared by all models",
-            "more without this model",
-            "compared",
-        ],
+        &["model", "genes shown", "own identifier", "in all models", "more without it", "compared"],
         rows,
     )
 }

@@ -1,7 +1,5 @@
 //! Gene stores of the parity kits of the repository: extracted, exported, imported.
 
-use std::path::Path;
-
 use microtome::{ExtractOptions, GeneStore, OpenModel, export, extract, import};
 use microtome_core::{BlockSite, Matrix, Silent, Site};
 use microtome_models::taps::{EdgeMeanTap, FlowTap, Recorded, Recorder};

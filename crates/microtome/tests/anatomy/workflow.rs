@@ -132,7 +132,7 @@ fn a_stopped_workflow_goes_on_and_gives_the_same_tables() {
     assert!(stops > 3, "the run was stopped {stops} times only");
     assert_eq!(tables(&stopped.extract.out), expected);
 
-    // Less memory: more passes for attention, the same numbers.
+    // Less memory: other minibatches, the same numbers.
     let mut little = whole.clone();
     little.extract.out = dir.path().join("little");
     little.extract.run.memory = Some(900 << 20);
