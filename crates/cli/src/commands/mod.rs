@@ -6,6 +6,7 @@ mod data;
 mod parity;
 mod scan;
 mod store;
+mod study;
 
 use microtome::{DataOptions, PrepareOptions, RunOptions};
 use microtome_core::{Progress, Result};
@@ -28,6 +29,7 @@ pub(crate) fn run(command: Command, progress: &dyn Progress) -> Result<u8> {
         Command::Simulate(a) => data::simulate(&a, progress),
         Command::Parity(a) => parity::parity(&a, progress),
         Command::Scan(a) => scan::scan(&a, progress),
+        Command::Study(a) => study::study(&a, progress),
         Command::Demo(a) => scan::demo(&a, progress),
         Command::Report(a) => scan::report(&a),
     }
