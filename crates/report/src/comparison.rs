@@ -105,6 +105,12 @@ fn model_rows(panel: &Panel, model: &str) -> Vec<Row> {
                 continue;
             }
             if let Some(record) = nearest(series, depth) {
+                // On outer folds like its rivals, where it was scored on them.
+                let on_outer = own
+                    .iter()
+                    .copied()
+                    .find(|o| o.split == "outer" && (&o.site, &o.pooling) == (&record.site, &record.pooling));
+                let record = on_outer.unwrap_or(record);
                 let place = record.site.as_deref().map(site_words).unwrap_or_default();
                 let pooling = record.pooling.as_deref().filter(|_| several);
                 let label = match pooling {
