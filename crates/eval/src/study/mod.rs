@@ -2,9 +2,9 @@
 //! representation, because a projection on one side and nearest neighbours on the other compare classifiers, not
 //! representations.
 //!
-//! * [`cell_type`]: the released pipeline for Tabula Sapiens, on random splits of cells. Optimistic where cells of one donor
+//! * [`cell_type()`]: the released pipeline for Tabula Sapiens, on random splits of cells. Optimistic where cells of one donor
 //!   are on both sides; `scan --task annotation` holds donors out.
-//! * [`transfer`]: from one data set (species) to another over orthologs, every ordered pair, the diagonal apart.
+//! * [`transfer()`]: from one data set (species) to another over orthologs, every ordered pair, the diagonal apart.
 
 mod cell_type;
 mod classify;
