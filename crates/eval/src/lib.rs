@@ -9,6 +9,7 @@
 //! * [`controls`]: the simple methods and the emptied inputs that stand beside every model.
 //! * [`protocol`]: units, folds, bootstrap, bands, nested choice of depth, permutation nulls.
 //! * [`verdict`]: the rules that turn intervals into words.
+//! * [`study`]: the pipelines of the parameter-free study.
 
 mod assess;
 pub mod calibration;
@@ -18,6 +19,7 @@ pub mod metrics;
 mod outcome;
 pub mod protocol;
 mod representation;
+pub mod study;
 pub mod table;
 pub mod tasks;
 pub mod transforms;

@@ -67,6 +67,10 @@ fn a_planted_block_is_found_and_controls_stand_where_they_must() {
         "{s:#?}"
     );
     assert_eq!(s.chosen_site.as_deref(), Some("blocks.1.resid_post"));
+    let grid = &out.tables[0];
+    assert_eq!(grid.rows.len(), 4, "the model's chosen block, the baseline, two controls: {grid:?}");
+    let shown = row(&out, "pca_8_hvg_100", "logistic_f1_macro").value.unwrap();
+    assert_eq!(grid.rows.iter().find(|r| r[0] == "pca_8_hvg_100").unwrap()[3], format!("{shown:.3}"));
     for metric in TASK.metrics.iter().filter(|m| !m.id.contains("lcad")) {
         let (top, floor) = (row(&out, "noisy_classes", metric.id), row(&out, "random_embedding", metric.id));
         assert!(top.value.unwrap() > 0.97, "{}: {top:?}", metric.id);

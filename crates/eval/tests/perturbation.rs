@@ -247,7 +247,9 @@ fn a_shift_of_the_best_depth_between_states_is_found() {
         .zip(&last)
         .map(|(a, b)| {
             let mut r = a.clone();
-            (0..s.counts.n_cells()).filter(|&i| state(i) == 1).for_each(|i| r.matrix.row_mut(i).copy_from_slice(b.matrix.row(i)));
+            (0..s.counts.n_cells())
+                .filter(|&i| state(i) == 1)
+                .for_each(|i| r.matrix.row_mut(i).copy_from_slice(b.matrix.row(i)));
             r
         })
         .collect();

@@ -50,14 +50,16 @@ fn annotate(strength: [[f64; 2]; 3], seed: u64) -> TaskOutcome {
     let names = (0..4).map(|k| format!("type {k}")).collect();
     let mut options = AnnotationOptions::new(Groups::new("cell_type", names, truth()).unwrap());
     options.strata = Some(states());
-    annotation::run(&cells(N, None), &representations(strength, seed), &options, &protocol(seed), &Silent).unwrap()
+    annotation::run(&cells(N, None), &representations(strength, seed), &options, &protocol(seed), &Silent)
+        .unwrap()
 }
 
 fn order(strength: [[f64; 2]; 3], seed: u64) -> TaskOutcome {
     let time = truth().into_iter().map(f64::from).collect();
     let mut options = TrajectoryOptions::new("stage", time).with_headline("ridge_time_spearman").unwrap();
     options.strata = Some(states());
-    trajectory::run(&cells(N, None), &representations(strength, seed), &options, &protocol(seed), &Silent).unwrap()
+    trajectory::run(&cells(N, None), &representations(strength, seed), &options, &protocol(seed), &Silent)
+        .unwrap()
 }
 
 /// Whether a shift is claimed; the records must say the same as the sentence.
@@ -91,7 +93,8 @@ fn equal_states_are_rarely_told_apart() {
 
 #[test]
 fn one_group_is_no_comparison() {
-    let mut options = AnnotationOptions::new(Groups::new("t", (0..4).map(|k| k.to_string()).collect(), truth()).unwrap());
+    let mut options =
+        AnnotationOptions::new(Groups::new("t", (0..4).map(|k| k.to_string()).collect(), truth()).unwrap());
     options.strata = Some(Groups::new("state", vec!["rest".into()], vec![0; N]).unwrap());
     let all = representations([[1.0, 1.0]; 3], 5);
     let out = annotation::run(&cells(N, None), &all, &options, &protocol(5), &Silent).unwrap();

@@ -45,6 +45,16 @@ fn a_planted_block_is_found_and_the_baseline_beaten() {
     assert!(s.gain_over_final.as_ref().unwrap().estimate.low.unwrap() > 0.1);
     assert_eq!(s.optimism, Some(0.0), "the same block wins in every fold");
     assert!(s.warnings.iter().any(|w| w.contains("only 8 independent units")), "{:?}", s.warnings);
+    let reliability = |block| row(&out, "toy", Some(block), "dpt_reliability", "halves").value.unwrap();
+    assert!(
+        reliability(2) > 0.6 && reliability(2) > reliability(0) + 0.2,
+        "{} {}",
+        reliability(2),
+        reliability(0)
+    );
+    let free = row(&out, "toy", Some(2), "dpt_without_noise", "halves").value.unwrap();
+    let score = row(&out, "toy", Some(2), "dpt_spearman", "all").value.unwrap();
+    assert!((free - score / reliability(2).sqrt()).abs() < 1e-12);
     let minus = row(&out, "toy", Some(2), "dpt_spearman_minus_final", "all");
     assert!(minus.ci_low.unwrap() > 0.0 && minus.p_adj.unwrap() < 0.05, "{minus:?}");
     let best = row(&out, "toy", Some(2), "dpt_spearman", "all");

@@ -36,6 +36,7 @@ mod scan;
 mod simulate;
 mod slot;
 mod store;
+mod study;
 mod table;
 mod tokenize;
 mod twin;
@@ -58,6 +59,7 @@ pub use gene_store::{
 };
 pub use init::init;
 pub use inspect::{Inspection, inspect, models};
+pub use microtome_eval::study::Rule as OrthologRule;
 pub use microtome_eval::table::TableOptions;
 pub use microtome_eval::tasks::perturbation::Reference;
 pub use microtome_models::parity::{KitReport, TensorReport};
@@ -76,6 +78,7 @@ pub use represent::CellStats;
 pub use scan::{CompareOptions, ScanOptions, ScanReport, TaskOptions, scan};
 pub use simulate::{SimulateReport, SimulateRun, simulate};
 pub use store::{Manifest, Store};
+pub use study::{Named, OrthologTable, StudyMean, StudyOptions, StudyReport, StudyRow, study};
 pub use table::{FromTable, report_table};
 
 pub use tokenize::{TokenReport, tokenize};

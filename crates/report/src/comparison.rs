@@ -70,7 +70,15 @@ fn model_rows(panel: &Panel, model: &str) -> Vec<Row> {
         });
     }
     let mut named: Vec<&str> = vec![];
-    for r in panel.rules.iter().filter(|r| r.model == model) {
+    let own: Vec<&Record> =
+        panel.rules.iter().copied().filter(|r| r.model == model && !r.split.starts_with("unit:")).collect();
+    // What is scored on outer folds competes with the nested choice; the same on all cells does not.
+    let on_folds = |r: &Record| {
+        let same = |o: &&&Record| o.split == "outer" && (&o.site, &o.pooling) == (&r.site, &r.pooling);
+        own.iter().find(same).is_some()
+    };
+    let pooling = own.iter().find(|r| r.depth.is_some()).and_then(|r| r.pooling.as_deref());
+    for r in own.iter().copied().filter(|r| r.split != "all" || !on_folds(r)) {
         match rule(r) {
             Some("nested") if nested.is_some() => {}
             Some(id) => {
@@ -81,7 +89,11 @@ fn model_rows(panel: &Panel, model: &str) -> Vec<Row> {
                 }
             }
             None => {
-                let words = [r.site.as_deref().map(site_words), r.pooling.clone(), Some(r.split.clone())];
+                let split = Some(r.split.clone()).filter(|s| s != "all" && s != "outer");
+                // A pooling that is named by the site, or is that of all depths, need not be said.
+                let usual = |p: &String| Some(p.as_str()) == pooling || p == "published";
+                let words =
+                    [r.site.as_deref().map(site_words), r.pooling.clone().filter(|p| !usual(p)), split];
                 rows.push(of_record(words.into_iter().flatten().collect::<Vec<_>>().join(", "), r, false));
             }
         }
@@ -93,6 +105,12 @@ fn model_rows(panel: &Panel, model: &str) -> Vec<Row> {
                 continue;
             }
             if let Some(record) = nearest(series, depth) {
+                // On outer folds like its rivals, where it was scored on them.
+                let on_outer = own
+                    .iter()
+                    .copied()
+                    .find(|o| o.split == "outer" && (&o.site, &o.pooling) == (&record.site, &record.pooling));
+                let record = on_outer.unwrap_or(record);
                 let place = record.site.as_deref().map(site_words).unwrap_or_default();
                 let pooling = record.pooling.as_deref().filter(|_| several);
                 let label = match pooling {

@@ -23,6 +23,8 @@ pub(crate) struct Series<'a> {
     pub(crate) points: Vec<Point<'a>>,
     /// Sites with a depth that are not part of the line, such as `final_norm` beside the last block.
     pub(crate) extra: Vec<Point<'a>>,
+    /// Scores of single units, which stand in for an interval where there are few.
+    pub(crate) units: Vec<Point<'a>>,
     /// Depths that were asked for and have no value; the line has a gap there.
     pub(crate) missing: Vec<f64>,
     /// The answer for this model, where there is one.
@@ -44,6 +46,7 @@ pub(crate) struct Level<'a> {
 pub(crate) struct Panel<'a> {
     pub(crate) title: String,
     pub(crate) metric: &'a str,
+    pub(crate) transform: String,
     pub(crate) higher_is_better: bool,
     pub(crate) series: Vec<Series<'a>>,
     pub(crate) levels: Vec<Level<'a>>,
@@ -72,15 +75,16 @@ pub(crate) fn panels<'a>(records: &'a [Record], summaries: &'a [Summary]) -> Vec
     }
     let several = |i: usize| keys.iter().any(|k| k[i] != keys[0][i]);
     let named = [several(0), several(1), true, several(3)];
+    let transforms: Vec<&str> = keys.iter().map(|k| k[3]).collect();
     let mut panels: Vec<Panel> = keys
         .iter()
         .map(|k| {
-            let words: Vec<&str> = (0..4).filter(|&i| named[i]).map(|i| k[i]).collect();
-            panel(k, words.join(" \u{b7} "), records, summaries)
+            let words = (0..4).filter(|&i| named[i] && (i < 3 || k[i] != AS_IT_IS)).map(|i| k[i]);
+            panel(k, words.collect::<Vec<_>>().join(" \u{b7} "), &transforms, records, summaries)
         })
         .collect();
-    // Headline metrics first, otherwise as found.
-    panels.sort_by_key(|p| p.summaries.is_empty());
+    // Headline metrics first, as they are before as transformed, otherwise as found.
+    panels.sort_by_key(|p| (p.summaries.is_empty(), p.transform != AS_IT_IS));
     panels
 }
 
@@ -97,13 +101,29 @@ fn is_stream_split(r: &Record) -> bool {
     !matches!(r.split.as_str(), "outer" | "nested")
 }
 
-fn panel<'a>(key: &[&str; 4], title: String, records: &'a [Record], summaries: &'a [Summary]) -> Panel<'a> {
+/// One unit by itself.
+fn is_unit(r: &Record) -> bool {
+    r.split.starts_with("unit:")
+}
+
+/// What a record has where its representation was left as it is.
+const AS_IT_IS: &str = "none";
+
+/// `transforms` are those that have a panel of their own.
+fn panel<'a>(
+    key: &[&str; 4],
+    title: String,
+    transforms: &[&str],
+    records: &'a [Record],
+    summaries: &'a [Summary],
+) -> Panel<'a> {
     let same = |r: &Record| r.dataset == key[0] && r.task == key[1] && r.metric == key[2];
     let summaries: Vec<&Summary> =
         summaries.iter().filter(|s| s.dataset == key[0] && s.task == key[1] && s.metric == key[2]).collect();
     let mut out = Panel {
         title,
         metric: "",
+        transform: key[3].into(),
         higher_is_better: true,
         series: vec![],
         levels: vec![],
@@ -135,9 +155,13 @@ fn panel<'a>(key: &[&str; 4], title: String, records: &'a [Record], summaries: &
                 place(&mut out, r, role, poolings(&r.model) > 1);
             }
         } else if role == Role::Model {
-            if in_transform || finite(r.depth).is_none() {
+            // A rule may be named where the transform is.
+            let of_another = transforms.contains(&r.transform.as_str());
+            if in_transform || (finite(r.depth).is_none() && !of_another) {
                 out.rules.push(r);
             }
+        } else if role == Role::Control && r.site.is_some() {
+            // A fixed rule of a control, such as its published vector, is one number too many here.
         } else if in_transform || (role == Role::Baseline && !own) {
             level(&mut out, r, role);
         }
@@ -168,6 +192,7 @@ fn place<'a>(panel: &mut Panel<'a>, r: &'a Record, role: Role, with_pooling: boo
                 role,
                 points: vec![],
                 extra: vec![],
+                units: vec![],
                 missing: vec![],
                 summary: None,
             });
@@ -177,10 +202,16 @@ fn place<'a>(panel: &mut Panel<'a>, r: &'a Record, role: Role, with_pooling: boo
     let series = &mut panel.series[at];
     let Some(depth) = finite(r.depth) else { return };
     let Some(value) = finite(r.value) else {
-        series.missing.push(depth);
+        if !is_unit(r) {
+            series.missing.push(depth);
+        }
         return;
     };
     let point = Point { depth, value, interval: bounds(r), record: r };
+    if is_unit(r) {
+        series.units.push(point);
+        return;
+    }
     let stream =
         !matches!(r.site.as_deref().map(str::parse), Some(Ok(Site::FinalNorm | Site::CellEmbedding)));
     if stream && !series.points.iter().any(|p| p.depth == depth) {

@@ -7,6 +7,7 @@ mod finetune;
 mod pretrain;
 mod run;
 mod scan;
+mod study;
 mod train;
 
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ pub(crate) use finetune::{Finetune, FinetuneMethod, Merge};
 pub(crate) use pretrain::{Decay, Pretrain};
 pub(crate) use run::{Precision, RunArgs};
 pub(crate) use scan::{Demo, ReferenceDe, Report, Scan};
+pub(crate) use study::{OrthologMode, Study};
 pub(crate) use train::{Simulate, Topology};
 
 /// Opens single-cell foundation models layer by layer.
@@ -64,6 +66,8 @@ pub(crate) enum Command {
     Demo(Demo),
     /// The main job: score every block of one or more models on your cells against controls and baselines
     Scan(Scan),
+    /// Run the parameter-free study on your cells: rank-normal cells against others, every classifier on every representation
+    Study(Study),
     /// List model families, published variants, licences and needed files
     Models(Json),
     /// Say what a checkpoint is: family, variant, dimensions, what became of every tensor

@@ -9,6 +9,7 @@ mod pretrain;
 mod scan;
 mod store;
 mod train;
+mod study;
 
 use microtome::{DataOptions, PrepareOptions, RunOptions};
 use microtome_core::{Progress, Result};
@@ -34,6 +35,7 @@ pub(crate) fn run(command: Command, progress: &dyn Progress) -> Result<u8> {
         Command::Merge(a) => finetune::merge(&a),
         Command::Parity(a) => parity::parity(&a, progress),
         Command::Scan(a) => scan::scan(&a, progress),
+        Command::Study(a) => study::study(&a, progress),
         Command::Demo(a) => scan::demo(&a, progress),
         Command::Report(a) => scan::report(&a),
     }

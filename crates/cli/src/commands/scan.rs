@@ -100,13 +100,9 @@ fn beside(table: Option<&std::path::Path>) -> Option<std::path::PathBuf> {
 
 fn show(report: &ScanReport) {
     for s in &report.summaries {
-        print::line(format!(
-            "{} ({}): {}; {}",
-            s.model,
-            s.task,
-            s.depth_verdict.words(),
-            s.model_verdict.words()
-        ));
+        let (depth, model) = (s.depth_verdict.words(), s.model_verdict.words());
+        let verdict = if depth == model { model.to_string() } else { format!("{depth}; {model}") };
+        print::line(format!("{} ({}): {verdict}", s.model, s.task));
         for sentence in &s.sentences {
             print::line(format!("  {sentence}"));
         }

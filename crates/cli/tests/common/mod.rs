@@ -24,10 +24,12 @@ pub(crate) fn fails(args: &[&str], code: i32) -> String {
 }
 
 /// A folder with `cells.h5ad` (simulated) and `model` (the small bundled Geneformer over its genes).
+#[allow(dead_code, reason = "not every test file needs a model")]
 pub(crate) struct Bench {
     pub(crate) dir: tempfile::TempDir,
 }
 
+#[allow(dead_code, reason = "not every test file needs a model")]
 impl Bench {
     /// Makes both through the program itself.
     pub(crate) fn new() -> Self {

@@ -37,6 +37,9 @@ impl Interactions {
     }
 }
 
+/// Makes the scores of predictions.
+type MakeSet<'a> = dyn Fn(&[&[f64]]) -> Box<dyn ScoreSet> + 'a;
+
 /// Scores of the cells of one stratum alone.
 struct Stratum {
     inner: Box<dyn ScoreSet>,
@@ -78,7 +81,7 @@ impl Assessment<'_> {
         rows: &[usize],
         metric: &'static Metric,
         predictions: &[std::result::Result<Prediction, String>],
-        set: &dyn Fn(&[&[f64]]) -> Box<dyn ScoreSet>,
+        set: &MakeSet<'_>,
     ) -> Result<Interactions> {
         let mut strata = vec![];
         for (code, name) in groups.names.iter().enumerate() {

@@ -56,6 +56,15 @@ fn difference(e: &Estimate) -> String {
     }
 }
 
+/// `12 cells`, or `5 independent units (batch)`: the name of a column makes no plural.
+fn units(f: &Findings) -> String {
+    if matches!(f.unit, "cell" | "gene" | "perturbation") {
+        counted(f.n_units, f.unit)
+    } else {
+        format!("{} ({})", counted(f.n_units, "independent unit"), f.unit)
+    }
+}
+
 fn counted(n: usize, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
@@ -117,7 +126,7 @@ fn answer(f: &Findings) -> Option<String> {
         Verdict::ModelRecommended => format!("{} beats every simple baseline.", f.model),
         Verdict::BaselineWins => format!("A simple baseline, {against}, beats {}.", f.model),
         Verdict::TieWithBaseline => format!("{} does no better than a simple baseline, {against}.", f.model),
-        _ => format!("{} is too few to tell {} from {against}.", counted(f.n_units, f.unit), f.model),
+        _ => format!("Too few to tell {} from {against}: {}.", f.model, units(f)),
     })
 }
 
@@ -131,7 +140,7 @@ fn against_baseline(f: &Findings) -> Option<String> {
             )
         }
         Verdict::ModelRecommended | Verdict::BaselineWins => String::new(),
-        _ => format!(": not enough units ({}) for an answer", counted(f.n_units, f.unit)),
+        _ => ": not enough units for an answer".into(),
     };
     Some(format!(
         "{} ({words}) reaches {}; {}{} reaches {} ({}). Difference {}{end}.",
@@ -166,7 +175,7 @@ fn against_final(f: &Findings) -> Option<String> {
             "no depth can be shown to beat the final block (a difference of {d:.3} would be found in 80% of such experiments)"
         ),
         (Verdict::CannotDistinguishDepths, None) => "no depth can be shown to beat the final block".into(),
-        _ => format!("not enough units ({}) for an answer", counted(f.n_units, f.unit)),
+        _ => "not enough units for an answer".into(),
     };
     Some(if f.always_final {
         format!("Chosen on other units, the depth of {} is always {}: {end}.{set}", f.model, gain.against)
@@ -182,11 +191,13 @@ fn against_final(f: &Findings) -> Option<String> {
 
 fn choice(f: &Findings) -> Option<String> {
     let (site, times, n) = f.chosen.filter(|_| f.n_depths > 1)?;
-    let optimism = f.optimism.map_or_else(String::new, |o| {
-        format!(
+    let optimism = match f.optimism {
+        None => String::new(),
+        Some(o) if o >= 0.0005 => format!(
             " Picking the best depth on the test cells themselves would have added {o:.3} that is not real."
-        )
-    });
+        ),
+        Some(_) => " Picking the best depth on the test cells themselves would have added nothing.".into(),
+    };
     Some(format!(
         "{site} was chosen in {times} of {} ({}).{optimism}",
         counted(n, "fold"),

@@ -95,7 +95,8 @@ fn scatters(map: &Map, done: &Done, contents: &Contents<'_>) -> Vec<Scatter> {
     let mut colours = done.part.ready.colours(&done.part.rows);
     let found =
         done.outcome.columns.iter().filter(|c| c.model == map.model && c.site.as_deref() == Some(&map.site));
-    colours.extend(found.map(|c| colour(c.words, &c.values)));
+    let truth = colours.first().cloned();
+    colours.extend(found.map(|c| alike(colour(c.words, &c.values), truth.as_ref())));
     if let (Some(name), Some(column)) = (&contents.options.task.label, contents.label)
         && !colours.iter().any(|c| name_of(c) == name)
     {
@@ -112,6 +113,25 @@ fn scatters(map: &Map, done: &Done, contents: &Contents<'_>) -> Vec<Scatter> {
         colour,
     };
     colours.into_iter().map(draw).collect()
+}
+
+/// The same colours with the categories of another, where all of theirs are among them: predicted labels as true ones.
+fn alike(colour: Colour, other: Option<&Colour>) -> Colour {
+    let (Colour::Categories { name, names, codes }, Some(Colour::Categories { names: all, .. })) =
+        (&colour, other)
+    else {
+        return colour;
+    };
+    let place: Option<Vec<u32>> =
+        names.iter().map(|n| all.iter().position(|a| a == n).map(|p| p as u32)).collect();
+    match place {
+        None => colour,
+        Some(place) => Colour::Categories {
+            name: name.clone(),
+            names: all.clone(),
+            codes: codes.iter().map(|c| c.and_then(|c| place.get(c as usize).copied())).collect(),
+        },
+    }
 }
 
 fn name_of(colour: &Colour) -> &str {

@@ -149,6 +149,16 @@ fn line(series: &Series, (class, shape, hollow): &(String, usize, bool), f: &Fra
         (false, 0..=26) => 4.2,
         (false, _) => 3.2,
     };
+    for p in &series.units {
+        let unit = p.record.split.trim_start_matches("unit:");
+        let _ = write!(
+            out,
+            "<g class=\"pt\"><title>{}, {}</title><path class=\"mk {class} hollow\" d=\"{}\"/></g>",
+            esc(unit),
+            esc(&point_words(series, p)),
+            marker(*shape, f.x(p.depth), f.y(p.value), 2.0)
+        );
+    }
     let beside = series.extra.iter().map(|p| (p, BESIDE));
     for (p, shift) in series.points.iter().map(|p| (p, 0.0)).chain(beside) {
         let (x, y) = (f.x(p.depth) + if p.depth >= 1.0 { shift } else { 0.0 }, f.y(p.value));

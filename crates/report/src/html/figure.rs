@@ -158,6 +158,9 @@ fn caption(panel: &Panel) -> String {
     if panel.series.iter().any(|s| s.role == Role::Control) {
         out.push_str("Dashed grey with hollow marks: controls. ");
     }
+    if panel.series.iter().any(|s| !s.units.is_empty()) {
+        out.push_str("Small hollow marks: single units, shown instead of an interval. ");
+    }
     if panel.series.iter().any(|s| !s.extra.is_empty()) {
         out.push_str("Hollow marks beside the last block: sites after it. ");
     }

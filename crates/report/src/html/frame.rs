@@ -38,7 +38,7 @@ impl Frame {
         let (width, plot, left, margin) =
             if narrow { (360.0, 250.0, 40.0, 24.0) } else { (920.0, 340.0, 56.0, 214.0) };
         let values = |series: &Series| -> Vec<f64> {
-            let points = series.points.iter().chain(&series.extra);
+            let points = series.points.iter().chain(&series.extra).chain(&series.units);
             points.flat_map(|p| ends(p.value, p.interval)).collect()
         };
         let all = panel

@@ -26,14 +26,52 @@ pub(crate) fn section(scatters: &[Scatter], first: usize, out: &mut String) {
     }
     out.push_str("<section class=\"scatters\"><h2>Cells</h2><div class=\"grid\">");
     for (i, s) in (first..).zip(scatters) {
-        figure(s, i, out);
+        // Drawings of the same categories (true labels, predicted labels) share their colours.
+        let alike = scatters.iter().find(|o| same_categories(o, s)).unwrap_or(s);
+        figure(s, &coloured(alike), i, out);
     }
     out.push_str("</div></section>");
 }
 
-fn figure(s: &Scatter, id: usize, out: &mut String) {
-    let cells: Vec<usize> =
-        (0..s.x.len().min(s.y.len())).filter(|&i| s.x[i].is_finite() && s.y[i].is_finite()).collect();
+fn same_categories(a: &Scatter, b: &Scatter) -> bool {
+    match (&a.colour, &b.colour) {
+        (Colour::Categories { names: a, .. }, Colour::Categories { names: b, .. }) => a == b,
+        _ => false,
+    }
+}
+
+/// Cells with a place.
+fn placed(s: &Scatter) -> Vec<usize> {
+    (0..s.x.len().min(s.y.len())).filter(|&i| s.x[i].is_finite() && s.y[i].is_finite()).collect()
+}
+
+/// Code of a cell's category.
+fn code(names: &[String], codes: &[Option<u32>], cell: usize) -> Option<usize> {
+    codes.get(cell).copied().flatten().map(|c| c as usize).filter(|&c| c < names.len())
+}
+
+/// Cells of every category.
+fn sizes(names: &[String], codes: &[Option<u32>], cells: &[usize]) -> Vec<usize> {
+    let mut out = vec![0usize; names.len()];
+    cells.iter().filter_map(|&i| code(names, codes, i)).for_each(|c| out[c] += 1);
+    out
+}
+
+/// Categories with a colour of their own, by code: all that have cells, or the largest where they are too many.
+fn coloured(s: &Scatter) -> Vec<usize> {
+    let Colour::Categories { names, codes, .. } = &s.colour else { return vec![] };
+    let sizes = sizes(names, codes, &placed(s));
+    let mut shown: Vec<usize> = (0..names.len()).filter(|&c| sizes[c] > 0).collect();
+    if shown.len() > CATEGORIES {
+        shown.sort_by_key(|&c| (std::cmp::Reverse(sizes[c]), c));
+        shown.truncate(CATEGORIES - 1);
+        shown.sort_unstable();
+    }
+    shown
+}
+
+fn figure(s: &Scatter, coloured: &[usize], id: usize, out: &mut String) {
+    let cells = placed(s);
     let drawn: Vec<usize> = thinned(&cells);
     let place = placement(s, &drawn);
     let _ = write!(
@@ -48,7 +86,9 @@ fn figure(s: &Scatter, id: usize, out: &mut String) {
     let _ = write!(out, "<g class=\"points\" stroke-width=\"{size:.1}\">");
     let legend = match &s.colour {
         Colour::Continuous { values, .. } => numbers(values, &cells, &drawn, &place, out),
-        Colour::Categories { names, codes, .. } => categories(names, codes, &cells, &drawn, &place, out),
+        Colour::Categories { names, codes, .. } => {
+            categories((names, codes), coloured, (&cells, &drawn), &place, out)
+        }
     };
     let _ = write!(
         out,
@@ -190,23 +230,15 @@ fn numbers(
 }
 
 fn categories(
-    names: &[String],
-    codes: &[Option<u32>],
-    cells: &[usize],
-    drawn: &[usize],
+    (names, codes): (&[String], &[Option<u32>]),
+    shown: &[usize],
+    (cells, drawn): (&[usize], &[usize]),
     place: &[(i32, i32)],
     out: &mut String,
 ) -> String {
-    let code = |i: usize| codes.get(i).copied().flatten().map(|c| c as usize).filter(|&c| c < names.len());
-    let mut sizes = vec![0usize; names.len()];
-    cells.iter().filter_map(|&i| code(i)).for_each(|c| sizes[c] += 1);
-    let mut shown: Vec<usize> = (0..names.len()).filter(|&c| sizes[c] > 0).collect();
-    let present = shown.len();
-    if present > CATEGORIES {
-        shown.sort_by_key(|&c| (std::cmp::Reverse(sizes[c]), c));
-        shown.truncate(CATEGORIES - 1);
-        shown.sort_unstable();
-    }
+    let sizes = sizes(names, codes, cells);
+    let code = |i: usize| code(names, codes, i);
+    let others = (0..names.len()).filter(|c| sizes[*c] > 0 && !shown.contains(c)).count();
     let mut colour = vec![OTHER; names.len()];
     shown.iter().enumerate().for_each(|(k, &c)| colour[c] = k);
     let classes: Vec<usize> = drawn.iter().map(|&i| code(i).map_or(MISSING, |c| colour[c])).collect();
@@ -229,13 +261,17 @@ fn categories(
             count(n as u64)
         );
     };
-    for (k, &c) in shown.iter().enumerate() {
+    for (k, &c) in shown.iter().enumerate().filter(|(_, c)| sizes[**c] > 0) {
         item(&class(k), &(k + 1).to_string(), &names[c], sizes[c]);
     }
     let named: usize = shown.iter().map(|&c| sizes[c]).sum();
     let known: usize = sizes.iter().sum();
-    if present > shown.len() {
-        let name = format!("{} other categories", count((present - shown.len()) as u64));
+    if others > 0 {
+        let name = if others == 1 {
+            "one other category".into()
+        } else {
+            format!("{} other categories", count(others as u64))
+        };
         item("other", "\u{b7}", &name, known - named);
     }
     if known < cells.len() {

@@ -194,7 +194,7 @@ fn warnings(page: &Page, out: &mut String) {
     let _ = write!(
         out,
         "<aside class=\"warnings\" aria-label=\"Warnings\"><h2>Keep in mind <span class=\"quiet\">{}</span></h2><ul>",
-        plural(all.len(), "warning")
+        plural(all.len(), "note")
     );
     for w in all {
         let _ = write!(out, "<li>{}</li>", esc(&w));

@@ -128,12 +128,14 @@ impl Annotation<'_> {
                 outcome.tables.extend(self.by_label(&predicted, &outcome.summaries));
             }
         }
+        self.small_labels(&mut notes);
         a.check_controls(self.options.headline, CEILING, &outcome.records, &mut notes);
         notes.all.push(self.floor());
         for summary in &mut outcome.summaries {
             summary.warnings.extend(notes.warnings.iter().cloned());
         }
         interactions.add_to(&mut outcome);
+        outcome.tables.insert(0, self.grid(&outcome.records, &outcome.summaries));
         outcome.tables.extend(self.classes.left_out.clone());
         outcome.notes = notes.all;
         outcome.choices.insert("outer_folds".into(), folds_words);
@@ -220,6 +222,21 @@ impl Annotation<'_> {
             })
         })
         .collect()
+    }
+
+    /// Says so where labels are too small to win a vote of the nearest cells.
+    fn small_labels(&self, notes: &mut Notes) {
+        let k = self.options.k;
+        let size = |c: usize| self.assessment.truth.iter().filter(|&&t| t as usize == c).count();
+        let small = (0..self.classes.names.len()).filter(|&c| size(c) < 2 * k).count();
+        if small > 0 && self.options.headline.reading == "knn" {
+            notes.warn(format!(
+                "{small} of {} labels have fewer than {} cells and can hardly win a vote of {k} neighbours: lower \
+                 --neighbors, or look at the logistic reading",
+                self.classes.names.len(),
+                2 * k
+            ));
+        }
     }
 
     /// What needs no representation at all.

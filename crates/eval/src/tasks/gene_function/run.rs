@@ -63,13 +63,6 @@ pub fn run(
     }
     let sets = Sets::new(genes.n, &scored, options, &mut notes)?;
     let units = Units::new(genes, &scored)?;
-    if units.are_cells() {
-        notes.warn(
-            "no groups of genes were named: members of one family are on both sides of every split, so the scores are \
-             optimistic"
-                .into(),
-        );
-    }
     let kept: Vec<Representation> = representations
         .iter()
         .map(|r| Representation { matrix: r.matrix.select_rows(&scored), ..r.clone() })

@@ -19,6 +19,7 @@
 //! again, so the variability of graph and fit themselves is not in the interval.
 
 mod further;
+mod halves;
 mod notes;
 mod options;
 mod readings;

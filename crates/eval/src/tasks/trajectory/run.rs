@@ -178,6 +178,7 @@ impl Trajectory<'_> {
                 }
             }
         }
+        records.extend(self.reliabilities(&records)?);
         a.check_controls(self.options.headline, CEILING, &records, &mut notes);
         self.describe_roots(&dpts, &mut notes);
         for summary in &mut outcome.summaries {
