@@ -141,14 +141,8 @@ pub fn embed(options: &EmbedOptions, progress: &dyn Progress) -> Result<EmbedRep
     let (family, precision) = (model.info().family, opened.precision);
     // The table of cells grows with them; it takes the room of the weights, which are done with.
     drop(opened);
-    let parts = Parts {
-        store: &store,
-        data: &data,
-        sites: &sites,
-        family,
-        genes: vectors.as_ref(),
-        card: &card,
-    };
+    let parts =
+        Parts { store: &store, data: &data, sites: &sites, family, genes: vectors.as_ref(), card: &card };
     let (obsm, varm) = write(&parts, &partial, out).map_err(output::or_make_room)?;
     std::fs::remove_dir_all(&partial).map_err(|e| {
         Error::output("cannot remove the finished run's work folder").in_file(&partial).caused_by(e)

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use microtome::{
-    Begin, PretrainOptions, PretrainReport, Recipe, Shape, SimulateOptions, Split, pretrain, simulate,
+    Begin, PretrainOptions, PretrainReport, Recipe, Shape, SimulateOptions, SimulateRun, Split, pretrain,
+    simulate,
 };
 use microtome_core::{Progress, Result, Silent, Site};
 use microtome_models::Tokens;
@@ -128,7 +129,7 @@ fn training_and_engine_agree_at_every_block() {
 fn cells(dir: &Path, name: &str, n_cells: usize) -> PathBuf {
     let path = dir.join(name);
     let options = SimulateOptions { n_cells, n_genes: 300, ..SimulateOptions::default() };
-    simulate(&options, &path, &Silent).unwrap();
+    simulate(&SimulateRun { options, out: path.clone(), ..SimulateRun::default() }, &Silent).unwrap();
     path
 }
 

@@ -8,8 +8,8 @@ mod parity;
 mod pretrain;
 mod scan;
 mod store;
-mod train;
 mod study;
+mod train;
 
 use microtome::{DataOptions, PrepareOptions, RunOptions};
 use microtome_core::{Progress, Result};

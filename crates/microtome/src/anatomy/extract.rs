@@ -52,7 +52,7 @@ pub(super) fn extract_into(options: &ExtractOptions, progress: &dyn Progress) ->
         if options.run.precision != Precision::F32 {
             let (opened, sites) = (&subject.opened, &plan.sites);
             let found = drift::measure(opened, &data, &plan.genes, sites, Pooling::Mean, &budget, progress)?;
-            data.notes.extend(drift::sentence(&found).map(|s| format!("{name}: {s}")));
+            data.notes.extend(drift::sentence(options.run.precision, &found).map(|s| format!("{name}: {s}")));
             drifts.push((name.clone(), found));
         }
         if let Some(folder) = &twin {
@@ -92,7 +92,7 @@ pub(super) fn extract_into(options: &ExtractOptions, progress: &dyn Progress) ->
         let subject = plan.open(options.run)?;
         let (mut entry, reused) = run.extract(&subject).map_err(to_go_on).map_err(output::or_make_room)?;
         let found = drifts.iter().find(|(name, _)| *name == plan.name);
-        entry.choices.extend(found.and_then(|(_, d)| drift::choice(d)));
+        entry.choices.extend(found.and_then(|(_, d)| drift::choice(options.run.precision, d)));
         n_reused += reused;
         models.push(entry);
     }

@@ -112,14 +112,19 @@ fn harmony_agrees_with_every_release() {
     for version in [Version::V0, Version::V1, Version::V2] {
         let case = &golden[version.word()];
         let (mean, spread) = (numbers(&case["mean"]), case["spread"].as_f64().unwrap());
-        let of_seed = |seed| harmony(&x, &batches, &HarmonyOptions { seed, ..HarmonyOptions::new(version) }).unwrap();
+        let of_seed =
+            |seed| harmony(&x, &batches, &HarmonyOptions { seed, ..HarmonyOptions::new(version) }).unwrap();
         let runs: Vec<Matrix> = (0..SEEDS).map(|seed| of_seed(seed).corrected).collect();
-        let place = |i: usize, j: usize| runs.iter().map(|m| f64::from(m.row(i)[j])).sum::<f64>() / SEEDS as f64;
+        let place =
+            |i: usize, j: usize| runs.iter().map(|m| f64::from(m.row(i)[j])).sum::<f64>() / SEEDS as f64;
         let own: Vec<Vec<f64>> = (0..x.rows()).map(|i| (0..6).map(|j| place(i, j)).collect()).collect();
         let squares = |m: &Matrix| -> f64 {
-            (0..m.rows()).map(|i| (0..6).map(|j| (f64::from(m.row(i)[j]) - own[i][j]).powi(2)).sum::<f64>()).sum()
+            (0..m.rows())
+                .map(|i| (0..6).map(|j| (f64::from(m.row(i)[j]) - own[i][j]).powi(2)).sum::<f64>())
+                .sum()
         };
-        let own_spread = (runs.iter().map(squares).sum::<f64>() / (SEEDS as usize * x.rows() * 6) as f64).sqrt();
+        let own_spread =
+            (runs.iter().map(squares).sum::<f64>() / (SEEDS as usize * x.rows() * 6) as f64).sqrt();
         let distance = |m: &Matrix| {
             let mut sum = 0.0;
             for i in 0..m.rows() {

@@ -30,6 +30,9 @@ pub(super) fn parts(cells: &[Hidden], tokens: usize) -> Vec<&[Hidden]> {
     out
 }
 
+/// Share of the loss that a part adds, and its gradient by parameter; none where the part does not depend on one.
+type PartGradient = (f64, Vec<Option<Vec<f32>>>);
+
 /// Loss and gradient of a step. Parts run side by side, as many as there are threads, and are added in their order.
 pub(super) fn gradient(
     params: &Params,
@@ -43,7 +46,7 @@ pub(super) fn gradient(
     let weight = 1.0 / n.max(1) as f32;
     let parts = parts(cells, part_tokens);
     for wave in parts.chunks(rayon::current_num_threads().max(1)) {
-        let done: Vec<Result<(f64, Vec<Option<Vec<f32>>>)>> =
+        let done: Vec<Result<PartGradient>> =
             wave.par_iter().map(|part| of_part(params, shape, part, weight)).collect();
         for part in done {
             let (loss, grads) = part?;
@@ -92,12 +95,7 @@ fn logits(params: &Params, shape: &BertShape, cells: &[Hidden]) -> Result<(candl
     Ok((net.logits(&last, &rows)?, targets))
 }
 
-fn of_part(
-    params: &Params,
-    shape: &BertShape,
-    cells: &[Hidden],
-    weight: f32,
-) -> Result<(f64, Vec<Option<Vec<f32>>>)> {
+fn of_part(params: &Params, shape: &BertShape, cells: &[Hidden], weight: f32) -> Result<PartGradient> {
     let (logits, targets) = logits(params, shape, cells)?;
     let loss = ops::cross_entropy(&logits, &targets, &vec![weight; targets.len()]).map_err(failed)?;
     let value = f64::from(loss.to_scalar::<f32>().map_err(failed)?) / f64::from(weight);
