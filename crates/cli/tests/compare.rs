@@ -81,7 +81,7 @@ fn an_embedding_of_another_program_stands_beside_the_baselines() {
     let report: Value = serde_json::from_str(&succeeds(&words(&all))).expect("JSON");
     let summary = &report["summaries"][0];
     assert_eq!(summary["model"], "other (imported)");
-    assert_eq!(summary["depth_verdict"], "cannot_distinguish_depths");
+    assert_eq!(summary["depth_verdict"], "one_depth");
     assert_ne!(summary["model_verdict"], "model_recommended", "{summary}");
     let records = std::fs::read_to_string(out.join("records.jsonl")).expect("records");
     for id in ["rank_normal", "pearson_residuals", "shortest_path_spearman", "dpt_partial_spearman"] {

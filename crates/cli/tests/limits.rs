@@ -39,6 +39,21 @@ fn memory_is_kept_to_or_refused_and_neither_it_nor_threads_change_a_byte() {
     let bench = Bench::new();
     let (cells, model, out) = (bench.path("many.h5ad"), bench.path("model"), bench.path("out.h5ad"));
     succeeds(&["simulate", "--cells", "400", "--out", text(&cells), "--quiet"]);
+    // Wide enough for its activations to matter beside the program itself.
+    let wide = bench.path("wide");
+    let init = [
+        "init",
+        "--family",
+        "geneformer",
+        "--preset",
+        "v1-10m",
+        "--like",
+        text(&model),
+        "--out",
+        text(&wide),
+    ];
+    succeeds(&[&init[..], &["--quiet"]].concat());
+    let model = wide;
     let embed = ["embed", text(&cells), "--model", text(&model), "--sites", "blocks.*.resid_post", "--quiet"];
     let run = |more: &[&str]| {
         let _ = fs::remove_file(&out);

@@ -170,7 +170,7 @@ mod tests {
         let empty = Matrix::new(1, 1, vec![nan]).unwrap();
         assert!(drift_at(&Site::Embed, &empty, &empty).is_err());
         let said = sentence(Precision::Bf16, &[same, far]).unwrap();
-        assert!(said.starts_with("computed in bf16: 1 cells") && said.contains("141.42 %"), "{said}");
+        assert!(said.starts_with("computed in bf16: 2 cells") && said.contains("141.42 %"), "{said}");
         assert_eq!((percent(0.0), percent(3e-7)), ("0.00 %".into(), "3.0e-5 %".into()));
     }
 }

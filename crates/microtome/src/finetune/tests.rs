@@ -32,7 +32,10 @@ fn both(
     network: Option<(&Network, &Params)>,
 ) -> Option<(Vec<f32>, Vec<f32>)> {
     let model = opened.model.as_ref();
-    let data = Data::open(&DataOptions { path: data.to_path_buf(), ..DataOptions::default() }).unwrap();
+    let mut options = DataOptions { path: data.to_path_buf(), ..DataOptions::default() };
+    let columns = microtome_h5ad::open(data).unwrap().obs_column_names().unwrap();
+    options.prepare.batch_key = columns.into_iter().find(|c| c == "batch");
+    let data = Data::open(&options).unwrap();
     let genes = model.match_genes(&data.genes).unwrap();
     let (_, tokens) = data.tokenize(model, &genes, 0..data.cells.len()).unwrap();
     let cells: Vec<usize> = (0..tokens.n_cells()).filter(|&c| tokens.len_of(c) > 0).collect();

@@ -104,6 +104,7 @@ mod tests {
     use microtome_core::Site;
 
     use super::*;
+    use crate::TokenizeOptions;
     use crate::taps::{Recorded, Recorder};
 
     #[test]
@@ -133,7 +134,10 @@ mod tests {
             let path = kit.join("checkpoint");
             let first = |model: &dyn Model| {
                 let cells = crate::test_kit::Cells::read(&kit);
-                let tokens = cells.tokens(model).select(&[0]);
+                // Some scGPT models want to know each cell's batch.
+                let batches = Some(vec![0; cells.counts.n_cells()]);
+                let options = TokenizeOptions { batches, ..TokenizeOptions::default() };
+                let tokens = cells.tokens_with(model, &options).unwrap().select(&[0]);
                 let site = Site::resid_post(model.info().n_blocks - 1);
                 let mut recorder = Recorder::new([site.clone()]);
                 model.forward(&tokens, &mut recorder).unwrap();
