@@ -9,7 +9,7 @@
 mod common;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -34,26 +34,19 @@ fn peak(args: &[&str]) -> Option<u64> {
     highest
 }
 
+/// A model of published size, so that its weights and activations matter beside the program itself.
+fn wide(bench: &Bench) -> PathBuf {
+    let (model, wide) = (bench.path("model"), bench.path("wide"));
+    let init = ["init", "--family", "geneformer", "--preset", "v1-10m", "--like", text(&model)];
+    succeeds(&[&init[..], &["--out", text(&wide), "--quiet"]].concat());
+    wide
+}
+
 #[test]
 fn memory_is_kept_to_or_refused_and_neither_it_nor_threads_change_a_byte() {
     let bench = Bench::new();
-    let (cells, model, out) = (bench.path("many.h5ad"), bench.path("model"), bench.path("out.h5ad"));
+    let (cells, model, out) = (bench.path("many.h5ad"), wide(&bench), bench.path("out.h5ad"));
     succeeds(&["simulate", "--cells", "400", "--out", text(&cells), "--quiet"]);
-    // Wide enough for its activations to matter beside the program itself.
-    let wide = bench.path("wide");
-    let init = [
-        "init",
-        "--family",
-        "geneformer",
-        "--preset",
-        "v1-10m",
-        "--like",
-        text(&model),
-        "--out",
-        text(&wide),
-    ];
-    succeeds(&[&init[..], &["--quiet"]].concat());
-    let model = wide;
     let embed = ["embed", text(&cells), "--model", text(&model), "--sites", "blocks.*.resid_post", "--quiet"];
     let run = |more: &[&str]| {
         let _ = fs::remove_file(&out);
@@ -89,7 +82,7 @@ fn memory_is_kept_to_or_refused_and_neither_it_nor_threads_change_a_byte() {
 #[test]
 fn peak_memory_does_not_grow_with_the_number_of_cells() {
     let bench = Bench::new();
-    let model = bench.path("model");
+    let model = wide(&bench);
     let highest = |n: usize| {
         let cells = bench.path(&format!("{n}.h5ad"));
         let n = n.to_string();

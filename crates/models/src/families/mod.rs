@@ -128,6 +128,8 @@ mod tests {
 
     #[test]
     fn every_family_runs_with_its_weights_shuffled() {
+        crate::provide_hdf5_texts(microtome_h5ad::read_texts);
+        crate::provide_var_names(|path| Ok(microtome_h5ad::open(path)?.var(&microtome_h5ad::Slot::X)?.index));
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/models");
         for family in families() {
             let kit = std::fs::read_dir(golden.join(family.id)).unwrap().next().unwrap().unwrap().path();
