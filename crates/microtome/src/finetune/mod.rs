@@ -16,7 +16,7 @@ mod tests;
 
 use std::path::PathBuf;
 
-use microtome_core::{BlockSite, Error, Progress, Result, Role, RunCard, Site};
+use microtome_core::{BlockSite, Error, ErrorKind, Progress, Result, Role, RunCard, Site};
 use microtome_eval::tasks::annotation::{AnnotationOptions, Compared, HeldOut, run as annotate};
 use microtome_eval::{Cells, Groups, Protocol, Representation, TaskOutcome, controls};
 use microtome_models::taps::Pooling;
@@ -203,8 +203,14 @@ pub fn finetune(options: &FinetuneOptions, progress: &dyn Progress) -> Result<Fi
     );
     let folds =
         Folds { subject, held_out: &held_out, options: &options.fit, work: &work, asked: &asked, progress };
-    let (predicted, fitted) = folds.run()?;
-    let adapter = if is_probe { None } else { Some(folds.last()?) };
+    let to_go_on = |e: Error| match e.kind() {
+        ErrorKind::Interrupted => {
+            e.remedy("finished folds are kept: repeat the command with --resume to go on")
+        }
+        _ => e,
+    };
+    let (predicted, fitted) = folds.run().map_err(to_go_on)?;
+    let adapter = if is_probe { None } else { Some(folds.last().map_err(to_go_on)?) };
 
     let name = format!("{} + {}", opened.name, method_words(options.fit.method));
     let sets = sets(&name, predicted, &outcome, &held_out);
@@ -239,7 +245,7 @@ pub fn finetune(options: &FinetuneOptions, progress: &dyn Progress) -> Result<Fi
             report.merged = Some(merged);
         }
     }
-    let page = page::build(&report, &outcome, &fitted, card, &held_out, options);
+    let page = page::build(&report, &outcome, &fitted, card, &held_out, options, metric.id);
     render::write(&page, &report.report)?;
     let text = serde_json::to_string_pretty(&report)
         .map_err(|e| Error::output("cannot write the result as JSON").caused_by(e))?;

@@ -1,6 +1,6 @@
 //! The page of a fine-tuning.
 
-use microtome_core::{Role, RunCard};
+use microtome_core::{Record, Role, RunCard};
 use microtome_eval::TaskOutcome;
 use microtome_eval::tasks::annotation::HeldOut;
 use microtome_report::{Figure, LinePoint, LineSeries, Lines, Page, TableBlock};
@@ -56,6 +56,7 @@ pub(super) fn build(
     run_card: RunCard,
     held_out: &HeldOut,
     options: &FinetuneOptions,
+    metric: &str,
 ) -> Page {
     Page {
         title: format!("Fine-tuning for {}", options.label),
@@ -73,7 +74,7 @@ pub(super) fn build(
             ),
         ],
         figures: vec![Figure::Lines(losses(fitted))],
-        records: outcome.records.clone(),
+        records: headline_first(outcome, metric),
         tables: std::iter::once(table(&report.scores))
             .chain(folds(fitted))
             .chain(outcome.tables.iter().map(|t| TableBlock {
@@ -88,6 +89,14 @@ pub(super) fn build(
         run_card,
         ..Page::default()
     }
+}
+
+/// The records with those of the verdict's metric in front, whose curve is then the first that is seen.
+fn headline_first(outcome: &TaskOutcome, metric: &str) -> Vec<Record> {
+    let (mut records, others): (Vec<Record>, Vec<Record>) =
+        outcome.records.iter().cloned().partition(|r| r.metric == metric);
+    records.extend(others);
+    records
 }
 
 fn table(scores: &[ScoreLine]) -> TableBlock {
