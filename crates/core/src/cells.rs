@@ -103,6 +103,29 @@ impl Column {
         (names, codes)
     }
 
+    /// Adds the rows of a column of the same kind (and the same categories) at the end.
+    ///
+    /// # Errors
+    /// When the kinds or categories differ.
+    pub fn extend(&mut self, more: Self) -> Result<()> {
+        match (self, more) {
+            (Self::Float(v), Self::Float(w)) => v.extend(w),
+            (Self::Int(v), Self::Int(w)) => v.extend(w),
+            (Self::Bool(v), Self::Bool(w)) => v.extend(w),
+            (Self::Text(v), Self::Text(w)) => v.extend(w),
+            (
+                Self::Categorical { categories, codes, .. },
+                Self::Categorical { categories: others, codes: more, .. },
+            ) if *categories == others => codes.extend(more),
+            (this, other) => {
+                return Err(Error::usage("columns that cannot be joined")
+                    .expected(format!("a {} column with the same categories", this.kind()))
+                    .found(format!("a {} column", other.kind())));
+            }
+        }
+        Ok(())
+    }
+
     /// The given rows in the given order. Panics when an index is out of range.
     pub fn select(&self, rows: &[usize]) -> Self {
         match self {
@@ -179,6 +202,21 @@ mod tests {
         assert_eq!(n[0], 1.5);
         assert!(n[1].is_nan());
         assert!(Column::Text(vec![Some("HH4".into())]).numbers().is_none());
+    }
+
+    #[test]
+    fn only_columns_of_one_kind_are_joined() {
+        let categorical = |name: &str, code| Column::Categorical {
+            categories: vec![name.into()],
+            codes: vec![code],
+            ordered: false,
+        };
+        let mut c = categorical("a", Some(0));
+        c.extend(categorical("a", None)).unwrap();
+        assert_eq!(c.len(), 2);
+        assert!(c.extend(categorical("b", Some(0))).is_err());
+        assert!(c.extend(Column::Float(vec![1.0])).is_err());
+        assert_eq!(c.len(), 2);
     }
 
     #[test]

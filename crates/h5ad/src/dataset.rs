@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::anndata::AnnData;
 use crate::matrix::MatrixReader;
+use crate::obs_rows::ObsRows;
 use crate::slot::Slot;
 use crate::tenx::{Folder, TenxH5};
 
@@ -159,6 +160,26 @@ impl Dataset {
                 table
             }
             Body::TenxH5(_) | Body::Folder(_) => Ok(Table { index: self.obs_names()?, columns: vec![] }),
+        }
+    }
+
+    /// The table of cells, to be read in parts: memory does not grow with the cells. Columns in an encoding that is not read are left
+    /// out, see [`Dataset::notes`].
+    ///
+    /// # Errors
+    /// A damaged file; all values are looked at once.
+    pub fn obs_rows(&self) -> Result<ObsRows> {
+        match &self.body {
+            Body::AnnData(a) => {
+                let mut notes = vec![];
+                let table = self.here(ObsRows::of_frame(self.path.clone(), a.obs(), &mut notes));
+                self.note(notes);
+                table
+            }
+            Body::TenxH5(t) => {
+                self.here(t.barcode_reader().and_then(|names| ObsRows::of_names(self.path.clone(), names)))
+            }
+            Body::Folder(f) => Ok(ObsRows::of_known(self.path.clone(), f.barcodes().to_vec())),
         }
     }
 

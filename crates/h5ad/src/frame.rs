@@ -2,7 +2,7 @@
 
 use microtome_core::{Column, Error, ErrorKind, Result, Table, closest};
 
-use crate::column;
+use crate::column::{self, Reader, Source};
 use crate::hdf5::{Array, Group, Kind, Node, Values};
 
 /// A data frame that has not been read yet.
@@ -56,7 +56,7 @@ impl Frame {
         }
     }
 
-    fn key(&self) -> &str {
+    pub(crate) fn key(&self) -> &str {
         match self {
             Self::Columns { group, .. } => group.key(),
             Self::Records { array, .. } => array.key(),
@@ -65,14 +65,16 @@ impl Frame {
 
     /// Row names; numbers become text.
     pub(crate) fn names(&self) -> Result<Vec<String>> {
-        let column = match self {
-            Self::Columns { group, index } => column::read(&group.node(index)?)?,
-            Self::Records { array, .. } => column::plain(array.field(record_index(array)?)?),
-        };
-        Ok(match column {
-            Column::Text(v) => v.into_iter().map(Option::unwrap_or_default).collect(),
-            other => (0..other.len()).map(|i| other.text(i).unwrap_or_default()).collect(),
-        })
+        let reader = self.name_reader()?;
+        Ok(column::texts(reader.read(0..reader.len())?))
+    }
+
+    /// The column of row names.
+    pub(crate) fn name_reader(&self) -> Result<Reader> {
+        match self {
+            Self::Columns { group, index } => Reader::open(&group.node(index)?),
+            Self::Records { array, .. } => Reader::plain(Source::field(array, record_index(array)?)?),
+        }
     }
 
     /// Column names in stored order.
@@ -112,28 +114,44 @@ impl Frame {
                     |n| format!("did you mean \"{n}\"?"),
                 )));
         }
-        let column = match self {
-            Self::Columns { group, .. } => column::read(&group.node(name)?)?,
+        let reader = self.reader(name)?;
+        let column = reader.read(0..reader.len())?;
+        self.check_length(name, column.len())?;
+        Ok(column)
+    }
+
+    /// The column called `name`, which must be there, unread.
+    pub(crate) fn reader(&self, name: &str) -> Result<Reader> {
+        match self {
+            Self::Columns { group, .. } => Reader::open(&group.node(name)?),
             Self::Records { array, uns } => {
-                let values = array.field(name)?;
+                let values = Source::field(array, name)?;
                 let categories = format!("{name}_categories");
-                match (values, uns) {
-                    (Values::Int(codes), Some(uns)) if uns.has(&categories) => {
-                        let names = column::names(uns.array(&categories)?.values()?);
-                        column::categorical(&format!("{}[\"{name}\"]", array.key()), codes, names, false)?
+                match (values.kind(), uns) {
+                    (Kind::Int { .. }, Some(uns)) if uns.has(&categories) => {
+                        let categories = column::names(uns.array(&categories)?.values()?);
+                        Ok(Reader::Categorical { codes: values, categories, ordered: false })
                     }
-                    (values, _) => column::plain(values),
+                    _ => Reader::plain(values),
                 }
             }
-        };
-        let n = self.len()?;
-        if column.len() != n {
-            return Err(Error::unreadable("column of the wrong length")
-                .at_key(format!("{}[\"{name}\"]", self.key()))
-                .expected(format!("{n} rows"))
-                .found(format!("{} rows", column.len())));
         }
-        Ok(column)
+    }
+
+    /// Refuses a column with another number of rows than the table.
+    pub(crate) fn check_length(&self, name: &str, len: usize) -> Result<()> {
+        self.check_part(name, self.len()?, len)
+    }
+
+    /// Refuses `found` values where `expected` rows were read.
+    pub(crate) fn check_part(&self, name: &str, expected: usize, found: usize) -> Result<()> {
+        if expected == found {
+            return Ok(());
+        }
+        Err(Error::unreadable("column of the wrong length")
+            .at_key(format!("{}[\"{name}\"]", self.key()))
+            .expected(format!("{expected} rows"))
+            .found(format!("{found} rows")))
     }
 
     /// Stored type of a plain numeric column; `None` for any other.

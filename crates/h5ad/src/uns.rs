@@ -3,9 +3,10 @@
 use microtome_core::Result;
 use serde_json::{Map, Value, json};
 
+use crate::column::Reader;
 use crate::frame::Frame;
 use crate::hdf5::{Array, Group, Kind, Node, Values};
-use crate::{column, sparse};
+use crate::sparse;
 
 /// Arrays with more elements than this are described, not listed.
 pub const UNS_LIST_LIMIT: usize = 100_000;
@@ -28,10 +29,10 @@ pub(crate) fn read(root: &Group, group: &Group, depth: usize) -> Result<Value> {
                     json!({ "omitted": "sparse matrix", "storage": if by_row { "csr" } else { "csc" }, "shape": shape })
                 }
                 Some("categorical" | "nullable-integer" | "nullable-boolean" | "nullable-string-array") => {
-                    let column = column::read(&Node::Group(child))?;
+                    let column = Reader::open(&Node::Group(child))?;
                     match column.len() {
                         n if n > UNS_LIST_LIMIT => omitted("column", &format!("{n} elements")),
-                        _ => column_json(&column),
+                        n => column_json(&column.read(0..n)?),
                     }
                 }
                 Some("null") => Value::Null,
@@ -58,7 +59,9 @@ fn read_array(array: &Array) -> Result<Value> {
     if let Kind::Compound { fields, .. } = array.kind() {
         let columns: Result<Map<String, Value>> = fields
             .iter()
-            .map(|(name, _, _)| Ok((name.clone(), Value::Array(elements(array.field(name)?)))))
+            .map(|(name, _, _)| {
+                Ok((name.clone(), Value::Array(elements(array.field(name, 0..array.len())?))))
+            })
             .collect();
         return columns.map(Value::Object);
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use common::{dense, shared};
 use microtome_core::{Column, Counts, Matrix, Table};
-use microtome_h5ad::{Slot, Storage, Writer, open};
+use microtome_h5ad::{ColumnKind, ROWS_PER_PART, Slot, Storage, TableRows, Writer, open};
 use serde_json::json;
 
 /// Counts without any order in them, from a small multiplicative generator.
@@ -124,6 +124,80 @@ fn tables_layers_and_uns_come_back() {
     assert!(data.matrix(&Slot::X).unwrap_err().to_string().contains("layers/counts"));
     assert_eq!(data.uns().unwrap(), uns);
     assert_eq!(data.obsm("X_a").unwrap().row(3), [6.0, 7.0]);
+}
+
+/// A table longer than one part, with every kind of column.
+fn long_table(n: usize) -> Table {
+    let some = |i: usize| i % 3 != 1;
+    table(
+        n,
+        vec![
+            ("f", Column::Float((0..n).map(|i| i as f64 / 7.0).collect())),
+            ("i", Column::Int((0..n as i64).map(Some).collect())),
+            // Nothing is missing in the first part.
+            ("i?", Column::Int((0..n).map(|i| (i + 5 < n).then_some(i as i64)).collect())),
+            ("b", Column::Bool((0..n).map(|i| Some(i % 5 == 0)).collect())),
+            ("b?", Column::Bool((0..n).map(|i| some(i).then_some(i % 2 == 0)).collect())),
+            ("t", Column::Text((0..n).map(|i| Some("é".repeat(i % 40))).collect())),
+            ("t?", Column::Text((0..n).map(|i| some(i).then(|| format!("text {i}"))).collect())),
+            (
+                "c",
+                Column::Categorical {
+                    categories: (0..40_000).map(|i| format!("k{i}")).collect(),
+                    codes: (0..n).map(|i| some(i).then_some((i % 40_000) as u32)).collect(),
+                    ordered: false,
+                },
+            ),
+        ],
+    )
+}
+
+#[test]
+fn a_long_table_goes_through_in_parts() {
+    let folder = tempfile::tempdir().unwrap();
+    let n = 2 * ROWS_PER_PART + 777;
+    let obs = long_table(n);
+    let (first, second) = (folder.path().join("first.h5ad"), folder.path().join("second.h5ad"));
+    Writer::create(&first, &obs, &table(2, vec![])).unwrap().finish().unwrap();
+    let data = open(&first).unwrap();
+    assert_eq!(data.obs().unwrap(), obs);
+    let rows = data.obs_rows().unwrap();
+    assert_eq!(rows.n_rows(), n);
+    assert_eq!(rows.names(n - 2..n).unwrap(), obs.index[n - 2..]);
+    let kinds: Vec<_> = obs.columns.iter().map(|(n, c)| (n.clone(), ColumnKind::of(c))).collect();
+    assert_eq!(rows.columns(), kinds);
+    Writer::create(&second, &rows, &table(2, vec![])).unwrap().finish().unwrap();
+    assert_eq!(open(&second).unwrap().obs().unwrap(), obs);
+}
+
+#[test]
+fn rows_of_another_kind_than_announced_are_refused() {
+    struct Liar(Column);
+    impl TableRows for Liar {
+        fn n_rows(&self) -> usize {
+            2
+        }
+        fn columns(&self) -> Vec<(String, ColumnKind)> {
+            vec![("a".into(), ColumnKind::Int { nullable: false })]
+        }
+        fn names(&self, rows: std::ops::Range<usize>) -> microtome_core::Result<Vec<String>> {
+            Ok(rows.map(|i| i.to_string()).collect())
+        }
+        fn column(&self, _: usize, _: std::ops::Range<usize>) -> microtome_core::Result<Column> {
+            Ok(self.0.clone())
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cells.h5ad");
+    for (column, word) in [
+        (Column::Float(vec![1.0, 2.0]), "announced"),
+        (Column::Int(vec![Some(1), None]), "missing"),
+        (Column::Int(vec![Some(1)]), "wrong length"),
+    ] {
+        let e = Writer::create(&path, &Liar(column), &table(1, vec![])).err().unwrap();
+        assert!(e.to_string().contains(word), "{e}");
+    }
+    assert!(names_in(folder.path()).is_empty());
 }
 
 #[test]

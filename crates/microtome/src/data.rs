@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use microtome_core::{Column, CountCheck, Counts, Error, GeneTable, Result, Table};
-use microtome_h5ad::{Dataset, MatrixReader, Slot};
+use microtome_core::{Column, CountCheck, Counts, Error, GeneTable, Result};
+use microtome_h5ad::{Dataset, MatrixReader, ObsRows, Slot};
 use microtome_models::{CellTotals, GeneMatch, Model, TokenizeOptions, Tokens};
 use microtome_numerics::resample::Rng;
 use serde::Serialize;
 
+use crate::labels::{Labels, each_part};
+use crate::obs::ChosenObs;
 use crate::recover;
 use crate::slot::{CHECKED_ROWS, choose_slot};
 
@@ -46,6 +48,8 @@ pub struct PrepareOptions {
     pub drug_key: Option<String>,
     /// Column of `obs` with the assay, for models that take one; `assay` when absent and there.
     pub assay_key: Option<String>,
+    /// Columns of `obs` for models that take a context, with the value that every cell is given instead.
+    pub contexts: BTreeMap<String, String>,
 }
 
 /// An opened data set: which matrix, which genes, which cells.
@@ -63,15 +67,18 @@ pub struct Data {
     /// Things the user should know about what was detected.
     pub notes: Vec<String>,
     reader: MatrixReader,
+    obs: ObsRows,
     recover: bool,
     /// `obs["n_counts"]` of every row of the file, where it can be used.
     totals: Option<Totals>,
     /// Rank of every row's batch among the sorted labels of the file.
     batches: Option<Vec<u32>>,
-    drugs: Option<Vec<String>>,
-    assays: Option<Vec<String>>,
-    /// Columns of `obs` that a model takes as context, one text per row of the file.
-    contexts: BTreeMap<String, Vec<String>>,
+    drugs: Option<Labels>,
+    assays: Option<Labels>,
+    /// Columns of `obs` that a model takes as context.
+    contexts: BTreeMap<String, Labels>,
+    /// Contexts that every cell is given.
+    given: BTreeMap<String, String>,
     prepare: TokenizeOptions,
 }
 
@@ -97,15 +104,19 @@ impl Data {
         if n == 0 {
             return Err(Error::unreadable("the data set has no cells").in_file(&options.path));
         }
-        let totals = stated_totals(&dataset, &mut notes)?;
+        let obs = dataset.obs_rows()?;
+        let totals = stated_totals(&dataset, &obs, &mut notes)?;
         notes.extend(dataset.notes());
         notes.extend(reader.rounding_note());
         let prepare = &options.prepare;
-        let batches = prepare.batch_key.as_deref().map(|key| batch_ranks(&dataset, key)).transpose()?;
-        let assays = match prepare.assay_key.as_deref() {
-            Some(key) => Some(texts(&dataset, key)?),
-            None if dataset.obs_column_names()?.iter().any(|n| n == "assay") => {
-                match texts(&dataset, "assay") {
+        let labels = |key: &str| Labels::read(&dataset, &obs, key);
+        let batches = prepare.batch_key.as_deref().map(|key| labels(key).map(Labels::ranks)).transpose()?;
+        let given = prepare.contexts.clone();
+        let assays = match (given.get("assay"), prepare.assay_key.as_deref()) {
+            (Some(value), _) => Some(Labels::same(value, n)),
+            (None, Some(key)) => Some(labels(key)?),
+            (None, None) if dataset.obs_column_names()?.iter().any(|n| n == "assay") => {
+                match labels("assay") {
                     Ok(assays) => Some(assays),
                     Err(e) => {
                         notes.push(format!("obs[\"assay\"] is not used: {}", e.what()));
@@ -113,9 +124,9 @@ impl Data {
                     }
                 }
             }
-            None => None,
+            (None, None) => None,
         };
-        let drugs = prepare.drug_key.as_deref().map(|key| texts(&dataset, key)).transpose()?;
+        let drugs = prepare.drug_key.as_deref().map(labels).transpose()?;
         let prepare = TokenizeOptions {
             as_published: prepare.as_published,
             seed: options.seed,
@@ -131,12 +142,14 @@ impl Data {
             check,
             notes,
             reader,
+            obs,
             recover,
             totals,
             batches,
             drugs,
             assays,
             contexts: BTreeMap::new(),
+            given,
             prepare,
         };
         if let Some(max) = options.max_cells {
@@ -194,11 +207,9 @@ impl Data {
         Ok(self.dataset.obs_column(name)?.select(&self.cells))
     }
 
-    /// `obs` of the chosen cells.
-    pub fn obs(&self) -> Result<Table> {
-        let all = self.dataset.obs()?;
-        // A second copy only where it is another one: this table grows with the cells.
-        Ok(if self.cells.len() == all.index.len() { all } else { all.select(&self.cells) })
+    /// `obs` of the chosen cells, read in parts.
+    pub(crate) fn obs(&self) -> ChosenObs<'_> {
+        ChosenObs::new(&self.obs, &self.cells)
     }
 
     /// Reads the columns of `obs` that a model takes as context (assay, species, ...), as far as the file has them. What is not there
@@ -211,13 +222,21 @@ impl Data {
             .and_then(|c| c.as_array())
             .cloned()
             .unwrap_or_default();
+        let wanted: Vec<&str> = wanted.iter().filter_map(|n| n.as_str()).collect();
+        for name in self.given.keys().filter(|n| !wanted.contains(&n.as_str()) && *n != "assay") {
+            let takes = if wanted.is_empty() { "none".into() } else { wanted.join(", ") };
+            self.notes.push(format!("{} has no context {name} (it takes: {takes})", model.info().family));
+        }
         let there = self.dataset.obs_column_names()?;
-        for name in wanted.iter().filter_map(|n| n.as_str()) {
+        for name in wanted {
             if self.contexts.contains_key(name) {
                 continue;
             }
-            if there.iter().any(|n| n == name) {
-                self.contexts.insert(name.into(), texts(&self.dataset, name)?);
+            if let Some(value) = self.given.get(name) {
+                self.contexts.insert(name.into(), Labels::same(value, self.reader.n_cells()));
+            } else if there.iter().any(|n| n == name) {
+                let labels = Labels::read(&self.dataset, &self.obs, name)?;
+                self.contexts.insert(name.into(), labels);
             } else {
                 self.notes.push(format!(
                     "the model takes obs[\"{name}\"] as context, and the data has no such column"
@@ -234,8 +253,9 @@ impl Data {
             if p.as_published { format!("as published, seed {}", p.seed) } else { "deterministic".into() };
         let key = |name: &str, there: bool| if there { format!(", with {name}") } else { String::new() };
         let recipe = p.recipe.as_ref().map(|r| format!(", recipe {r}")).unwrap_or_default();
+        let given: String = self.given.iter().map(|(k, v)| format!(", {k} {v} for all cells")).collect();
         format!(
-            "{way}{recipe}{}{}",
+            "{way}{recipe}{}{}{given}",
             key("batch labels", self.batches.is_some()),
             key("drugs", self.drugs.is_some())
         )
@@ -298,13 +318,9 @@ impl Data {
             .map(|(t, values)| CellTotals { values, single_precision: t.single_precision });
         let options = TokenizeOptions {
             batches: self.batches.as_ref().map(|b| rows.iter().map(|&r| b[r]).collect()),
-            drugs: self.drugs.as_ref().map(|d| rows.iter().map(|&r| d[r].clone()).collect()),
-            assays: self.assays.as_ref().map(|a| rows.iter().map(|&r| a[r].clone()).collect()),
-            contexts: self
-                .contexts
-                .iter()
-                .map(|(name, all)| (name.clone(), rows.iter().map(|&r| all[r].clone()).collect()))
-                .collect(),
+            drugs: self.drugs.as_ref().map(|d| d.of(rows)),
+            assays: self.assays.as_ref().map(|a| a.of(rows)),
+            contexts: self.contexts.iter().map(|(name, all)| (name.clone(), all.of(rows))).collect(),
             ..self.prepare.clone()
         };
         model
@@ -328,37 +344,22 @@ impl Data {
 }
 
 /// `obs["n_counts"]`. A column that cannot be right (not numeric; missing, zero or negative values) is not used.
-fn stated_totals(dataset: &Dataset, notes: &mut Vec<String>) -> Result<Option<Totals>> {
+fn stated_totals(dataset: &Dataset, obs: &ObsRows, notes: &mut Vec<String>) -> Result<Option<Totals>> {
     const NAME: &str = "n_counts";
     let Some(dtype) = dataset.obs_dtype(NAME)? else { return Ok(None) };
-    let values = dataset.obs_column(NAME)?.numbers().unwrap_or_default();
-    if values.is_empty() || values.iter().any(|t| !t.is_finite() || *t <= 0.0) {
+    let mut values = vec![];
+    let mut right = true;
+    each_part(dataset, obs, NAME, |_, column| {
+        let part = column.numbers().unwrap_or_default();
+        right &= part.len() == column.len() && part.iter().all(|t| t.is_finite() && *t > 0.0);
+        values.extend(part);
+        Ok(())
+    })?;
+    if values.is_empty() || !right {
         notes.push(
             "obs[\"n_counts\"] holds missing, zero or negative totals; counts are summed instead".into(),
         );
         return Ok(None);
     }
     Ok(Some(Totals { values, single_precision: dtype == "float32" }))
-}
-
-fn texts(dataset: &Dataset, key: &str) -> Result<Vec<String>> {
-    let column = dataset.obs_column(key)?;
-    (0..column.len())
-        .map(|row| {
-            column.text(row).ok_or_else(|| {
-                Error::usage("a cell has no value")
-                    .in_file(dataset.path())
-                    .at_key(format!("obs[\"{key}\"], row {row}"))
-                    .remedy("fill the column, or leave such cells out of the file")
-            })
-        })
-        .collect()
-}
-
-fn batch_ranks(dataset: &Dataset, key: &str) -> Result<Vec<u32>> {
-    let labels = texts(dataset, key)?;
-    let mut names: Vec<&String> = labels.iter().collect();
-    names.sort();
-    names.dedup();
-    Ok(labels.iter().map(|l| names.partition_point(|n| *n < l) as u32).collect())
 }

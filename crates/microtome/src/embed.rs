@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use microtome_core::{Column, Error, ErrorKind, Matrix, Progress, Result, RunCard, Site, SitePattern};
-use microtome_h5ad::Writer;
+use microtome_h5ad::{ColumnKind, Writer};
 use microtome_models::Overlap;
 use microtome_models::taps::Pooling;
 use serde::Serialize;
@@ -15,7 +15,7 @@ use crate::data::{Data, DataOptions};
 use crate::drift::{self, SiteDrift};
 use crate::gene_vectors::gene_vectors;
 use crate::open::OpenModel;
-use crate::represent::{CellStats, Request, represent};
+use crate::represent::{CellStats, Request, cell_facts_of, represent};
 use crate::store::Store;
 use crate::{hash, output};
 
@@ -206,24 +206,16 @@ type Keys = Vec<(String, usize)>;
 
 fn write(parts: &Parts<'_>, work: &Path, out: &Path) -> Result<(Keys, Keys)> {
     let Parts { store, data, sites, family, genes, card } = *parts;
-    let mut obs = data.obs()?;
     let var = data.dataset.var(&data.slot)?;
-    let n = store.manifest().n_cells;
-    let (mut tokens, mut known) = (Vec::with_capacity(n), Vec::with_capacity(n));
-    for chunk in 0..store.n_chunks() {
-        let facts = store.read_array(chunk, sites.len())?;
-        for cell in 0..facts.rows() {
-            tokens.push(Some(facts.row(cell)[0] as i64));
-            known.push(f64::from(facts.row(cell)[4]) / f64::from(facts.row(cell)[3]));
-        }
-    }
-    for (name, column) in [
-        ("microtome_n_tokens", Column::Int(tokens)),
-        ("microtome_share_of_counts_known", Column::Float(known)),
-    ] {
-        obs.columns.retain(|(n, _)| n != name);
-        obs.columns.push((name.into(), column));
-    }
+    let mut obs = data.obs();
+    obs.add("microtome_n_tokens", ColumnKind::Int { nullable: false }, |rows| {
+        let facts = cell_facts_of(store, rows)?;
+        Ok(Column::Int(facts.iter().map(|f| Some(f[0] as i64)).collect()))
+    });
+    obs.add("microtome_share_of_counts_known", ColumnKind::Float, |rows| {
+        let facts = cell_facts_of(store, rows)?;
+        Ok(Column::Float(facts.iter().map(|f| f64::from(f[4]) / f64::from(f[3])).collect()))
+    });
     // From here on a file of this name is ours.
     output::write_atomic(&work.join(MAY_REPLACE), b"")?;
     // Inside the work folder until it is whole, so that a killed run leaves nothing else behind.

@@ -20,7 +20,9 @@ mod gene_vectors;
 mod hash;
 mod init;
 mod inspect;
+mod labels;
 mod napistu;
+mod obs;
 mod ontology;
 mod open;
 mod output;
@@ -42,8 +44,8 @@ mod tokenize;
 mod twin;
 
 pub use anatomy::{
-    AnatomyOptions, AnatomyReport, ExtractOptions, ExtractReport, Quirk, RoutingChoice, RoutingMode, anatomy,
-    extract,
+    AnatomyOptions, AnatomyReport, ExtractOptions, ExtractReport, Quirk, Rotations, RoutingChoice,
+    RoutingMode, anatomy, extract,
 };
 pub use attention::{AttentionOf, AttentionOptions, AttentionReport, attention};
 pub use budget::RunOptions;

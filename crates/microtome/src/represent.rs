@@ -202,6 +202,26 @@ fn cell_facts(counts: &Counts, tokens: &Tokens, genes: &GeneMatch) -> Result<Mat
     Matrix::new(counts.n_cells(), N_FACTS, facts)
 }
 
+/// The facts of some cells of a finished store.
+pub(crate) fn cell_facts_of(store: &Store, cells: std::ops::Range<usize>) -> Result<Vec<[f32; N_FACTS]>> {
+    let mut found = Vec::with_capacity(cells.len());
+    let array = store.manifest().arrays.len() - 1;
+    for chunk in cells.start / store.manifest().chunk..cells.end.div_ceil(store.manifest().chunk) {
+        let facts = store.read_array(chunk, array)?;
+        for (cell, row) in store.cells_of(chunk).zip(0..facts.rows()) {
+            if cells.contains(&cell) {
+                found.push(facts_of(facts.row(row))?);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn facts_of(row: &[f32]) -> Result<[f32; N_FACTS]> {
+    row.try_into()
+        .map_err(|_| Error::unreadable("stored cell facts have another width").expected(N_FACTS.to_string()))
+}
+
 /// Sums the per-cell facts of a finished store.
 fn facts(store: &Store) -> Result<CellStats> {
     let mut stats = CellStats { n_cells: store.manifest().n_cells, ..CellStats::default() };
@@ -209,11 +229,7 @@ fn facts(store: &Store) -> Result<CellStats> {
     for chunk in 0..store.n_chunks() {
         let facts = store.read_array(chunk, store.manifest().arrays.len() - 1)?;
         for cell in 0..facts.rows() {
-            let &[n, ties, cut, sum, known] = facts.row(cell) else {
-                return Err(
-                    Error::unreadable("stored cell facts have another width").expected(N_FACTS.to_string())
-                );
-            };
+            let [n, ties, cut, sum, known] = facts_of(facts.row(cell))?;
             tokens += f64::from(n);
             total += f64::from(sum);
             matched += f64::from(known);

@@ -245,6 +245,10 @@ pub trait Model: Send + Sync {
     fn cell_rule(&self) -> (CellRule, Site);
     /// Range of a cell's own gene tokens within its `n` tokens (special tokens excluded).
     fn gene_tokens(&self, n: usize) -> std::ops::Range<usize>;
+    /// Whether a cell's gene tokens stand in an order that means something, such as falling expression.
+    fn tokens_are_ordered(&self) -> bool {
+        false
+    }
     /// Vocabulary name of a token (Ensembl id, symbol or special).
     fn token_name(&self, token: u32) -> Option<&str>;
     /// Matches the genes of a data set. Fails when the organism or the overlap make the result meaningless.

@@ -123,9 +123,21 @@ pub(crate) struct LookArgs {
     /// Numeric column of obs along which the curvature of cell vectors is measured, such as a pseudotime
     #[arg(long, value_name = "OBS")]
     pub(crate) time: Option<String>,
+    /// Between which sites of a model the Procrustes distance is measured
+    #[arg(long, value_enum, default_value_t, value_name = "PAIRS")]
+    pub(crate) procrustes: ProcrustesArg,
     /// Run the cells a second time for their own attention: softmax in every cell, mean over cells; doubles the time
     #[arg(long)]
     pub(crate) exact_attention: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProcrustesArg {
+    /// Every site with the embedding and with the next one
+    #[default]
+    Chain,
+    /// All pairs: minutes more for wide models
+    All,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -15,8 +15,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use anatomy::{
-    Anatomy, AnatomyCommand, Extract, GenesArgs, LookArgs, QuirkArg, RoutingArg, Store, StoreCommand,
-    StoreExport, StoreImport, StoreInfo,
+    Anatomy, AnatomyCommand, Extract, GenesArgs, LookArgs, ProcrustesArg, QuirkArg, RoutingArg, Store,
+    StoreCommand, StoreExport, StoreImport, StoreInfo,
 };
 pub(crate) use checkpoint::{Init, Inspect, Parity};
 pub(crate) use data::{Attention, Doctor, Embed, Perturb, PerturbKind, Tokenize};
@@ -147,6 +147,16 @@ pub(crate) struct DataArgs {
     /// Column of obs with the assay, for models that take one [default: assay, where the data has it]
     #[arg(long, value_name = "OBS", help_heading = "How cells are prepared")]
     pub(crate) assay_key: Option<String>,
+    /// For models that take a context from obs (assay, specie, ...): give every cell this value instead; repeat for several
+    #[arg(long = "context", value_name = "OBS=VALUE", value_parser = pair, help_heading = "How cells are prepared")]
+    pub(crate) contexts: Vec<(String, String)>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.into(), value.into())),
+        _ => Err("expected OBS=VALUE, such as assay=unknown".into()),
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

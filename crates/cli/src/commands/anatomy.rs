@@ -1,10 +1,12 @@
 //! `anatomy`, `anatomy extract`.
 
-use microtome::{AnatomyOptions, AnatomyReport, ExtractOptions, Quirk, RoutingChoice, RoutingMode};
+use microtome::{
+    AnatomyOptions, AnatomyReport, ExtractOptions, Quirk, Rotations, RoutingChoice, RoutingMode,
+};
 use microtome_core::{Error, Progress, Result};
 
 use super::{command_line, data_options, run_options};
-use crate::args::{self, AnatomyCommand, QuirkArg, RoutingArg};
+use crate::args::{self, AnatomyCommand, ProcrustesArg, QuirkArg, RoutingArg};
 use crate::print;
 
 pub(super) fn anatomy(a: &args::Anatomy, progress: &dyn Progress) -> Result<u8> {
@@ -75,6 +77,10 @@ fn run(
         gene_sets: a.gene_sets.clone(),
         routing: routing(a),
         time: a.time.clone(),
+        rotations: match a.procrustes {
+            ProcrustesArg::Chain => Rotations::Chain,
+            ProcrustesArg::All => Rotations::All,
+        },
         exact_attention: a.exact_attention,
     };
     let report = microtome::anatomy(&options, progress)?;

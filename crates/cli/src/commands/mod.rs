@@ -56,6 +56,7 @@ fn data_options(a: &DataArgs) -> DataOptions {
             batch_key: a.batch_key.clone(),
             drug_key: a.drug_key.clone(),
             assay_key: a.assay_key.clone(),
+            contexts: a.contexts.iter().cloned().collect(),
         },
     }
 }

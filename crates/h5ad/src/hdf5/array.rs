@@ -153,7 +153,12 @@ impl Array {
 
     /// All elements, decoded.
     pub(crate) fn values(&self) -> Result<Values> {
-        let bytes = self.bytes(0..self.len())?;
+        self.values_of(0..self.len())
+    }
+
+    /// Elements of some rows, decoded.
+    pub(crate) fn values_of(&self, rows: Range<usize>) -> Result<Values> {
+        let bytes = self.bytes(rows)?;
         values::decode(&mut Heap::new(&self.file), &self.key, &self.kind, &bytes)
     }
 
@@ -178,15 +183,15 @@ impl Array {
         }
     }
 
-    /// The field `name` of every record.
-    pub(crate) fn field(&self, name: &str) -> Result<Values> {
+    /// The field `name` of some records.
+    pub(crate) fn field(&self, name: &str, rows: Range<usize>) -> Result<Values> {
         let Kind::Compound { size, fields } = &self.kind else {
             return Err(Error::unreadable("not records").at_key(&self.key).found(self.kind.name()));
         };
         let Some((_, at, kind)) = fields.iter().find(|(n, _, _)| n == name) else {
             return Err(Error::unreadable("no such field").at_key(&self.key).found(format!("\"{name}\"")));
         };
-        let bytes = self.bytes(0..self.len())?;
+        let bytes = self.bytes(rows)?;
         let key = format!("{}[\"{name}\"]", self.key);
         let picked: Vec<u8> =
             bytes.chunks_exact(*size).flat_map(|r| r[*at..*at + kind.size()].iter().copied()).collect();

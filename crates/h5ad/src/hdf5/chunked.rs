@@ -54,6 +54,10 @@ impl Array {
             .into_par_iter()
             .map(|(band, inside, part)| self.read_band(grid, &chunks, &kept, band, &inside, part))
             .collect::<Result<_>>()?;
+        // Who read up to the end goes on elsewhere.
+        if rows.end == self.len() as u64 {
+            return Ok(());
+        }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut room = KEPT;
         for (at, bytes) in partly_used.into_iter().rev().flatten() {

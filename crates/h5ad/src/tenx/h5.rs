@@ -5,6 +5,7 @@ use std::path::Path;
 use microtome_core::{Error, Result, Table};
 
 use super::features::Features;
+use crate::column::{Reader, Source};
 use crate::dataset::Format;
 use crate::hdf5::{Group, Node};
 use crate::matrix::MatrixReader;
@@ -89,6 +90,10 @@ impl TenxH5 {
 
     pub(crate) fn barcodes(&self) -> Result<Vec<String>> {
         self.group.array("barcodes")?.texts()
+    }
+
+    pub(crate) fn barcode_reader(&self) -> Result<Reader> {
+        Reader::plain(Source::Array(self.group.array("barcodes")?))
     }
 
     pub(crate) fn matrix(&self, path: &Path) -> Result<MatrixReader> {

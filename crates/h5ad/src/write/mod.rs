@@ -1,6 +1,7 @@
 //! Writing `.h5ad` files.
 
 mod arrays;
+mod column;
 mod frame;
 mod sink;
 mod stream;

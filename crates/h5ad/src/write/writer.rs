@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use microtome_core::{Counts, Error, Matrix, Result, Table};
+use microtome_core::{Counts, Error, Matrix, Result};
 use rust_hdf5::{H5File, LibverBound};
 use serde_json::Value;
 use tempfile::TempPath;
@@ -13,6 +13,7 @@ use super::arrays::{Dense, Sparse, too_few, too_many};
 use super::sink::{Sink, check_name, failed};
 use super::stream::Stream;
 use super::{frame, uns};
+use crate::rows::TableRows;
 
 /// gzip level of counts.
 const GZIP: u32 = 4;
@@ -40,18 +41,18 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts a file for the cells of `obs` and the genes of `var`.
+    /// Starts a file for the cells of `obs` and the genes of `var`, which are written a part at a time.
     ///
     /// # Errors
     /// An output folder that does not exist or cannot be written; a table that cannot be stored (a column twice, of the
     /// wrong length, or with a slash in its name).
-    pub fn create(path: &Path, obs: &Table, var: &Table) -> Result<Self> {
+    pub fn create(path: &Path, obs: &dyn TableRows, var: &dyn TableRows) -> Result<Self> {
         Self::start(path, obs, var).map_err(|e| e.in_file(path))
     }
 
-    fn start(path: &Path, obs: &Table, var: &Table) -> Result<Self> {
-        frame::check("obs", obs)?;
-        frame::check("var", var)?;
+    fn start(path: &Path, obs: &dyn TableRows, var: &dyn TableRows) -> Result<Self> {
+        frame::check("obs", &obs.columns())?;
+        frame::check("var", &var.columns())?;
         let temporary = temporary_beside(path)?;
         let file = H5File::options()
             .no_locking()
@@ -77,8 +78,8 @@ impl Writer {
             obsm,
             varm,
             root,
-            n_cells: obs.index.len(),
-            n_genes: var.index.len(),
+            n_cells: obs.n_rows(),
+            n_genes: var.n_rows(),
             gzip: Some(GZIP),
             x: None,
             arrays: vec![],

@@ -8,7 +8,7 @@ use microtome_core::{Matrix, Progress, Result, Role};
 use serde::{Deserialize, Serialize};
 
 use super::expression::Cells;
-use super::geometry::{Geometry, Member};
+use super::geometry::{Geometry, Member, Rotations};
 use super::grounding::{Grounded, Reference};
 use super::options::RoutingChoice;
 use super::parts::Parts;
@@ -55,6 +55,7 @@ pub(super) struct Question<'a> {
     pub(super) choice: &'a RoutingChoice,
     /// Bytes for tables of ranks.
     pub(super) memory: usize,
+    pub(super) rotations: Rotations,
     pub(super) seed: u64,
     pub(super) parts: &'a Parts<'a>,
     pub(super) progress: &'a dyn Progress,
@@ -98,8 +99,9 @@ impl Question<'_> {
             });
             flow.push(self.store.flow(entry, about.category)?);
         }
-        let geometry =
-            self.parts.get(&name("geometry"), || Geometry::of(&members, self.memory, true, self.progress))?;
+        let geometry = self
+            .parts
+            .get(&name("geometry"), || Geometry::of(&members, self.memory, self.rotations, self.progress))?;
         let weights = entries.iter().map(|e| self.weights(e)).collect::<Result<Vec<_>>>()?;
         let routed: Vec<Routed<'_>> = (0..entries.len())
             .filter_map(|member| {

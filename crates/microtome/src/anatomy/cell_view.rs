@@ -7,7 +7,7 @@ use microtome_numerics::resample::{Rng, normal_quantile};
 use serde::{Deserialize, Serialize};
 
 use super::expression::Cells;
-use super::geometry::{CURVES, Geometry, Member};
+use super::geometry::{CURVES, Geometry, Member, Rotations};
 use crate::gene_store::{GeneStore, ModelEntry};
 
 /// Most cells that are looked at: intervals take one more look per category.
@@ -35,6 +35,7 @@ pub(super) struct CellQuestion<'a> {
     pub(super) cells: &'a Cells,
     pub(super) time: Option<&'a str>,
     pub(super) memory: usize,
+    pub(super) rotations: Rotations,
     pub(super) seed: u64,
     pub(super) progress: &'a dyn Progress,
 }
@@ -82,13 +83,18 @@ impl CellQuestion<'_> {
         if kept.len() < 4 {
             return Ok(None);
         }
-        let geometry = Geometry::of(&of_rows(&members, &kept), self.memory, true, self.progress)?;
+        let geometry = Geometry::of(&of_rows(&members, &kept), self.memory, self.rotations, self.progress)?;
         let mut without = vec![];
         if categories.len() >= FEWEST {
             for c in 0..categories.len() {
                 let rest: Vec<usize> = kept.iter().copied().filter(|&at| chosen[at].0 != c).collect();
                 if rest.len() >= 4 && rest.len() < kept.len() {
-                    without.push(Geometry::of(&of_rows(&members, &rest), self.memory, false, self.progress)?);
+                    without.push(Geometry::of(
+                        &of_rows(&members, &rest),
+                        self.memory,
+                        Rotations::None,
+                        self.progress,
+                    )?);
                 }
             }
         }

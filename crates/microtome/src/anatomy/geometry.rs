@@ -11,6 +11,31 @@ use serde::{Deserialize, Serialize};
 /// Nearest rows whose overlap is measured.
 pub(super) const NEIGHBOURS: usize = 10;
 
+/// Between which sites of a model Procrustes is measured: a decomposition per pair takes the width to the third.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rotations {
+    /// None.
+    None,
+    /// Every site with the first and with the next one.
+    #[default]
+    Chain,
+    /// All pairs.
+    All,
+}
+
+impl Rotations {
+    /// Pairs of `n` sites, rising.
+    fn pairs(self, n: usize) -> Vec<(usize, usize)> {
+        let keep = |a: usize, b: usize| match self {
+            Self::None => false,
+            Self::Chain => a == 0 || a + 1 == b,
+            Self::All => true,
+        };
+        (0..n).flat_map(|a| (a + 1..n).map(move |b| (a, b))).filter(|&(a, b)| keep(a, b)).collect()
+    }
+}
+
 /// Models, or twins, over the same rows. Places are named `model/site`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Geometry {
@@ -24,7 +49,7 @@ pub(super) struct Geometry {
     pub(super) cka: Vec<Pairwise>,
     /// Per member: share of nearest rows in common.
     pub(super) neighbours: Vec<Pairwise>,
-    /// Per member: every site with the first and with the next one.
+    /// Per member: as [`Rotations`] asks.
     pub(super) procrustes: Vec<Pairwise>,
     /// Per member.
     pub(super) shapes: Vec<Vec<Shape>>,
@@ -42,11 +67,11 @@ pub(super) struct Member {
 }
 
 impl Geometry {
-    /// `memory` bounds the tables of ranks. Without `rotations` Procrustes is left out, which costs most.
+    /// `memory` bounds the tables of ranks.
     pub(super) fn of(
         members: &[Member],
         memory: usize,
-        rotations: bool,
+        rotations: Rotations,
         progress: &dyn Progress,
     ) -> Result<Self> {
         let named = members.iter().flat_map(|m| m.sites.iter().map(move |s| format!("{}/{s}", m.name)));
@@ -69,11 +94,7 @@ impl Geometry {
             out.cka.push(cka(&blocks, progress)?);
             let k = NEIGHBOURS.min(n.saturating_sub(1)).max(1);
             out.neighbours.push(neighbour_overlap(&blocks, k, Metric::Cosine, None, 0, progress)?);
-            let last = if rotations { blocks.len() } else { 0 };
-            let mut pairs: Vec<(usize, usize)> = (1..last).map(|b| (0, b)).collect();
-            pairs.extend((2..last).map(|b| (b - 1, b)));
-            pairs.sort_unstable();
-            out.procrustes.push(procrustes_of(&blocks, &pairs, progress)?);
+            out.procrustes.push(procrustes_of(&blocks, &rotations.pairs(blocks.len()), progress)?);
             out.shapes.push(shapes(&blocks, progress)?);
             out.steps.push(steps(&blocks)?);
             out.curvature.push(depth_curvature(&blocks)?);

@@ -1,5 +1,6 @@
 //! Medians over categories, with intervals where there are enough categories.
 
+use microtome_anatomy::routing::Routing;
 use microtome_anatomy::{Estimated, Pairwise, over_categories};
 use microtome_core::Result;
 
@@ -97,9 +98,18 @@ pub(super) fn across(
 }
 
 /// Where a set of edges stands: agreement of the set called `name`, drawn for `block`, in the place `eval`.
-pub(super) fn of_set(routes: &Routes, name: &str, block: Option<usize>, eval: usize) -> Option<f64> {
-    let set = routes.routing.sets.iter().find(|s| s.name == name && s.block == block)?;
+pub(super) fn of_set(routing: &Routing, name: &str, block: Option<usize>, eval: usize) -> Option<f64> {
+    let set = routing.sets.iter().find(|s| s.name == name && s.block == block)?;
     set.ranks.get(eval)?.agreement()
+}
+
+/// Agreement of the set called `name`, drawn for every place, in the places other than its own: the median over pairs.
+pub(super) fn chance(routing: &Routing, name: &str) -> Option<f64> {
+    let n = routing.top.len();
+    let pairs = (0..n).flat_map(|a| (0..n).map(move |b| (a, b))).filter(|(a, b)| a != b);
+    let mut all: Vec<f64> = pairs.filter_map(|(a, b)| of_set(routing, name, Some(a), b)).collect();
+    all.sort_by(f64::total_cmp);
+    all.get(all.len() / 2).copied()
 }
 
 /// Mean over what there is.

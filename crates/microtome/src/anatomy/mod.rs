@@ -12,6 +12,7 @@ mod grounding;
 mod medians;
 mod networks;
 mod options;
+mod order;
 mod page;
 mod parts;
 mod routes;
@@ -22,6 +23,7 @@ mod subject;
 mod weights;
 
 pub use extract::extract;
+pub use geometry::Rotations;
 pub use options::{
     AnatomyOptions, AnatomyReport, ExtractOptions, ExtractReport, Quirk, RoutingChoice, RoutingMode,
 };

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use microtome_anatomy::routing::{RoutingOptions, ScoreOptions, Ties};
 use serde::Serialize;
 
+use super::geometry::Rotations;
 use crate::budget::RunOptions;
 use crate::data::DataOptions;
 
@@ -73,6 +74,8 @@ pub struct AnatomyOptions {
     pub routing: RoutingChoice,
     /// Numeric column of `obs` along which the curvature of cell vectors is measured.
     pub time: Option<String>,
+    /// Between which sites of a model Procrustes is measured.
+    pub rotations: Rotations,
     /// Whether the cells run a second time for their own attention.
     pub exact_attention: bool,
 }

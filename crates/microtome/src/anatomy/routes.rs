@@ -117,7 +117,7 @@ impl Asked<'_> {
             of_heads.push(heads(&scores, TOP_KEYS.min(stream.rows()), self.progress)?);
             moved.push(self.moved(stream, weights, &top[..self.k().min(top.len())])?);
         }
-        let consensus = self.consensus(&sources, routed)?;
+        let consensus = self.consensus(&sources, routed, strata)?;
         let lists = consensus.iter().find(|(name, _)| name == "mean_rank");
         let lists: Vec<Vec<Edge>> =
             lists.map_or(vec![], |(_, r)| r.top.iter().map(|t| t.iter().map(|e| e.edge).collect()).collect());
@@ -143,10 +143,7 @@ impl Asked<'_> {
     ) -> Result<Vec<EdgeSet>> {
         let mut out = vec![];
         for (at, &k) in self.ks.iter().enumerate() {
-            let edges: Vec<Edge> = top.iter().take(k).map(|e| e.edge).collect();
-            let mut rng = Rng::stream(self.seed, (block * self.ks.len() + at) as u64);
-            let null = degree_matched(&edges, Some(strata), &mut rng)?;
-            out.push(EdgeSet { name: matched(k), block: Some(block), edges: null.edges });
+            out.push(self.null(block, block * self.ks.len() + at, top, k, strata)?);
             if block == 0 {
                 out.extend(baselines.iter().map(|b| EdgeSet {
                     name: baseline_set(b, k),
@@ -156,6 +153,21 @@ impl Asked<'_> {
             }
         }
         Ok(out)
+    }
+
+    /// Edges that keep every gene's number of edges among the strongest `k` of a place, and its group of expression.
+    fn null(
+        &self,
+        place: usize,
+        draw: usize,
+        top: &[ScoredEdge],
+        k: usize,
+        strata: &[u32],
+    ) -> Result<EdgeSet> {
+        let edges: Vec<Edge> = top.iter().take(k).map(|e| e.edge).collect();
+        let mut rng = Rng::stream(self.seed, draw as u64);
+        let null = degree_matched(&edges, Some(strata), &mut rng)?;
+        Ok(EdgeSet { name: matched(k), block: Some(place), edges: null.edges })
     }
 
     fn moved(
@@ -180,7 +192,12 @@ impl Asked<'_> {
     }
 
     /// The consensus of every member's blocks by every rule, and how members agree on it.
-    fn consensus(&self, sources: &[MeanStream<'_>], routed: &[Routed<'_>]) -> Result<Vec<(String, Routing)>> {
+    fn consensus(
+        &self,
+        sources: &[MeanStream<'_>],
+        routed: &[Routed<'_>],
+        strata: &[u32],
+    ) -> Result<Vec<(String, Routing)>> {
         let rules = [
             ("max", Consensus::Max),
             ("sum", Consensus::Sum),
@@ -198,7 +215,10 @@ impl Asked<'_> {
             }
             let source = OverBlocks { sources, names: &names, how, progress: self.progress };
             let options = self.choice.ranks(vec![self.k()]);
-            out.push((name.to_string(), route(&source, &options, None, self.progress)?));
+            let null = |member: usize, top: &[ScoredEdge]| {
+                Ok(vec![self.null(member, member, top, self.k(), strata)?])
+            };
+            out.push((name.to_string(), route(&source, &options, Some(&null), self.progress)?));
         }
         Ok(out)
     }

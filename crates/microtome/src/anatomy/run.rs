@@ -83,6 +83,7 @@ fn run(options: &AnatomyOptions, progress: &dyn Progress) -> Result<AnatomyRepor
         ks: &ks,
         choice: &options.routing,
         memory,
+        rotations: options.rotations,
         seed: e.data.seed,
         parts: &parts,
         progress,
@@ -119,6 +120,7 @@ fn run(options: &AnatomyOptions, progress: &dyn Progress) -> Result<AnatomyRepor
         cells: &cells,
         time: options.time.as_deref(),
         memory,
+        rotations: options.rotations,
         seed: e.data.seed,
         progress,
     };
@@ -244,6 +246,7 @@ fn inputs_of(store: &GeneStore, options: &AnatomyOptions, ks: &[usize]) -> Resul
         "top": ks,
         "routing": options.routing,
         "time": options.time,
+        "rotations": options.rotations,
         "seed": options.extract.data.seed,
     });
     Ok(hash::of_bytes(what.to_string().as_bytes()))

@@ -9,6 +9,7 @@ use microtome_models::{GeneMatch, Model, minibatches};
 use microtome_weights::Checkpoint;
 
 use super::categories::Category;
+use super::order::OrderTap;
 use crate::budget::{Budget, RunOptions};
 use crate::data::Data;
 use crate::gene_store::{self, BlockAttention, CellView, ModelEntry, SiteEntry, stem_of};
@@ -126,6 +127,7 @@ impl Subject<'_> {
         let mut genes = GeneMeanTap::new(model, sites, Averaged::Genes);
         let mut cells = PoolTap::new(model, sites, Pooling::Mean, n)?;
         let mut flow = FlowTap::new(model);
+        let mut order = OrderTap::new(model);
         let budget = self.budget(data, n)?;
         for start in (0..n).step_by(budget.chunk) {
             let range = first + start..first + (start + budget.chunk).min(n);
@@ -134,12 +136,14 @@ impl Subject<'_> {
                 progress.check()?;
                 let places: Vec<usize> = batch.iter().map(|&c| start + c).collect();
                 cells.set_minibatch(&places);
-                let mut all = Tee(vec![&mut genes, &mut cells, &mut flow]);
+                let mut all = Tee(vec![&mut genes, &mut cells, &mut flow, &mut order]);
                 model.forward(&tokens.select(&batch), &mut all)?;
                 progress.advance(batch.len() as u64);
             }
         }
-        Ok((genes.finish()?, CellView { cells: cells.finish()?.matrices, flow: flow.finish() }))
+        let view =
+            CellView { cells: cells.finish()?.matrices, flow: flow.finish(), curvature: order.finish() };
+        Ok((genes.finish()?, view))
     }
 
     /// Writes static vectors and attention weights, and returns the entry of the manifest, still without categories.

@@ -6,7 +6,7 @@
 //! models/<model>/static.safetensors         gene (rows of genes.csv), gene_embedding [gene, d]
 //! models/<model>/attention.safetensors      blocks.{i}.attn.w_q|w_k|w_v|w_o|b_q|b_k|b_v|b_o, blocks.{i}.norm1|norm2.weight|bias
 //! models/<model>/<category>.safetensors     gene, n_cells [gene], <site>.mean [gene, d], <site>.variance [gene],
-//!                                           <site>.cells [cell, d], flow [block, 4]
+//!                                           <site>.cells [cell, d], flow [block, 4], token_curvature [block]
 //! ```
 //!
 //! `manifest.json` is written last: its presence says that the store is whole.

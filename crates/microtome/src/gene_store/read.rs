@@ -45,6 +45,9 @@ pub struct StoredFlow {
     pub growth: Option<f64>,
     /// `1 - cos` between `resid_pre` and `resid_post`.
     pub speed: Option<f64>,
+    /// Mean angle in radians between successive steps along the order of a cell's gene tokens, after the block; only where the family
+    /// puts them into one.
+    pub token_curvature: Option<f64>,
 }
 
 impl GeneStore {
@@ -168,13 +171,18 @@ impl GeneStore {
         }
         let number = |v: f64| Some(v).filter(|v| v.is_finite());
         let values = file.read_f64("flow")?;
-        let of = |v: &[f64; 4]| StoredFlow {
+        let curvature = match file.info("token_curvature") {
+            Some(_) => file.read_f64("token_curvature")?,
+            None => vec![],
+        };
+        let of = |(block, v): (usize, &[f64; 4])| StoredFlow {
             attn_share: number(v[0]),
             mlp_share: number(v[1]),
             growth: number(v[2]),
             speed: number(v[3]),
+            token_curvature: curvature.get(block).copied().and_then(number),
         };
-        Ok(values.as_chunks::<4>().0.iter().map(of).collect())
+        Ok(values.as_chunks::<4>().0.iter().enumerate().map(of).collect())
     }
 
     /// Gene vectors without cells: rows of the table of genes and `[gene, d]`; `None` where the family has none.

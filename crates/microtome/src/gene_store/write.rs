@@ -29,6 +29,8 @@ pub(crate) struct CellView {
     pub(crate) cells: Vec<Matrix>,
     /// One per block; empty where there are none.
     pub(crate) flow: Vec<BlockFlow>,
+    /// Curvature along the order of tokens, one per block, in radians; empty where tokens have none.
+    pub(crate) curvature: Vec<f64>,
 }
 
 /// Writes the means of one category: one [`GeneMeans`] per site, all over the same genes, with variances where there are any. `row_of` gives the row of the table of
@@ -76,6 +78,13 @@ pub(crate) fn write_category(
         view.flow.iter().flat_map(|b| [b.attn_share, b.mlp_share, b.growth, b.speed]).collect();
     if !flow.is_empty() {
         tensors.push(("flow".into(), vec![view.flow.len(), 4], TensorData::F64(&flow)));
+    }
+    if !view.curvature.is_empty() {
+        tensors.push((
+            "token_curvature".into(),
+            vec![view.curvature.len()],
+            TensorData::F64(&view.curvature),
+        ));
     }
     let sum = checksum(tensors.iter().map(|(name, _, data)| (name.as_str(), bytes_of(data))));
     write_safetensors(path, &tensors, &[("inputs".into(), inputs.into()), (SUM.into(), sum)])?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use microtome_core::{Column, Error, Matrix, Progress, Result};
 use microtome_eval::Representation;
-use microtome_h5ad::Writer;
+use microtome_h5ad::{ColumnKind, Writer};
 use microtome_report::Page;
 
 use super::FINISHED;
@@ -51,15 +51,15 @@ fn write_embeddings(
     models: &[Representation],
 ) -> Result<()> {
     let n = data.cells.len();
-    let mut obs = data.obs()?;
+    let mut obs = data.obs();
     for d in done {
         let Some(map) = &d.map else { continue };
         let found =
             d.outcome.columns.iter().filter(|c| c.model == map.model && c.site.as_deref() == Some(&map.site));
         for c in found {
             let name = format!("microtome_{}", c.id);
-            obs.columns.retain(|(n, _)| *n != name);
-            obs.columns.push((name, spread(&c.values, &d.part.positions, n)));
+            let column = spread(&c.values, &d.part.positions, n);
+            obs.add(&name, ColumnKind::of(&column), move |rows| Ok(column.select(&rows.collect::<Vec<_>>())));
         }
     }
     let mut writer = Writer::create(path, &obs, &data.dataset.var(&data.slot)?)?;

@@ -387,3 +387,58 @@ fn what_blocks_add_is_measured_token_by_token() {
         }
     }
 }
+
+/// Mean angle between successive differences of the given rows, written out.
+fn curvature_by_hand(data: &[f32], d: usize, rows: &[usize]) -> f64 {
+    let step = |a: usize, b: usize| -> Vec<f64> {
+        (0..d).map(|c| f64::from(data[b * d + c]) - f64::from(data[a * d + c])).collect()
+    };
+    let norm = |x: &[f64]| x.iter().map(|v| v * v).sum::<f64>().sqrt();
+    let angles: Vec<f64> = rows
+        .windows(3)
+        .map(|r| {
+            let (x, y) = (step(r[0], r[1]), step(r[1], r[2]));
+            let dot: f64 = x.iter().zip(&y).map(|(a, b)| a * b).sum();
+            (dot / (norm(&x) * norm(&y))).acos()
+        })
+        .collect();
+    angles.iter().sum::<f64>() / angles.len() as f64
+}
+
+#[test]
+fn curvature_follows_the_order_of_tokens_where_there_is_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = with_groups("geneformer/v1_10m_bin", dir.path());
+    extract(&options, &Silent).unwrap();
+    let store = GeneStore::open(&options.out).unwrap();
+    let found = store.flow(&store.manifest().models[0], "0").unwrap();
+    let opened = OpenModel::open(&options.models[0]).unwrap();
+    let all = tokens(&opened, &options.data.path);
+    let cells = all.select(&(0..all.n_cells()).filter(|c| c % 2 == 1).collect::<Vec<_>>());
+    for (block, flow) in found.iter().enumerate() {
+        let site = Site::resid_post(block);
+        let mut recorder = Recorder::new([site.clone()]);
+        opened.model.forward(&cells, &mut recorder).unwrap();
+        let (data, d) = values(&recorder, &site);
+        let (mut want, mut shuffled) = (0.0, 0.0);
+        for c in 0..cells.n_cells() {
+            let own = opened.model.gene_tokens(cells.len_of(c)).map(|at| cells.offsets[c] + at);
+            let rows: Vec<usize> = own.collect();
+            let share = 1.0 / cells.n_cells() as f64;
+            want += share * curvature_by_hand(&data, d, &rows);
+            // Every second token first: another order.
+            let even = rows.iter().step_by(2).chain(rows.iter().skip(1).step_by(2)).copied();
+            shuffled += share * curvature_by_hand(&data, d, &even.collect::<Vec<_>>());
+        }
+        let got = flow.token_curvature.unwrap();
+        assert!((got - want).abs() < 1e-6, "{got} {want}");
+        assert!((got - shuffled).abs() > 1e-4, "the check does not bite");
+    }
+
+    let other = tempfile::tempdir().unwrap();
+    let without = with_groups("scgpt/impl_dsbn_batch", other.path());
+    extract(&without, &Silent).unwrap();
+    let store = GeneStore::open(&without.out).unwrap();
+    let found = store.flow(&store.manifest().models[0], "0").unwrap();
+    assert!(!found.is_empty() && found.iter().all(|f| f.token_curvature.is_none() && f.speed.is_some()));
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use microtome::{AnatomyOptions, Quirk, RoutingChoice, RoutingMode, anatomy};
+use microtome::{AnatomyOptions, Quirk, Rotations, RoutingChoice, RoutingMode, anatomy};
 use microtome_core::{ErrorKind, Progress, Silent};
 
 use super::common::{kit, with_groups};
@@ -36,6 +36,7 @@ fn options(dir: &Path) -> AnatomyOptions {
         gene_sets: vec![sets],
         routing: RoutingChoice::default(),
         time: None,
+        rotations: Rotations::All,
         exact_attention: true,
     }
 }

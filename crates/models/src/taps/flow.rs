@@ -70,16 +70,12 @@ fn length(row: &[f32]) -> f64 {
     row.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt()
 }
 
-/// Rows of the minibatch that are genes of their cell.
-fn gene_rows(model: &dyn Model, tokens: &Tokens) -> Vec<usize> {
-    let mut out = vec![];
-    for cell in 0..tokens.n_cells() {
-        let span = tokens.offsets[cell]..tokens.offsets[cell + 1];
-        let mask = tokens.column(GENE_MASK, cell);
-        let own = model.gene_tokens(span.len()).filter(|&at| mask.is_none_or(|m| m[at] != 0.0));
-        out.extend(own.map(|at| span.start + at));
-    }
-    out
+/// Rows of the minibatch that are genes of a cell.
+pub fn gene_rows_of(model: &dyn Model, tokens: &Tokens, cell: usize) -> Vec<usize> {
+    let span = tokens.offsets[cell]..tokens.offsets[cell + 1];
+    let mask = tokens.column(GENE_MASK, cell);
+    let own = model.gene_tokens(span.len()).filter(|&at| mask.is_none_or(|m| m[at] != 0.0));
+    own.map(|at| span.start + at).collect()
 }
 
 impl Tap for FlowTap<'_> {
@@ -105,7 +101,7 @@ impl Tap for FlowTap<'_> {
                     return Err(Error::usage("a block changes the number or width of its tokens")
                         .at_key(site.to_string()));
                 }
-                for at in gene_rows(self.model, tokens) {
+                for at in (0..tokens.n_cells()).flat_map(|cell| gene_rows_of(self.model, tokens, cell)) {
                     let out = length(row(data, at, width));
                     let (sum, n, stream) = match place {
                         BlockSite::AttnOut => (&mut sums.attn, &mut sums.n[0], self.lengths[at]),

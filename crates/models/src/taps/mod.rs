@@ -9,7 +9,7 @@ mod recorder;
 mod tee;
 
 pub use edges::{BlockEdges, EdgeMeanTap, HeadMeans};
-pub use flow::{BlockFlow, FlowTap};
+pub use flow::{BlockFlow, FlowTap, gene_rows_of};
 pub use gene_mean::{Averaged, GeneMeanTap, GeneMeans};
 pub use mean_qk::{MeanQueryKey, MeanQueryKeyTap};
 pub use pool::{PoolTap, Pooled, Pooling};

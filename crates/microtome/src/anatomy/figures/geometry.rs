@@ -102,7 +102,7 @@ impl Source<'_> {
             let read = |of: Of, m: usize, i: usize| self.of_genes(curve, of, m, i);
             out.push(self.by_depth(GENES, "", curve.id, curve.title, curve.note, OVER, read)?);
         }
-        let flows: [FlowCurve; 3] = [
+        let flows: [FlowCurve; 4] = [
             (
                 "attn_share",
                 "Share of attention",
@@ -121,8 +121,19 @@ impl Source<'_> {
                 "1 - cosine of a gene's vector in a cell before and after the block",
                 |f| f.speed,
             ),
+            (
+                "token_curvature",
+                "Curvature along tokens",
+                "mean angle in radians between successive steps along the order of a cell's genes, after the block: 0 = straight; only for models that put genes into an order",
+                |f| f.token_curvature,
+            ),
         ];
         for (file, title, note, read) in flows {
+            // Where no model has an order of genes there is nothing to draw.
+            let found = self.results.iter().flat_map(|c| c.models.flow.iter().flatten());
+            if file == "token_curvature" && found.clone().all(|f| read(f).is_none()) {
+                continue;
+            }
             let at = |of: Of, m: usize, i: usize| {
                 let Some(block) = i.checked_sub(1) else {
                     return Ok(Estimated::missing(0, "no block before"));

@@ -69,6 +69,11 @@ pub(super) fn point(x: f64, e: &Estimated) -> LinePoint {
     LinePoint { x, y: e.value, low: e.low, high: e.high }
 }
 
+/// Where chance stands, in words.
+fn place_words(chance: &Estimated) -> String {
+    chance.value.map_or_else(|| "an undefined place".into(), |v| format!("{v:.2}"))
+}
+
 fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |c| c.to_uppercase().chain(chars).collect())

@@ -3,8 +3,9 @@
 use microtome_core::Result;
 use microtome_report::HeatMap;
 
-use super::{Drawn, Source, heat};
-use crate::anatomy::medians::{Of, median};
+use super::{Drawn, Source, heat, place_words};
+use crate::anatomy::medians::{self, Of, median};
+use crate::anatomy::routes::matched;
 
 impl Source<'_> {
     /// One map per rule of consensus, where there are several models.
@@ -29,6 +30,10 @@ impl Source<'_> {
                     })?);
                 }
             }
+            let chance = median(self.results, self.seed, |c| {
+                let (_, r) = c.models.routes.as_ref()?.consensus.iter().find(|(r, _)| r == rule)?;
+                medians::chance(r, &matched(self.k()))
+            })?;
             let words = match rule.as_str() {
                 "max" => "the largest score of any block",
                 "sum" => "the sum of scores over blocks",
@@ -39,8 +44,9 @@ impl Source<'_> {
                 section: "Consensus of models".into(),
                 title: rule.replace('_', " "),
                 note: format!(
-                    "Every model's blocks made one by {words}. Row: the model whose strongest {} edges are asked about; column: the model that ranks them. 1 = they stay on top.",
-                    self.k()
+                    "Every model's blocks made one by {words}. Row: the model whose strongest {} edges are asked about; column: the model that ranks them. 1 = they stay on top. Chance is measured: edges of the same genes with the same numbers of edges, paired anew within groups of equal expression, rank at {} (median over pairs of models and categories).",
+                    self.k(),
+                    place_words(&chance)
                 ),
                 rows: names.clone(),
                 columns: names.clone(),

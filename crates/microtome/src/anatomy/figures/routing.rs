@@ -3,7 +3,7 @@
 use microtome_core::{Result, Role};
 use microtome_report::{HeatMap, LineSeries, Lines};
 
-use super::{Drawn, Source, drawn_lines, heat, point};
+use super::{Drawn, Source, drawn_lines, heat, place_words, point};
 use crate::anatomy::analyse::{COEXPRESSION, CategoryResult};
 use crate::anatomy::medians::{self, Of, median};
 use crate::anatomy::routes::{Routes, matched};
@@ -108,15 +108,9 @@ impl Source<'_> {
     fn chance(&self, at: usize) -> Result<String> {
         let name = matched(self.ks[at]);
         let value = median(self.results, self.seed, |c| {
-            let r = self.routes(Of::Models, c)?;
-            let n = r.places.len();
-            let pairs = (0..n).flat_map(|a| (0..n).map(move |b| (a, b))).filter(|(a, b)| a != b);
-            let mut all: Vec<f64> =
-                pairs.filter_map(|(a, b)| medians::of_set(r, &name, Some(a), b)).collect();
-            all.sort_by(f64::total_cmp);
-            all.get(all.len() / 2).copied()
+            medians::chance(&self.routes(Of::Models, c)?.routing, &name)
         })?;
-        Ok(value.value.map_or_else(|| "an undefined place".into(), |v| format!("{v:.2}")))
+        Ok(place_words(&value))
     }
 
     fn spearman_map(&self) -> Result<Drawn> {
@@ -158,7 +152,9 @@ impl Source<'_> {
                     let value = median(self.results, self.seed, |c| {
                         let r = self.routes(of, c)?;
                         match role {
-                            Role::Baseline => read(r, m, &|a, b| medians::of_set(r, &matched(k), Some(a), b)),
+                            Role::Baseline => {
+                                read(r, m, &|a, b| medians::of_set(&r.routing, &matched(k), Some(a), b))
+                            }
                             _ => read(r, m, &|a, b| medians::agreement(r, at, a, b)),
                         }
                     })?;
@@ -179,7 +175,7 @@ impl Source<'_> {
             let value = median(self.results, self.seed, |c| {
                 let r = self.routes(Of::Models, c)?;
                 let name = format!("{COEXPRESSION}@{k}");
-                medians::mean((0..r.places.len()).filter_map(|p| medians::of_set(r, &name, None, p)))
+                medians::mean((0..r.places.len()).filter_map(|p| medians::of_set(&r.routing, &name, None, p)))
             })?;
             points.push(point(k as f64, &value));
         }
@@ -205,7 +201,7 @@ impl Source<'_> {
                 let next = p + 1;
                 (r.places.get(next)?.0 == r.places[p].0).then_some(())?;
                 match role {
-                    Role::Baseline => medians::of_set(r, &matched(self.k()), Some(p), next),
+                    Role::Baseline => medians::of_set(&r.routing, &matched(self.k()), Some(p), next),
                     _ => medians::agreement(r, at, p, next),
                 }
             })?;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use microtome_anatomy::routing::Routing;
 use microtome_core::Result;
 
 use super::{Source, numbers};
@@ -190,22 +191,14 @@ impl Source<'_> {
             "category,set,drawn_for_model,drawn_for_block,in_model,in_block,edges,median_quantile\n",
         );
         for of in [Of::Models, Of::Twins] {
-            let places = self.places(of);
+            let (places, entries) = (self.places(of), self.entries(of));
             for c in self.results {
                 let Some(r) = &of.side(c).routes else { continue };
-                for set in &r.routing.sets {
-                    let drawn = set.block.map_or(",", |b| places[b].as_str());
-                    for a in &set.ranks {
-                        let median = a.median.map(|v| v.to_string()).unwrap_or_default();
-                        let _ = writeln!(
-                            out,
-                            "{},{},{drawn},{},{},{median}",
-                            quoted(&c.category),
-                            quoted(&set.name),
-                            places[a.eval],
-                            a.n
-                        );
-                    }
+                out.push_str(&sets_of(&c.category, "", &r.routing, &places));
+                let members: Vec<String> =
+                    r.members.iter().map(|&m| format!("{},", quoted(&entries[m].name))).collect();
+                for (rule, routing) in &r.consensus {
+                    out.push_str(&sets_of(&c.category, &format!("consensus {rule}: "), routing, &members));
                 }
             }
         }
@@ -358,4 +351,18 @@ impl Source<'_> {
         }
         out
     }
+}
+
+/// Rows of the table of chance: where every set of edges stands in every place.
+fn sets_of(category: &str, what: &str, routing: &Routing, places: &[String]) -> String {
+    let mut out = String::new();
+    for set in &routing.sets {
+        let drawn = set.block.map_or(",", |b| places[b].as_str());
+        for a in &set.ranks {
+            let median = a.median.map(|v| v.to_string()).unwrap_or_default();
+            let set = quoted(&format!("{what}{}", set.name));
+            let _ = writeln!(out, "{},{set},{drawn},{},{},{median}", quoted(category), places[a.eval], a.n);
+        }
+    }
+    out
 }

@@ -90,6 +90,10 @@ impl Model for GeneCompass {
         (self.network.rule, Site::resid_post(self.info.n_blocks - 1))
     }
 
+    fn tokens_are_ordered(&self) -> bool {
+        true
+    }
+
     fn gene_tokens(&self, n: usize) -> Range<usize> {
         self.network.gene_tokens(n)
     }

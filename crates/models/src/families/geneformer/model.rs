@@ -129,6 +129,10 @@ impl Model for Geneformer {
         (self.rule, self.cell_site())
     }
 
+    fn tokens_are_ordered(&self) -> bool {
+        true
+    }
+
     fn gene_tokens(&self, n: usize) -> Range<usize> {
         match self.generation {
             Generation::V1 => 0..n,

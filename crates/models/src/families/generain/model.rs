@@ -86,6 +86,10 @@ impl Model for GeneRain {
         (self.rule, Site::FinalNorm)
     }
 
+    fn tokens_are_ordered(&self) -> bool {
+        true
+    }
+
     fn gene_tokens(&self, n: usize) -> Range<usize> {
         0..n
     }

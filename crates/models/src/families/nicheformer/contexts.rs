@@ -89,8 +89,8 @@ fn token(specials: &BTreeMap<String, u32>, column: &str, word: &str, value: &str
         .at_key(format!("obs/{column}"))
         .expected(format!("one of: {}, or {UNKNOWN}", known.join(", ")))
         .found(format!("\"{value}\""))
-        .remedy(
-            closest(&value, known.iter().copied())
-                .map_or("rename the values".into(), |n| format!("did you mean {n}?")),
-        ))
+        .remedy(closest(&value, known.iter().copied()).map_or_else(
+            || format!("give all cells another: --context {column}={UNKNOWN}"),
+            |n| format!("did you mean {n}? --context {column}={n} gives it to all cells"),
+        )))
 }

@@ -113,6 +113,10 @@ impl Model for Nicheformer {
     }
 
     /// Everything behind the contexts; which of it is padding, the column [`crate::GENE_MASK`] says.
+    fn tokens_are_ordered(&self) -> bool {
+        true
+    }
+
     fn gene_tokens(&self, n: usize) -> Range<usize> {
         N_CONTEXTS.min(n)..n
     }

@@ -77,6 +77,10 @@ impl Model for ScCello {
         (self.network.rule, Site::resid_post(self.info.n_blocks - 1))
     }
 
+    fn tokens_are_ordered(&self) -> bool {
+        true
+    }
+
     fn gene_tokens(&self, n: usize) -> Range<usize> {
         1.min(n)..n
     }

@@ -99,6 +99,10 @@ impl Model for Tgpt {
         (self.rule, Site::FinalNorm)
     }
 
+    fn tokens_are_ordered(&self) -> bool {
+        true
+    }
+
     fn gene_tokens(&self, n: usize) -> Range<usize> {
         1.min(n)..n.saturating_sub(1).max(1.min(n))
     }

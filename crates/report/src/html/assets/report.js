@@ -65,6 +65,14 @@
     });
   }
 
+  // Paper cannot be unfolded: tables print whole, and fold again afterwards.
+  let unfolded = [];
+  addEventListener("beforeprint", () => {
+    unfolded = all(".block details:not([open])");
+    unfolded.forEach((box) => { box.open = true; });
+  });
+  addEventListener("afterprint", () => { unfolded.forEach((box) => { box.open = false; }); });
+
   // Filter: every word must occur in the row.
   for (const input of all(".filter input")) {
     const box = input.closest("details");
