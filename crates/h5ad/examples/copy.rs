@@ -13,7 +13,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let slot: Slot = slot.first().map_or(Ok(Slot::X), |s| s.parse())?;
     let data = open(&PathBuf::from(from))?;
     let matrix = data.matrix(&slot)?;
-    let mut writer = Writer::create(&PathBuf::from(to), &data.obs()?, &data.var(&slot)?)?;
+    let mut writer = Writer::create(&PathBuf::from(to), &data.obs_rows()?, &data.var(&slot)?)?;
     writer.begin_x(matrix.n_genes())?;
     for start in (0..matrix.n_cells()).step_by(2048) {
         writer.append_x(&matrix.rows(start..(start + 2048).min(matrix.n_cells()))?)?;
