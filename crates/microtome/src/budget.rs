@@ -27,9 +27,15 @@ pub(crate) struct Budget {
     per_cell: u64,
 }
 
-/// Tokens run together where memory is no concern. Enough to keep the cores busy, little enough that a minibatch's activations stay
-/// small.
-pub(crate) const TOKENS: usize = 16_384;
+/// Tokens run together where memory is no concern: enough to keep the cores busy, and so few that chunks fill them to the brim, which
+/// makes the peak of a run that of any chunk and not that of the largest one.
+const TOKENS_PER_CORE: usize = 4096;
+const TOKENS: std::ops::RangeInclusive<usize> = 8192..=16_384;
+
+/// Tokens of a minibatch on this machine.
+pub(crate) fn tokens_together() -> usize {
+    (TOKENS_PER_CORE * rayon::current_num_threads()).clamp(*TOKENS.start(), *TOKENS.end())
+}
 
 /// Work per chunk in floating-point operations, about half a minute on two cores: what a killed run can lose at most.
 const CHUNK_WORK: f64 = 6e12;
@@ -56,7 +62,7 @@ impl Budget {
         // Stored values as read, decompressed and tokenised; results twice, as they are written.
         let per_cell = 24.0 * nnz + (8 * sites.len() * info.d_model) as f64;
         Self {
-            tokens: TOKENS.max(info.max_tokens),
+            tokens: tokens_together().max(info.max_tokens),
             chunk: chunk_size(model),
             per_token: per_token as u64,
             per_cell: per_cell as u64 + 64,

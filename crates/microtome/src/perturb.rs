@@ -7,7 +7,7 @@ use microtome_models::GeneMatch;
 use microtome_models::isp::{self, Edit, Truncation};
 use serde::Serialize;
 
-use crate::budget::TOKENS;
+use crate::budget::tokens_together;
 use crate::data::{Data, DataOptions};
 use crate::open::OpenModel;
 use crate::output;
@@ -83,7 +83,7 @@ pub fn perturb(
                 Some(edits.len() - 1)
             })
             .collect();
-        let effects = isp::effects(model, &edits, TOKENS, &microtome_core::Silent)?;
+        let effects = isp::effects(model, &edits, tokens_together(), &microtome_core::Silent)?;
         for (cell, edit) in edited.iter().enumerate() {
             let name = quoted(&names[data.cells[range.start + cell]]);
             let n_tokens = tokens.len_of(cell);
