@@ -176,3 +176,36 @@ fn mistakes_are_measured_in_the_ontology_and_bad_input_is_refused() {
     let said = run(&cells, &all, &one, &protocol(6), &Silent).unwrap_err().to_string();
     assert!(said.contains("labels cannot be scored"), "{said}");
 }
+
+/// What a model only repeats of the principal components is gone; what it holds of its own stays.
+#[test]
+fn beyond_expression_only_what_a_model_adds_is_left() {
+    let l = labels(420);
+    let mut all = representations(&l, &[0.0, 3.0, 3.0], 3.0, 21);
+    // The first block is a rotation of the components.
+    let pca = all[3].matrix.clone();
+    for i in 0..420 {
+        let row = pca.row(i).to_vec();
+        all[0].matrix.row_mut(i).iter_mut().enumerate().for_each(|(j, v)| {
+            *v = row[j] - 2.0 * row[(j + 1) % 8];
+        });
+    }
+    let out = go(&cells(420, Some(6)), &l, &all, 21);
+    let of = |site: &str, metric: &str| {
+        let own = |r: &&Record| {
+            r.model == "toy" && r.site.as_deref() == Some(site) && r.metric == metric && r.split == "all"
+        };
+        out.records.iter().find(own).unwrap()
+    };
+    let (repeats, adds) = ("blocks.0.resid_post", "blocks.1.resid_post");
+    assert!(of(repeats, "logistic_f1_macro").value.unwrap() > 0.8);
+    let left = of(repeats, "logistic_beyond_f1_macro");
+    assert!(left.value.is_none() && left.reason.as_ref().unwrap().contains("nothing is left"), "{left:?}");
+    // Chance is 0.25; half of what this block holds is in the components too.
+    let (all_of_it, left) = (of(adds, "logistic_f1_macro").value, of(adds, "logistic_beyond_f1_macro"));
+    assert!(left.ci_low.unwrap() > 0.3 && left.value < all_of_it, "{left:?} {all_of_it:?}");
+    let judged = row(&out, "pca_8_hvg_100", "logistic_beyond_f1_macro");
+    assert!(
+        judged.value.is_none() && judged.reason.as_deref() == Some("it is what the others are judged beyond")
+    );
+}

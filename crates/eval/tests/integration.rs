@@ -137,3 +137,34 @@ fn what_cannot_be_scored_is_refused_or_said() {
     assert_eq!(table.rows, [["type 2", "70", "batch 1"]]);
     assert!(o.clone().with_headline("neighbour_labels").is_ok() && o.with_headline("bras").is_err());
 }
+
+/// What a model only repeats of the principal components is gone; what it holds of its own stays.
+#[test]
+fn beyond_expression_only_what_a_model_adds_is_left() {
+    let o = IntegrationOptions { field_metrics: false, ..options(420) };
+    let beyond = |baseline: (f64, f64)| {
+        let mut all = representations(&o, &[(0.0, 0.0), (6.0, 0.0)], baseline, 31);
+        // The first block is a rotation of the components.
+        let pca = all[2].matrix.clone();
+        for i in 0..420 {
+            let row = pca.row(i).to_vec();
+            all[0].matrix.row_mut(i).iter_mut().enumerate().for_each(|(j, v)| {
+                *v = row[j] - 2.0 * row[(j + 1) % 8];
+            });
+        }
+        let out = go(&cells(420, Some(6)), &o, &all, 31);
+        let own = |block: usize| {
+            let is = |r: &&Record| {
+                r.model == "toy" && r.block == Some(block) && r.metric == "mixed_neighbours_beyond"
+            };
+            out.records.iter().find(is).unwrap().clone()
+        };
+        (own(0), own(1))
+    };
+    let (repeats, adds) = beyond((0.0, 0.0));
+    assert!(repeats.reason.unwrap().contains("nothing is left"));
+    assert!(adds.value.unwrap() > 0.8, "the components know nothing of the types: {adds:?}");
+    let (_, adds) = beyond((6.0, 0.0));
+    // Three types: a third of the neighbours is of the own type by chance.
+    assert!(adds.value.unwrap() < 0.55, "the components know the types: {adds:?}");
+}

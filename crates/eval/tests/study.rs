@@ -5,7 +5,8 @@
 use microtome_core::{Counts, Silent};
 use microtome_eval::Groups;
 use microtome_eval::study::{
-    CellTypeOptions, Labelled, Orthologs, Rule, TransferOptions, cell_type, transfer,
+    CellTypeOptions, ClusteredOptions, Labelled, Orthologs, Rule, TransferOptions, cell_type, clustered,
+    transfer,
 };
 use microtome_numerics::resample::Rng;
 
@@ -106,4 +107,49 @@ fn what_shares_nothing_is_refused() {
     let all = Orthologs::same_genes(GENES);
     let e = transfer(&a, Some((&b, &all)), &TransferOptions::default(), &Silent).unwrap_err().to_string();
     assert!(e.contains("a to b") && e.contains("0 labels"), "{e}");
+}
+
+#[test]
+fn clusters_first_finds_types_and_not_noise() {
+    let same: Vec<usize> = (0..GENES).collect();
+    let (counts, labels) = cells(&same, 0.0, 6);
+    let o = ClusteredOptions { n_folds: 4, n_components: 10, n_genes: 60, ..ClusteredOptions::default() };
+    let data = Labelled { name: "tissue".into(), counts: &counts, labels: labels.clone() };
+    let scores = clustered(&data, &o, &Silent).unwrap();
+    assert_eq!(
+        scores.len(),
+        3 * 4 * 6,
+        "three representations, four folds, four classifiers and two with clusters"
+    );
+    for s in scores.iter().filter(|s| s.classifier != "clustered_skipping") {
+        assert!(s.f1 > 0.8 && s.n_test == 80, "{s:?}");
+    }
+    for s in scores.iter().filter(|s| s.classifier == "clustered_skipping") {
+        assert_eq!(s.n_test + s.n_skipped, 80);
+    }
+    let mut codes = labels.codes.clone();
+    Rng::new(5).shuffle(&mut codes);
+    let shuffled = Labelled { labels: Groups { codes, ..labels.clone() }, ..data.clone() };
+    let noise: Vec<f64> = clustered(&shuffled, &o, &Silent)
+        .unwrap()
+        .iter()
+        .filter(|s| s.classifier == "clustered")
+        .map(|s| s.f1)
+        .collect();
+    let mean = noise.iter().sum::<f64>() / noise.len() as f64;
+    assert!((mean - 0.25).abs() < 0.1, "{noise:?}");
+    // Whole donors are held out where they are named.
+    let names = (0..5).map(|d| d.to_string()).collect();
+    let donors = Groups::new("donor", names, (0..CELLS).map(|c| (c / 64) as u32).collect()).unwrap();
+    let o = ClusteredOptions { units: Some(donors), ..o };
+    let scores = clustered(&data, &o, &Silent).unwrap();
+    let sizes: Vec<usize> = scores
+        .iter()
+        .filter(|s| s.classifier == "knn" && s.representation == "counts")
+        .map(|s| s.n_test)
+        .collect();
+    assert_eq!(sizes.len(), 4);
+    assert!(sizes.iter().all(|n| n % 64 == 0) && sizes.iter().sum::<usize>() == CELLS, "{sizes:?}");
+    let strict = ClusteredOptions { min_cells: 1000, ..o };
+    assert!(clustered(&data, &strict, &Silent).unwrap_err().to_string().contains("--min-cells"));
 }

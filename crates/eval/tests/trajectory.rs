@@ -7,7 +7,7 @@ mod common;
 use common::{block, cells, four_times, matrix, model_and_baseline};
 use microtome_core::{Matrix, Record, Role, Silent, Verdict};
 use microtome_eval::tasks::trajectory::{GraphWeights, Root, TASK, TrajectoryOptions, run};
-use microtome_eval::{Protocol, Representation, TaskOutcome};
+use microtome_eval::{Groups, Protocol, Representation, TaskOutcome};
 use microtome_numerics::resample::Rng;
 
 fn protocol() -> Protocol {
@@ -130,7 +130,7 @@ fn defects_become_reasons_never_numbers() {
     all[1].matrix.row_mut(3)[2] = f32::NAN;
     let out = go(210, Some(7), &time, &all, "dpt_spearman");
     for (b, why) in [(0, "the same for every cell"), (1, "1 values that are not finite")] {
-        for metric in TASK.metrics.iter().filter(|m| m.reading != "palantir") {
+        for metric in TASK.metrics.iter().filter(|m| m.reading != "palantir" && !m.id.contains("clonal")) {
             let r = row(&out, "toy", Some(b), metric.id, "all");
             assert_eq!((r.value, r.ci_low, r.p), (None, None, None));
             assert!(r.reason.as_ref().unwrap().contains(why), "{r:?}");
@@ -154,7 +154,7 @@ fn every_representation_has_a_complete_row_per_metric() {
     }
     let out = go(210, Some(7), &time, &all, "ridge_time_spearman");
     // Given: 2 blocks, baseline, 2 twins; added: mean of blocks and two controls of the task.
-    for metric in TASK.metrics {
+    for metric in TASK.metrics.iter().filter(|m| !m.id.contains("clonal")) {
         let rows: Vec<&Record> =
             out.records.iter().filter(|r| r.metric == metric.id && r.split == "all").collect();
         assert_eq!(rows.len(), 8, "{}", metric.id);
@@ -195,7 +195,7 @@ fn missing_times_and_units_are_dropped_and_reported() {
     let all = model_and_baseline(&time, &[1.0, 2.0], 0.5, 9);
     (time[0], time[9]) = (f64::NAN, f64::NAN);
     let mut cells = cells(212, Some(7));
-    cells.unit.as_mut().unwrap().codes[20] = microtome_eval::Groups::MISSING;
+    cells.unit.as_mut().unwrap().codes[20] = Groups::MISSING;
     let options = TrajectoryOptions::new("stage", time);
     let out = run(&cells, &all, &options, &protocol(), &Silent).unwrap();
     assert_eq!(out.summaries[0].n_cells, 209);
@@ -261,6 +261,107 @@ fn refuses_runs_that_make_no_sense() {
     assert!(fail(&all, vec![1.0; 99]).contains("100 values"));
     assert!(fail(&all, vec![f64::INFINITY; 100]).contains("finite or missing"));
     assert!(TrajectoryOptions::new("stage", time).with_headline("dpt").is_err());
+    let refuse = |time: Vec<f64>, headline: &str| {
+        let options = TrajectoryOptions::new("stage", time).with_headline(headline).unwrap();
+        run(&cells, &all, &options, &protocol(), &Silent).unwrap_err().to_string()
+    };
+    assert!(
+        refuse((0..100).map(f64::from).collect(), "ordinal_time_spearman").contains("100 different values")
+    );
+    assert!(refuse(four_times(100, 5), "dpt_clonal_order").contains("clones to be named"));
+}
+
+/// Stages that are not equally far apart: the ordinal probe finds their order and chooses the depth that holds it.
+#[test]
+fn the_ordinal_probe_reads_stages() {
+    let time = four_times(280, 7);
+    let stages: Vec<f64> = time.iter().map(|t| t * t * t).collect();
+    let all = model_and_baseline(&time, &[0.2, 2.5, 0.3], 0.3, 14);
+    let out = go(280, Some(7), &stages, &all, "ordinal_time_spearman");
+    let s = &out.summaries[0];
+    assert_eq!(s.chosen_site.as_deref(), Some("blocks.1.resid_post"), "{s:#?}");
+    assert_eq!((s.depth_verdict, s.model_verdict), (Verdict::DepthMatters, Verdict::ModelRecommended));
+    assert!(row(&out, "toy", Some(1), "ordinal_time_spearman", "all").value.unwrap() > 0.8);
+    assert!(row(&out, "random_embedding", None, "ordinal_time_spearman", "all").value.unwrap().abs() < 0.25);
+    // Many different times are not stages.
+    let time: Vec<f64> = (0..280).map(|i| f64::from(i * 37 % 280)).collect();
+    let out = go(280, Some(7), &time, &all, "ridge_time_spearman");
+    let r = row(&out, "toy", Some(1), "ordinal_time_spearman", "all");
+    assert!(r.value.is_none() && r.reason.as_ref().unwrap().contains("280 different values"), "{r:?}");
+}
+
+/// Clones start at different places: over all cells time is hidden, within clones it is not.
+#[test]
+fn order_within_clones_is_seen_where_order_over_all_cells_is_not() {
+    // 24 clones of 12 cells at three days, each clone shifted by far more than a day; block 1 follows the day.
+    let n = 288;
+    let clone = |i: usize| i / 12;
+    let time: Vec<f64> = (0..n).map(|i| (i % 3) as f64).collect();
+    let mut rng = Rng::new(15);
+    let shift: Vec<f64> = (0..24).map(|_| 12.0 * rng.uniform()).collect();
+    let mut along = |signal: f64| {
+        let mut m = Matrix::zeros(n, 3);
+        for i in 0..n {
+            m.row_mut(i)[0] = (shift[clone(i)] + signal * time[i] + 0.3 * rng.normal()) as f32;
+            (1..3).for_each(|j| m.row_mut(i)[j] = (0.3 * rng.normal()) as f32);
+        }
+        m
+    };
+    let all = vec![
+        block("toy", Role::Model, 0, 3, along(0.0)),
+        block("toy", Role::Model, 1, 3, along(1.0)),
+        block("toy", Role::Model, 2, 3, along(0.05)),
+        Representation::simple("pca_3_hvg_100", Role::Baseline, along(0.05)),
+    ];
+    let names = (0..25).map(|c| format!("clone {c}")).collect();
+    let mut codes: Vec<u32> = (0..n).map(|i| clone(i) as u32).collect();
+    codes[7] = Groups::MISSING;
+    // A clone of one day, which has no order.
+    (0..12).filter(|i| i % 3 == 2).for_each(|i| codes[i] = 24);
+    let clones = Groups::new("clone", names, codes).unwrap();
+    // The root is the cell that lies first, so that pseudotime runs along the shifts and the days.
+    let values = all[1].matrix.clone();
+    let first = (0..n).min_by(|&a, &b| values.row(a)[0].total_cmp(&values.row(b)[0])).unwrap();
+    let options = TrajectoryOptions {
+        clones: Some(clones),
+        root: Root::Cell(first),
+        ..TrajectoryOptions::new("day", time).with_headline("dpt_clonal_order").unwrap()
+    };
+    let out = run(&cells(n, None), &all, &options, &protocol(), &Silent).unwrap();
+    assert!(row(&out, "toy", Some(1), "dpt_spearman", "all").value.unwrap() < 0.4);
+    let within = |block| row(&out, "toy", Some(block), "dpt_clonal_order", "all");
+    assert!(within(1).value.unwrap() > 0.9 && within(1).p_adj.unwrap() < 0.05, "{:?}", within(1));
+    assert!((within(0).value.unwrap() - 0.5).abs() < 0.1, "{:?}", within(0));
+    assert_eq!((within(1).unit.as_deref(), within(1).n_units), (Some("clone"), Some(24)));
+    let s = &out.summaries[0];
+    assert_eq!(s.chosen_site.as_deref(), Some("blocks.1.resid_post"));
+    assert_eq!(
+        (s.depth_verdict, s.model_verdict),
+        (Verdict::DepthMatters, Verdict::ModelRecommended),
+        "{s:#?}"
+    );
+    assert_eq!(out.choices["null"], "time permuted among the cells of each unit");
+    let note = out.notes.iter().find(|n| n.starts_with("order within clones")).unwrap();
+    assert!(
+        note.contains("283 cells of 24 clones")
+            && note.contains("1 clones of one value, 1 cells of no clone"),
+        "{note}"
+    );
+    // Every reading is asked, and those that learn hold clones out.
+    for reading in ["shortest_path", "knn_time", "ridge_time", "ordinal_time"] {
+        assert!(
+            row(&out, "noisy_truth", None, &format!("{reading}_clonal_order"), "all").value.unwrap() > 0.9,
+            "{reading}"
+        );
+    }
+    let none = Groups::new("clone", vec![], vec![Groups::MISSING; n]).unwrap();
+    let options = TrajectoryOptions { clones: Some(none), ..options };
+    assert!(
+        run(&cells(n, None), &all, &options, &protocol(), &Silent)
+            .unwrap_err()
+            .to_string()
+            .contains("0 such clones of 0")
+    );
 }
 
 /// Random embeddings carry nothing, so "some block beats the final one" is false in every run. 60 runs; at a true

@@ -80,7 +80,7 @@ pub use represent::CellStats;
 pub use scan::{CompareOptions, ScanOptions, ScanReport, TaskOptions, scan};
 pub use simulate::{SimulateReport, SimulateRun, simulate};
 pub use store::{Manifest, Store};
-pub use study::{Named, OrthologTable, StudyMean, StudyOptions, StudyReport, StudyRow, study};
+pub use study::{Named, OrthologTable, Pipeline, StudyMean, StudyOptions, StudyReport, StudyRow, study};
 pub use table::{FromTable, report_table};
 
 pub use tokenize::{TokenReport, tokenize};

@@ -7,6 +7,7 @@
 //! Undefined statistics are `None`, and NaN in an input is an error; NaN never comes out silently.
 
 mod dense;
+mod features;
 mod krylov;
 mod lbfgs;
 mod loess;
@@ -27,6 +28,7 @@ pub mod leiden;
 pub mod logistic;
 pub mod negative_binomial;
 pub mod normalise;
+pub mod ordinal;
 pub mod palantir;
 pub mod pca;
 pub mod products;

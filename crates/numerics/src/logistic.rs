@@ -1,8 +1,7 @@
 //! Multinomial logistic regression with balanced classes, by L-BFGS.
 
-use crate::dense::{
-    View, add_product, check_finite_matrix, gram_of_rows, product, symmetric_eigen, transpose_product,
-};
+use crate::dense::{View, add_product, check_finite_matrix, transpose_product};
+use crate::features::{Reduced, Scale};
 use crate::lbfgs::{Objective, minimise};
 use microtome_core::{Error, ErrorKind, Matrix, Result};
 
@@ -31,9 +30,7 @@ impl Default for LogisticOptions {
 /// unique in `W`, so the result does not depend on the way there beyond the tolerance.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Logistic {
-    centre: Vec<f64>,
-    /// 1 / scale; 0 for a feature that does not vary.
-    inverse_scale: Vec<f64>,
+    scale: Scale,
     /// Classes with training rows; the others have probability 0.
     present: Vec<u32>,
     n_classes: usize,
@@ -51,7 +48,7 @@ impl Logistic {
     /// Errors on different lengths, NaN or infinity, fewer than two classes, options out of range, or when the
     /// tolerance is not reached.
     pub fn fit(x: &Matrix, classes: &[u32], n_classes: usize, options: &LogisticOptions) -> Result<Self> {
-        let (n, d) = (x.rows(), x.cols());
+        let n = x.rows();
         check(x, classes, n_classes, options)?;
         let mut sizes = vec![0.0; n_classes];
         classes.iter().for_each(|&c| sizes[c as usize] += 1.0);
@@ -62,11 +59,9 @@ impl Logistic {
                 .expected("training rows of at least two classes")
                 .found(format!("{k} classes in {n} rows")));
         }
-        let (centre, inverse_scale) = moments(x);
-        let z = standardise(x, &centre, &inverse_scale);
-        // Rows = U S V^T; the best coefficients lie in the span of V, so U S is fitted in their stead.
-        let (features, span) = if n < d { span_of_rows(&z, n, d)? } else { (z.clone(), None) };
-        let width = features.len() / n;
+        let scale = Scale::of(x);
+        let features = Reduced::new(scale.apply(x), n, x.cols())?;
+        let width = features.width;
         let weights: Vec<f64> = classes
             .iter()
             .map(|&c| if options.balanced { n as f64 / (k as f64 * sizes[c as usize]) } else { 1.0 })
@@ -75,8 +70,15 @@ impl Logistic {
         present.iter().enumerate().for_each(|(at, &c)| place[c as usize] = at);
         let targets: Vec<usize> = classes.iter().map(|&c| place[c as usize]).collect();
         let total: f64 = weights.iter().sum();
-        let loss =
-            Loss { x: &features, width, k, targets, weights, total, penalty: 1.0 / (options.c * total) };
+        let loss = Loss {
+            x: &features.values,
+            width,
+            k,
+            targets,
+            weights,
+            total,
+            penalty: 1.0 / (options.c * total),
+        };
         let found = minimise(&loss, vec![0.0; (width + 1) * k], options.tolerance, options.max_iterations);
         if !found.converged {
             return Err(Error::new(ErrorKind::CheckFailed, "logistic regression did not converge")
@@ -84,36 +86,20 @@ impl Logistic {
                 .found(format!("{:e} after {} iterations", found.gradient, found.iterations)));
         }
         let intercept = found.at[width * k..].to_vec();
-        let own = &found.at[..width * k];
-        let coefficients = match span {
-            None => own.to_vec(),
-            // V = Z^T U / S: `span` holds U / S as [n, width].
-            Some(span) => transpose_product(
-                View::new(&z, n, d, d),
-                View::new(&product(View::new(&span, n, width, width), View::new(own, width, k, k)), n, k, k),
-            ),
-        };
-        Ok(Self {
-            centre,
-            inverse_scale,
-            present,
-            n_classes,
-            coefficients,
-            intercept,
-            iterations: found.iterations,
-        })
+        let coefficients = features.of_features(&found.at[..width * k], k);
+        Ok(Self { scale, present, n_classes, coefficients, intercept, iterations: found.iterations })
     }
 
     /// Probability of every class, `[row, n_classes]`. Errors when the width differs or a value is not finite.
     pub fn probabilities(&self, x: &Matrix) -> Result<Vec<f64>> {
-        if x.cols() != self.centre.len() {
+        if x.cols() != self.scale.width() {
             return Err(Error::usage("the matrix has another width than the training rows")
-                .expected(self.centre.len().to_string())
+                .expected(self.scale.width().to_string())
                 .found(x.cols().to_string()));
         }
         check_finite_matrix(x, "values to classify")?;
         let (n, d, k) = (x.rows(), x.cols(), self.present.len());
-        let z = standardise(x, &self.centre, &self.inverse_scale);
+        let z = self.scale.apply(x);
         let mut logits: Vec<f64> = (0..n).flat_map(|_| self.intercept.iter().copied()).collect();
         add_product(&mut logits, k, View::new(&z, n, d, d), View::new(&self.coefficients, d, k, k), 1.0);
         let mut out = vec![0.0; n * self.n_classes];
@@ -142,50 +128,6 @@ fn check(x: &Matrix, classes: &[u32], n_classes: usize, options: &LogisticOption
             .found(format!("{options:?}")));
     }
     check_finite_matrix(x, "values to learn from")
-}
-
-/// Mean and 1 / standard deviation (of the population) per feature.
-fn moments(x: &Matrix) -> (Vec<f64>, Vec<f64>) {
-    let (n, d) = (x.rows().max(1) as f64, x.cols());
-    let rows = || (0..x.rows()).map(|i| x.row(i));
-    let mut centre = vec![0.0; d];
-    rows().for_each(|row| centre.iter_mut().zip(row).for_each(|(m, &v)| *m += f64::from(v) / n));
-    let mut variance = vec![0.0; d];
-    for row in rows() {
-        for ((s, &v), m) in variance.iter_mut().zip(row).zip(&centre) {
-            *s += (f64::from(v) - m).powi(2) / n;
-        }
-    }
-    // What rounding leaves of a constant feature is not variation.
-    let flat = |v: f64, m: f64| v <= (m.abs() * 1e-7).powi(2);
-    let scale = variance.iter().zip(&centre).map(|(&v, &m)| if flat(v, m) { 0.0 } else { 1.0 / v.sqrt() });
-    (centre.clone(), scale.collect())
-}
-
-fn standardise(x: &Matrix, centre: &[f64], inverse_scale: &[f64]) -> Vec<f64> {
-    let mut out = Vec::with_capacity(x.rows() * x.cols());
-    for i in 0..x.rows() {
-        let scaled = x.row(i).iter().zip(centre).zip(inverse_scale);
-        out.extend(scaled.map(|((&v, m), s)| (f64::from(v) - m) * s));
-    }
-    out
-}
-
-/// `U S` and `U / S` (both `[n, rank]`) of `z [n, d]` with `n < d`.
-fn span_of_rows(z: &[f64], n: usize, d: usize) -> Result<(Vec<f64>, Option<Vec<f64>>)> {
-    let (values, vectors) = symmetric_eigen(&gram_of_rows(View::new(z, n, d, d)), n)?;
-    let largest = values.last().copied().unwrap_or(0.0);
-    let kept: Vec<usize> = (0..n).filter(|&j| values[j] > largest * 1e-10).collect();
-    let (mut scores, mut span) = (Vec::with_capacity(n * kept.len()), Vec::with_capacity(n * kept.len()));
-    for i in 0..n {
-        scores.extend(kept.iter().map(|&j| vectors[i * n + j] * values[j].sqrt()));
-        span.extend(kept.iter().map(|&j| vectors[i * n + j] / values[j].sqrt()));
-    }
-    if kept.is_empty() {
-        // No feature varies: one column of zeros stands for all of them.
-        return Ok((vec![0.0; n], Some(vec![0.0; n])));
-    }
-    Ok((scores, Some(span)))
 }
 
 fn softmax(row: &mut [f64]) -> f64 {

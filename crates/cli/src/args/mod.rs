@@ -24,7 +24,7 @@ pub(crate) use finetune::{Finetune, FinetuneMethod, Merge};
 pub(crate) use pretrain::{Decay, Pretrain};
 pub(crate) use run::{Precision, RunArgs};
 pub(crate) use scan::{Demo, ReferenceDe, Report, Scan};
-pub(crate) use study::{OrthologMode, Study};
+pub(crate) use study::{OrthologMode, Pipeline, Study};
 pub(crate) use train::{Simulate, Topology};
 
 /// Opens single-cell foundation models layer by layer.

@@ -28,6 +28,7 @@ pub(crate) struct Demo {
   microtome scan screen.h5ad --model A --task perturbation --perturbation gene --control NT --unit guide --out result
   microtome scan cells.h5ad --import-obsm X_scVI --task trajectory --time day --unit donor_id --out result
   microtome scan cells.h5ad --model A --model B --task trajectory --time day --unit donor_id --label cell_type --out result
+  microtome scan barcoded.h5ad --model A --task trajectory --time day --clone clone --headline dpt_clonal_order --out result
   microtome scan lung.h5ad --model A --task annotation --label cell_type --unit donor_id --ontology cl-basic.obo --out result
   microtome scan lines.h5ad --model A --task annotation --task integration --label cell_line --batch-key batch --out result
   microtome scan cells.h5ad --model A --task gene_function --gene-sets h.all.symbols.gmt --gene-groups families.tsv --out result
@@ -85,6 +86,9 @@ pub(crate) struct Scan {
     /// trajectory: read Palantir's pseudotime as well, which takes long
     #[arg(long)]
     pub(crate) palantir: bool,
+    /// trajectory: column of obs with clones (lineage barcodes); sister cells of different --time are asked for their order
+    #[arg(long, value_name = "OBS")]
+    pub(crate) clone: Option<String>,
     /// Column of obs (state, time point, protocol) between whose groups the best depth may shift: tested, not read off two maxima
     #[arg(long, value_name = "OBS")]
     pub(crate) strata: Option<String>,
@@ -109,7 +113,7 @@ pub(crate) struct Scan {
     /// Metric that decides, instead of a task's own headline
     #[arg(long, value_name = "METRIC")]
     pub(crate) headline: Option<String>,
-    /// Neighbours in the kNN graph, counted as scanpy's n_neighbors (the cell itself included)
+    /// trajectory: neighbours in the graph, counted as scanpy's n_neighbors (the cell itself included); annotation: nearest cells that vote
     #[arg(long, default_value_t = 15, value_name = "K", value_parser = clap::value_parser!(u32).range(3..=1000))]
     pub(crate) neighbors: u32,
     /// Bootstrap replicates

@@ -35,6 +35,7 @@ pub(super) fn scan(a: &args::Scan, progress: &dyn Progress) -> Result<u8> {
                 },
                 min_cells: a.min_cells.map(|n| n as usize),
                 palantir: a.palantir,
+                clone: a.clone.clone(),
                 strata: a.strata.clone(),
             },
             compare: CompareOptions {

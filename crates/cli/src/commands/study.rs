@@ -5,12 +5,17 @@ use std::path::{Path, PathBuf};
 use microtome::{DataOptions, Named, OrthologRule, OrthologTable, PrepareOptions, StudyOptions};
 use microtome_core::{Error, Progress, Result};
 
-use crate::args::{OrthologMode, Study};
+use crate::args::{OrthologMode, Pipeline, Study};
 use crate::print;
 
 pub(super) fn study(a: &Study, progress: &dyn Progress) -> Result<u8> {
     let options = StudyOptions {
         data: a.data.iter().map(|d| named(d, a)).collect(),
+        pipeline: match a.pipeline {
+            Pipeline::CellType => microtome::Pipeline::CellType,
+            Pipeline::Clustered => microtome::Pipeline::Clustered,
+        },
+        unit: a.unit.clone(),
         label: a.label.clone(),
         orthologs: a.orthologs.iter().map(|t| table(t)).collect::<Result<_>>()?,
         rule: match a.ortholog_mode {
@@ -31,12 +36,12 @@ pub(super) fn study(a: &Study, progress: &dyn Progress) -> Result<u8> {
     print::line(&report.pipeline);
     print::line(format!("published: {}", report.published));
     print::line(format!(
-        "{:<16} {:<12} {:>8}  {:>13}",
+        "{:<16} {:<18} {:>8}  {:>13}",
         "representation", "classifier", "macro-F1", "with diagonal"
     ));
     for m in &report.means {
         let with = m.f1_with_diagonal.map_or_else(String::new, |v| format!("{v:.3}"));
-        print::line(format!("{:<16} {:<12} {:>8.3}  {with:>13}", m.representation, m.classifier, m.f1));
+        print::line(format!("{:<16} {:<18} {:>8.3}  {with:>13}", m.representation, m.classifier, m.f1));
     }
     for note in &report.notes {
         print::line(format!("note: {note}"));

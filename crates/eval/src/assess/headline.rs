@@ -8,6 +8,7 @@ use super::slots::{Slot, slots};
 use super::{Assessment, Half, Scored};
 use crate::UnitScore;
 use crate::metrics::Metric;
+use crate::protocol::Units;
 use crate::protocol::bands::{Signed, best_set, simultaneous};
 use crate::protocol::bootstrap::{Replicates, Series, bootstrap};
 use crate::protocol::nested::{FoldScores, Folds, over_folds};
@@ -90,6 +91,12 @@ impl Assessment<'_> {
             null.exchange.words(self.truth_name, self.cells.noun)
         );
         self.with_null(scored, nested, &p_values, &exchange)
+    }
+
+    /// P values per representation when the truth is exchanged only within these groups.
+    pub(crate) fn p_among(&self, scored: &Scored, groups: &Units) -> Result<Vec<Option<NullP>>> {
+        let null = permutation_null(scored.set.as_ref(), groups, self.truth, self.protocol, self.progress)?;
+        Ok(self.null_p_values(scored, &|family: &[usize]| null.p_values(family)))
     }
 
     fn with_null(

@@ -27,6 +27,12 @@ pub(crate) struct Interactions {
 }
 
 impl Interactions {
+    /// Adds those of another comparison.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.records.extend(other.records);
+        self.sentences.extend(other.sentences);
+    }
+
     /// Puts sentences and records where a reader finds them.
     pub(crate) fn add_to(self, outcome: &mut TaskOutcome) {
         for (model, sentence) in self.sentences {

@@ -1,7 +1,6 @@
 //! What every task does once it has predictions: score, resample, choose, compare, record.
 
-#[cfg(test)]
-mod calibration;
+mod beyond;
 mod headline;
 mod interaction;
 mod learned;
@@ -11,11 +10,12 @@ mod slots;
 mod summary;
 mod unit_scores;
 
+pub(crate) use beyond::{Covariates, Explained, JUDGED_BEYOND, baseline};
 pub(crate) use headline::Nested;
 pub(crate) use interaction::Interactions;
 pub(crate) use learned::{Half, Learner, MaybeLearner, READING_FOLDS, reading_folds};
 pub(crate) use notes::Notes;
-pub(crate) use slots::{add_mean_of_blocks, check_representations};
+pub(crate) use slots::{add_mean_of_blocks, check_representations, rows_of, with_controls};
 
 use microtome_core::{ErrorKind, Progress, Result};
 

@@ -4,6 +4,7 @@ use microtome_core::{Error, Matrix, Result, Role, Site};
 
 use crate::Representation;
 use crate::representation::Twin;
+use crate::tasks::Task;
 
 /// Site name of the mean over all block outputs.
 const MEAN_OF_BLOCKS: &str = "mean_of_blocks";
@@ -129,6 +130,35 @@ pub(crate) fn add_mean_of_blocks(representations: &mut Vec<Representation>) -> R
         representations.push(mean);
     }
     Ok(())
+}
+
+/// The representations of a task of cells with everything that is added to them: the mean of all blocks of every model, and
+/// the two controls that test the task, made of the truth of all cells (NaN where it is missing).
+///
+/// # Errors
+/// As [`check_representations`].
+pub(crate) fn with_controls(
+    task: &Task,
+    representations: &[Representation],
+    truth_of_all: &[f64],
+    seed: u64,
+) -> Result<Vec<Representation>> {
+    check_representations(representations, truth_of_all.len())?;
+    let mut all = representations.to_vec();
+    add_mean_of_blocks(&mut all)?;
+    for control in [task.negative_control, task.positive_control] {
+        all.extend(control.from_truth(truth_of_all, seed));
+    }
+    Ok(all)
+}
+
+/// Some rows of every representation, or what is wrong with it.
+pub(crate) fn rows_of(
+    representations: &[Representation],
+    rows: &[usize],
+) -> Vec<std::result::Result<Matrix, String>> {
+    let of = |r: &Representation| r.defect().map_or_else(|| Ok(r.matrix.select_rows(rows)), Err);
+    representations.iter().map(of).collect()
 }
 
 /// Errors when the representations do not all hold `n` cells or when a baseline is missing.

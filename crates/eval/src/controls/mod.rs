@@ -119,14 +119,18 @@ impl Control {
     }
 }
 
-/// What a baseline is, for a reader, by the name of its representation: the id, or the id followed by `_` and its
-/// sizes. Falls back to a plain description for a baseline that was not made here.
-pub(crate) fn words_of(model: &str) -> &'static str {
+/// The control whose representation has this name: its id, or its id followed by `_` and its sizes.
+pub(crate) fn of_model(model: &str) -> Option<&'static Control> {
     let named =
         |c: &&&Control| model.strip_prefix(c.id).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
     // The longest id that fits: pca_seurat_v3_50 is not pca.
-    let found = CONTROLS.iter().filter(named).max_by_key(|c| c.id.len());
-    found.map_or("a baseline without a model", |c| c.words)
+    CONTROLS.iter().filter(named).max_by_key(|c| c.id.len()).copied()
+}
+
+/// What a baseline is, for a reader, by the name of its representation. Falls back to a plain description for a baseline
+/// that was not made here.
+pub(crate) fn words_of(model: &str) -> &'static str {
+    of_model(model).map_or("a baseline without a model", |c| c.words)
 }
 
 /// Keeps a baseline; one that these cells do not allow (no bins of different mean, too few cells) is named and left out.

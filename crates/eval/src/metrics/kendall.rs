@@ -18,17 +18,19 @@ pub(crate) struct KendallSet {
 impl KendallSet {
     /// `predictions[r][cell]` against `truth[cell]`. Infinite predictions rank last, all tied.
     pub(crate) fn new(truth: &[f64], predictions: &[&[f64]]) -> Self {
-        let order = Order::new(truth);
-        let mut levels = vec![0; truth.len()];
-        for (level, group) in order.groups().enumerate() {
-            group.iter().for_each(|&c| levels[c as usize] = level as u32);
-        }
-        Self {
-            truth: levels,
-            n_levels: order.group_ends.len(),
-            predictions: predictions.iter().map(|p| Order::new(p)).collect(),
-        }
+        let (truth, n_levels) = levels(truth);
+        Self { truth, n_levels, predictions: predictions.iter().map(|p| Order::new(p)).collect() }
     }
+}
+
+/// Rank of every value among the distinct ones, and how many there are.
+pub(super) fn levels(values: &[f64]) -> (Vec<u32>, usize) {
+    let order = Order::new(values);
+    let mut levels = vec![0; values.len()];
+    for (level, group) in order.groups().enumerate() {
+        group.iter().for_each(|&c| levels[c as usize] = level as u32);
+    }
+    (levels, order.group_ends.len())
 }
 
 /// Sums of weights by level of the truth.
@@ -59,15 +61,33 @@ fn pairs(n: f64) -> f64 {
     n * (n - 1.0) / 2.0
 }
 
-fn tau_b(order: &Order, truth: &[u32], n_levels: usize, weights: &Weights) -> Lanes {
-    let w = weights.cells();
+/// Pairs of cells that differ in the truth or the prediction, by lane.
+pub(super) struct PairCounts {
+    /// Concordant less discordant pairs.
+    pub(super) difference: Lanes,
+    /// All pairs.
+    pub(super) all: Lanes,
+    /// Pairs that are tied in the prediction.
+    pub(super) tied: Lanes,
+    /// Pairs that are tied in the truth.
+    pub(super) truth_tied: Lanes,
+}
+
+/// Counts pairs of the cells of `order`. `truth` holds the rank of each among `n_levels` distinct values, `weight` its
+/// multiplicity.
+pub(super) fn count_pairs<'a>(
+    order: &Order,
+    truth: &[u32],
+    n_levels: usize,
+    weight: impl Fn(usize) -> &'a Lanes,
+) -> PairCounts {
     let mut seen = Fenwick(vec![[0.0; LANES]; n_levels + 1]);
     let mut level_sizes = vec![[0.0; LANES]; n_levels];
     let (mut total, mut difference, mut tied) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
     for group in order.groups() {
         let mut size = [0.0; LANES];
         for &c in group {
-            let (here, level) = (&w[c as usize], truth[c as usize] as usize);
+            let (here, level) = (weight(c as usize), truth[c as usize] as usize);
             let lower = seen.below(level);
             for l in 0..LANES {
                 let higher = total[l] - lower[l] - level_sizes[level][l];
@@ -77,7 +97,7 @@ fn tau_b(order: &Order, truth: &[u32], n_levels: usize, weights: &Weights) -> La
         }
         // Added only now, so that cells tied in the prediction are not compared with each other.
         for &c in group {
-            let (here, level) = (&w[c as usize], truth[c as usize] as usize);
+            let (here, level) = (weight(c as usize), truth[c as usize] as usize);
             seen.add(level, here);
             add_lanes(&mut level_sizes[level], here);
         }
@@ -86,15 +106,17 @@ fn tau_b(order: &Order, truth: &[u32], n_levels: usize, weights: &Weights) -> La
             tied[l] += pairs(size[l]);
         }
     }
-    let mut out = [f64::NAN; LANES];
-    for l in 0..LANES {
-        let truth_tied: f64 = level_sizes.iter().map(|s| pairs(s[l])).sum();
-        let scale = (pairs(total[l]) - tied[l]) * (pairs(total[l]) - truth_tied);
-        if scale > 0.0 {
-            out[l] = (difference[l] / scale.sqrt()).clamp(-1.0, 1.0);
-        }
-    }
-    out
+    let truth_tied = std::array::from_fn(|l| level_sizes.iter().map(|s| pairs(s[l])).sum());
+    PairCounts { difference, all: total.map(pairs), tied, truth_tied }
+}
+
+fn tau_b(order: &Order, truth: &[u32], n_levels: usize, weights: &Weights) -> Lanes {
+    let w = weights.cells();
+    let c = count_pairs(order, truth, n_levels, |cell| &w[cell]);
+    std::array::from_fn(|l| {
+        let scale = (c.all[l] - c.tied[l]) * (c.all[l] - c.truth_tied[l]);
+        if scale > 0.0 { (c.difference[l] / scale.sqrt()).clamp(-1.0, 1.0) } else { f64::NAN }
+    })
 }
 
 impl ScoreSet for KendallSet {

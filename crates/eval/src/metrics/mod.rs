@@ -7,6 +7,7 @@
 mod area_set;
 mod centroids;
 mod class_set;
+mod clonal;
 mod definition;
 #[cfg(test)]
 mod golden;
@@ -23,6 +24,7 @@ pub use score::Score;
 
 pub(crate) use area_set::AreaSet;
 use class_set::ClassSet;
+pub(crate) use clonal::ClonalSet;
 use kendall::KendallSet;
 pub(crate) use partial::PartialSet;
 pub(crate) use spearman::SpearmanSet;
@@ -149,6 +151,16 @@ metrics! {
     KNN_TIME_KENDALL "knn_time_kendall" = 1, "knn_time", KendallTauB, Higher, "Kendall tau-b of held-out nearest-neighbour predictions with time";
     RIDGE_TIME_SPEARMAN "ridge_time_spearman" = 1, "ridge_time", Spearman, Higher, "Spearman correlation of held-out ridge predictions with time";
     RIDGE_TIME_KENDALL "ridge_time_kendall" = 1, "ridge_time", KendallTauB, Higher, "Kendall tau-b of held-out ridge predictions with time";
+    ORDINAL_TIME_SPEARMAN "ordinal_time_spearman" = 1, "ordinal_time", Spearman, Higher, "Spearman correlation of held-out proportional-odds predictions with time";
+    ORDINAL_TIME_KENDALL "ordinal_time_kendall" = 1, "ordinal_time", KendallTauB, Higher, "Kendall tau-b of held-out proportional-odds predictions with time";
+    DPT_CLONAL_ORDER "dpt_clonal_order" = 1, "dpt", OfTask, Higher, "share of pairs of sister cells in the right order of time by diffusion pseudotime, mean over clones";
+    PATH_CLONAL_ORDER "shortest_path_clonal_order" = 1, "shortest_path", OfTask, Higher, "share of pairs of sister cells in the right order of time by the shortest path from the root, mean over clones";
+    PALANTIR_CLONAL_ORDER "palantir_clonal_order" = 1, "palantir", OfTask, Higher, "share of pairs of sister cells in the right order of time by Palantir's pseudotime, mean over clones";
+    KNN_TIME_CLONAL_ORDER "knn_time_clonal_order" = 1, "knn_time", OfTask, Higher, "share of pairs of sister cells in the right order of time by nearest-neighbour predictions without their clone, mean over clones";
+    RIDGE_TIME_CLONAL_ORDER "ridge_time_clonal_order" = 1, "ridge_time", OfTask, Higher, "share of pairs of sister cells in the right order of time by ridge predictions without their clone, mean over clones";
+    ORDINAL_TIME_CLONAL_ORDER "ordinal_time_clonal_order" = 1, "ordinal_time", OfTask, Higher, "share of pairs of sister cells in the right order of time by proportional-odds predictions without their clone, mean over clones";
+    MIXED_NEIGHBOURS_BEYOND "mixed_neighbours_beyond" = 1, "neighbours_beyond", OfTask, Higher, "share of nearest cells of the own type from other batches, over perfect mixing, in what total counts, detected genes and principal components of expression do not explain linearly";
+    LOGISTIC_BEYOND "logistic_beyond_f1_macro" = 1, "logistic_beyond", F1Macro, Higher, "held-out macro-F1 of logistic regression on what total counts, detected genes and principal components of expression do not explain linearly";
     KNN_F1_MACRO "knn_f1_macro" = 1, "knn", F1Macro, Higher, "held-out macro-F1 of nearest-neighbour labels";
     KNN_BALANCED_ACCURACY "knn_balanced_accuracy" = 1, "knn", BalancedAccuracy, Higher, "held-out balanced accuracy of nearest-neighbour labels";
     KNN_ACCURACY "knn_accuracy" = 1, "knn", Accuracy, Higher, "held-out accuracy of nearest-neighbour labels";

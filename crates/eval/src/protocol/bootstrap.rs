@@ -66,7 +66,7 @@ pub struct Replicates {
 }
 
 impl Replicates {
-    /// BCa with at least 20 units of one cell, otherwise percentile-t. `None` when the interval is undefined.
+    /// BCa with at least 20 units of one cell, otherwise symmetric percentile-t. `None` when the interval is undefined.
     pub fn interval(&self, level: f64) -> Option<Interval> {
         if !self.estimate.is_finite() {
             return None;
@@ -86,7 +86,9 @@ impl Replicates {
 /// its own standard error from leaving out each of its units, or each of 20 groups of them. BCa would do for
 /// many units of several cells only if the spread of the replicates were that of the estimate: drawing units and then
 /// cells within them counts the variation within units twice (intervals held the truth in 98.6 to 99.4% of 500 runs with 30
-/// donors), drawing whole units leaves BCa too few of them (91.2 to 93.2%). Studentised, both cancel.
+/// donors), drawing whole units leaves BCa too few of them (91.2 to 93.2%). Studentised, both cancel. The interval is
+/// symmetric on the scale of the score: with equal tails it held the truth in 92.9 to 93.4% of 1000 runs with 8 donors
+/// that differ, symmetric in 95.6%.
 ///
 /// # Errors
 /// When the user stops.

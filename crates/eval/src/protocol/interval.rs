@@ -49,8 +49,8 @@ pub(crate) fn bca(estimate: f64, replicates: &[f64], jackknife: &[f64], level: f
     named(resample::bca(&defined(replicates)?, estimate, &defined(jackknife)?, level), "bca")
 }
 
-/// Percentile-t interval (Efron 1982; Davison and Hinkley 1997, section 5.2): `replicates` with the standard error
-/// of each; `se` is that of the estimate. `None` when it is undefined.
+/// Symmetric percentile-t interval (Hall 1988; Davison and Hinkley 1997, section 5.2): `replicates` with the standard
+/// error of each; `se` is that of the estimate. `None` when it is undefined.
 pub(crate) fn percentile_t(
     estimate: f64,
     se: f64,

@@ -24,7 +24,7 @@ pub enum Resampling {
     /// Counts the noise of sampling cells twice when units do not differ, so intervals are a little too wide
     /// there (by a factor of up to the square root of two), never too narrow.
     TwoStage,
-    /// Units with replacement, each with all of its cells.
+    /// Units with replacement, each with all of its cells. No command draws so; calibration shows what the second stage adds.
     Units,
 }
 

@@ -136,7 +136,7 @@ pub(super) fn stratified(labels: &[(String, Vec<usize>)], test: f64, seed: u64) 
 }
 
 /// Genes by F, scaling and whitened components, all fitted on the training cells.
-fn prepare(
+pub(super) fn prepare(
     x: &Matrix,
     train: &[usize],
     test: &[usize],

@@ -4,10 +4,12 @@
 //!
 //! * [`cell_type()`]: the released pipeline for Tabula Sapiens, on random splits of cells. Optimistic where cells of one donor
 //!   are on both sides; `scan --task annotation` holds donors out.
+//! * [`clustered()`]: the released pipeline for infected cells, clusters first and a classifier within each.
 //! * [`transfer()`]: from one data set (species) to another over orthologs, every ordered pair, the diagonal apart.
 
 mod cell_type;
 mod classify;
+mod clustered;
 mod orthologs;
 mod transfer;
 
@@ -15,6 +17,7 @@ use microtome_core::{Counts, Error, Result};
 
 pub use cell_type::{CellTypeOptions, SplitScore, cell_type};
 pub use classify::{CLASSIFIERS, Classifier};
+pub use clustered::{ClusteredOptions, FoldScore, clustered};
 pub use orthologs::{Orthologs, Rule};
 pub use transfer::{REPRESENTATIONS, TransferOptions, TransferScore, transfer};
 

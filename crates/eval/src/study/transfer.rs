@@ -9,7 +9,7 @@ use super::classify::{CLASSIFIERS, top};
 use super::{Labelled, Orthologs, check_size};
 use crate::metrics::classification::ClassTable;
 
-/// Representations of cells in the genes of the basis that the target has too.
+/// Representations of cells in genes; between data sets, in those that both have.
 pub const REPRESENTATIONS: [&str; 3] = ["rank_normal", "log_normalised", "counts"];
 
 /// Settings.
@@ -135,7 +135,8 @@ pub fn transfer(
     Ok(out)
 }
 
-fn made(representation: &str, counts: &Counts) -> Result<Matrix> {
+/// All genes of all cells, by the name of the representation.
+pub(super) fn made(representation: &str, counts: &Counts) -> Result<Matrix> {
     Ok(match representation {
         "rank_normal" => rank_normal(counts)?.dense(),
         "log_normalised" => written_out(&log1p_cp10k(counts)?.counts),

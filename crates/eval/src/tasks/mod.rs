@@ -1,5 +1,7 @@
 //! Tasks: what is asked of a representation. The one list is at the end of this file.
 
+use microtome_core::{Error, Result, closest};
+
 use crate::controls::Control;
 use crate::metrics::Metric;
 
@@ -20,6 +22,21 @@ pub struct Task {
     pub positive_control: &'static Control,
     /// The simple methods that stand in the same slot.
     pub baselines: &'static [&'static Control],
+}
+
+impl Task {
+    /// The metric of this task with this id, for a headline. Errors with the known ids when there is none.
+    pub fn metric(&self, id: &str) -> Result<&'static Metric> {
+        self.metrics.iter().copied().find(|m| m.id == id).ok_or_else(|| {
+            let known: Vec<&str> = self.metrics.iter().map(|m| m.id).collect();
+            let near = closest(id, known.iter().copied());
+            Error::usage(format!("no such metric of the {} task", self.id))
+                .at_key("headline")
+                .expected(format!("one of: {}", known.join(", ")))
+                .found(format!("\"{id}\""))
+                .remedy(near.map_or("name one of these".into(), |n| format!("did you mean {n}?")))
+        })
+    }
 }
 
 macro_rules! tasks {

@@ -79,6 +79,8 @@ pub struct TaskOptions {
     pub min_cells: Option<usize>,
     /// trajectory: read Palantir's pseudotime as well.
     pub palantir: bool,
+    /// trajectory: column of `obs` with clones.
+    pub clone: Option<String>,
     /// All tasks of cells: column of `obs` between whose groups the best depth may shift.
     pub strata: Option<String>,
     /// annotation: ontology (OBO or CELLxGENE's JSON), for the distance of mistakes.
@@ -89,7 +91,7 @@ pub struct TaskOptions {
     pub gene_sets: Option<PathBuf>,
     /// gene_function: file with the group (family, chromosome, ...) of every gene.
     pub gene_groups: Option<PathBuf>,
-    /// Neighbours in the graph, the cell itself included; 15 when absent.
+    /// trajectory: neighbours in the graph, the cell itself included; annotation: nearest cells that vote; 15 when absent.
     pub neighbors: Option<usize>,
     /// Headline metric by id, of the task that has it.
     pub headline: Option<String>,

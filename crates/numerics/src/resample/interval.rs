@@ -94,15 +94,20 @@ pub fn bca(replicates: &[f64], estimate: f64, jackknife: &[f64], level: f64) -> 
     Ok(quantiles(replicates, &[low.min(high), high.max(low)])?.map(|q| Interval { low: q[0], high: q[1] }))
 }
 
-/// Studentised (percentile-t) interval: `t` holds `(replicate - estimate) / its standard error`. `None` without
-/// replicates or when the standard error is not positive.
+/// Symmetric studentised (percentile-t) interval: the estimate, and on both sides the quantile of `|t|` times its standard
+/// error, where `t` holds `(replicate - estimate) / its standard error`. Its coverage error is of the second order in 1/n
+/// where that of the equal-tailed interval is of the first (Hall 1988, J. R. Stat. Soc. B 50:35). `None` without replicates
+/// or when the standard error is not positive.
 pub fn percentile_t(estimate: f64, standard_error: f64, t: &[f64], level: f64) -> Result<Option<Interval>> {
-    let tail = check_level(level)?;
+    check_level(level)?;
     if !(standard_error > 0.0 && estimate.is_finite()) {
         return Ok(None);
     }
-    Ok(quantiles(t, &[tail, 1.0 - tail])?
-        .map(|q| Interval { low: estimate - q[1] * standard_error, high: estimate - q[0] * standard_error }))
+    let sizes: Vec<f64> = t.iter().map(|t| t.abs()).collect();
+    Ok(quantiles(&sizes, &[level])?.map(|q| {
+        let half = q[0] * standard_error;
+        Interval { low: estimate - half, high: estimate + half }
+    }))
 }
 
 /// Standard normal distribution function.
@@ -188,8 +193,10 @@ mod tests {
         let b = bca(&replicates, 0.4, &[1.0, 2.0, 3.0], 0.9).unwrap().unwrap();
         assert!(b.low < p.low && b.high < p.high);
         assert_eq!(bca(&replicates, -1.0, &[1.0, 2.0], 0.9).unwrap(), None);
-        let t = percentile_t(10.0, 2.0, &replicates, 0.9).unwrap().unwrap();
-        assert!((t.low - (10.0 - 1.9)).abs() < 1e-12 && (t.high - (10.0 - 0.1)).abs() < 1e-12);
+        // Nine tenths of the sizes of -0.5 to 0.5 are at most 0.45.
+        let t: Vec<f64> = replicates.iter().map(|v| v - 0.5).collect();
+        let i = percentile_t(10.0, 2.0, &t, 0.9).unwrap().unwrap();
+        assert!((i.low - 9.1).abs() < 1e-12 && (i.high - 10.9).abs() < 1e-12, "{i:?}");
         assert_eq!(percentile_t(1.0, 0.0, &replicates, 0.9).unwrap(), None);
         assert!(percentile(&replicates, 95.0).is_err());
     }

@@ -1,6 +1,7 @@
 use crate::support::{cells, distance, json, numbers, wide};
 use microtome_core::Matrix;
 use microtome_numerics::logistic::{Logistic, LogisticOptions};
+use microtome_numerics::ordinal::{Ordinal, OrdinalOptions};
 use microtome_numerics::ranks::{
     Ranked, average_ranks, kendall_resampled, kendall_tau_b, pearson, spearman, spearman_resampled,
     spearman_weighted,
@@ -170,5 +171,23 @@ fn logistic_regression_matches_scikit_learn() {
         let model = Logistic::fit(&part, &classes, 3, &options).unwrap();
         let found = model.probabilities(&part).unwrap();
         assert!(distance(&found, &numbers(&case["probabilities"])) < 1e-7, "{}", case["n"]);
+    }
+}
+
+#[test]
+fn ordinal_regression_matches_statsmodels_and_its_definition() {
+    let x = cells();
+    for case in json("ordinal.json").as_array().unwrap() {
+        let number = |key: &str| case[key].as_u64().unwrap() as usize;
+        let (n, d) = (number("n"), number("d"));
+        let part = Matrix::new(n, d, (0..n).flat_map(|i| x.row(i)[..d].to_vec()).collect()).unwrap();
+        let levels: Vec<u32> = numbers(&case["levels"]).iter().map(|&l| l as u32).collect();
+        // statsmodels has no penalty; one of 1e-7 moves these probabilities by less than the bound below.
+        let alpha = case["alpha"].as_f64().unwrap().max(1e-7);
+        let options = OrdinalOptions { alphas: vec![alpha], tolerance: 1e-10, max_iterations: 10_000 };
+        let model = Ordinal::fit(&part, &levels, number("n_levels"), &options).unwrap();
+        let found = model.probabilities(&part, 0).unwrap();
+        let apart = distance(&found, &numbers(&case["probabilities"]));
+        assert!(apart < 1e-5, "{n} rows, penalty {alpha}: {apart}");
     }
 }

@@ -1,11 +1,14 @@
 //! Does the representation tell cell types apart, in donors it has not seen?
 //!
-//! Four readings of every representation, all judged on cells of units that took no part in learning:
+//! Readings of every representation, all judged on cells of units that took no part in learning:
 //!
 //! * `knn`: majority of the nearest training cells (Euclidean, so that baselines of one number have neighbours too).
 //! * `logistic`: multinomial logistic regression, balanced classes, features scaled on the training cells.
 //! * `centroid`: the nearest class mean.
 //! * `projection`: largest coefficient of the cell as a mixture of class means (the classifier of scTOP, on any matrix).
+//! * `logistic_beyond`: logistic regression on what total counts, detected genes and the principal components of expression
+//!   do not explain of the representation, by least squares on the training cells. It shows what a model adds to them; the
+//!   same of log-normalised expression shows what else expression holds.
 //!
 //! Labels are scored when at least two units have them, because a label of one unit cannot be learnt elsewhere and is
 //! always wrong; a label that is missing in the training units of a fold is wrong for every representation alike.
@@ -63,6 +66,7 @@ pub static TASK: Task = Task {
         &metrics::PROJECTION_BALANCED_ACCURACY,
         &metrics::PROJECTION_ACCURACY,
         &metrics::PROJECTION_F1_WEIGHTED,
+        &metrics::LOGISTIC_BEYOND,
     ],
     negative_control: &controls::RANDOM_EMBEDDING,
     positive_control: &controls::NOISY_CLASSES,

@@ -32,13 +32,13 @@ impl AnnotationOptions {
     /// Names the headline by its id. Errors when the task has no such metric, or when it is a distance, which has no
     /// nested choice.
     pub fn with_headline(mut self, id: &str) -> Result<Self> {
-        let fit = || super::TASK.metrics.iter().copied().filter(|m| m.statistic != Statistic::OfTask);
-        self.headline = fit().find(|m| m.id == id).ok_or_else(|| {
-            let known: Vec<&str> = fit().map(|m| m.id).collect();
-            Error::usage("no such headline of the annotation task")
-                .expected(format!("one of: {}", known.join(", ")))
-                .found(format!("\"{id}\""))
-        })?;
+        self.headline = super::TASK.metric(id)?;
+        if self.headline.statistic == Statistic::OfTask {
+            return Err(Error::usage("a distance of mistakes is no headline: depth is not chosen by it")
+                .at_key("headline")
+                .expected("a metric of labels, such as knn_f1_macro")
+                .found(format!("\"{id}\"")));
+        }
         Ok(self)
     }
 

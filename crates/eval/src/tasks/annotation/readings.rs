@@ -1,4 +1,4 @@
-//! The four classifiers.
+//! The classifiers.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use microtome_numerics::knn::Knn;
 use microtome_numerics::logistic::{Logistic, LogisticOptions};
 use microtome_numerics::{Metric, exact_knn, knn_between};
 
-use crate::assess::{Learner, MaybeLearner};
+use crate::assess::{Explained, Learner, MaybeLearner};
 use crate::protocol::Units;
 
 /// A reading of a representation.
@@ -22,21 +22,26 @@ pub(super) enum Reading {
     Centroid,
     /// Coefficients of the projection onto class means.
     Projection,
+    /// Probabilities of logistic regression on what covariates do not explain.
+    LogisticBeyond,
 }
 
 impl Reading {
     /// All of them, by the id that metrics name.
-    pub(super) const ALL: [(&'static str, Self); 4] = [
+    pub(super) const ALL: [(&'static str, Self); 5] = [
         ("knn", Self::Knn),
         ("logistic", Self::Logistic),
         ("centroid", Self::Centroid),
         ("projection", Self::Projection),
+        ("logistic_beyond", Self::LogisticBeyond),
     ];
 }
 
 /// Scored cells of one representation with their classes.
 pub(super) struct Task<'a> {
     pub(super) x: &'a Matrix,
+    /// Covariates of the scored cells that are taken out first, explained on the training cells.
+    pub(super) given: Option<&'a Matrix>,
     pub(super) classes: &'a [f64],
     pub(super) n_classes: usize,
     pub(super) units: &'a Units,
@@ -77,9 +82,15 @@ impl Learner for Classifier<'_> {
             (Reading::Knn, Some(near)) => self.votes(near, &from, &to)?,
             (reading, _) => {
                 let classes: Vec<u32> = from.iter().map(|&c| t.classes[c] as u32).collect();
-                let (x, query) = (t.x.select_rows(&from), t.x.select_rows(&to));
+                let (mut x, mut query) = (t.x.select_rows(&from), t.x.select_rows(&to));
+                if let Some(given) = t.given {
+                    let (of_x, of_query) = (given.select_rows(&from), given.select_rows(&to));
+                    let explained = Explained::fit(&x, &of_x)?;
+                    x = explained.remainder(&x, &of_x)?;
+                    query = explained.remainder(&query, &of_query)?;
+                }
                 match reading {
-                    Reading::Logistic => {
+                    Reading::Logistic | Reading::LogisticBeyond => {
                         Logistic::fit(&x, &classes, k, &LogisticOptions::default())?.probabilities(&query)?
                     }
                     Reading::Centroid => ClassMeans::new(&x, &classes, k)?.nearness(&query)?,
@@ -153,7 +164,7 @@ mod tests {
         let unit = Groups::new("d", vec!["a".into(), "b".into(), "c".into()], (0..n).map(|i| (i % 3) as u32).collect());
         let cells = Cells::new("t", n).with_unit(unit.unwrap()).unwrap();
         let units = Units::new(&cells, &(0..n).collect::<Vec<_>>()).unwrap();
-        let task = || Task { x: &x, classes: &classes, n_classes: 4, units: &units, k: 5 };
+        let task = || Task { x: &x, given: None, classes: &classes, n_classes: 4, units: &units, k: 5 };
         let got = learner(Reading::Knn, task(), false).unwrap().unwrap().predict(&[0, 2], &[1]).unwrap();
         let (mut from, to) = (units.cells_of(&[0, 2]), units.cells_of(&[1]));
         from.sort_unstable();

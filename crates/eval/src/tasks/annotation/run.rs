@@ -8,8 +8,8 @@ use super::labels::{Classes, classes};
 use super::readings::{Reading, Task, learner, top};
 use super::{AnnotationOptions, TASK};
 use crate::assess::{
-    Assessment, Interactions, MaybeLearner, Notes, Prediction, READING_FOLDS, Scored, add_mean_of_blocks, attempt,
-    check_representations,
+    Assessment, Covariates, Interactions, MaybeLearner, Notes, Prediction, READING_FOLDS, Scored, attempt, rows_of,
+    with_controls,
 };
 use crate::metrics::{Metric, Statistic};
 use crate::protocol::nested::Folds;
@@ -49,17 +49,12 @@ pub fn run(
 ) -> Result<TaskOutcome> {
     protocol.check()?;
     options.check(cells)?;
-    check_representations(representations, cells.n)?;
     let mut notes = Notes::default();
     let classes = classes(cells, options, &mut notes)?;
     let units = Units::new(cells, &classes.scored)?;
     let mut truth_of_all = vec![f64::NAN; cells.n];
     classes.scored.iter().zip(&classes.truth).for_each(|(&i, &t)| truth_of_all[i] = t);
-    let mut all = representations.to_vec();
-    add_mean_of_blocks(&mut all)?;
-    for control in [TASK.negative_control, TASK.positive_control] {
-        all.extend(control.from_truth(&truth_of_all, protocol.seed));
-    }
+    let all = with_controls(&TASK, representations, &truth_of_all, protocol.seed)?;
     let assessment = Assessment {
         task: &TASK,
         cells,
@@ -70,7 +65,8 @@ pub fn run(
         protocol,
         progress,
     };
-    Annotation { assessment, options, classes: &classes }.run(notes)
+    let covariates = Covariates::new(&all, &classes.scored);
+    Annotation { assessment, options, classes: &classes, covariates }.run(notes)
 }
 
 /// The task on one data set.
@@ -78,16 +74,14 @@ pub(super) struct Annotation<'a> {
     pub(super) assessment: Assessment<'a>,
     options: &'a AnnotationOptions,
     pub(super) classes: &'a Classes,
+    /// What one of the readings looks beyond.
+    covariates: Result<Covariates, String>,
 }
 
 impl Annotation<'_> {
     fn run(&self, mut notes: Notes) -> Result<TaskOutcome> {
         let a = &self.assessment;
-        let matrices: Vec<Result<Matrix, String>> = a
-            .representations
-            .iter()
-            .map(|r| r.defect().map_or_else(|| Ok(r.matrix.select_rows(&self.classes.scored)), Err))
-            .collect();
+        let matrices = rows_of(a.representations, &self.classes.scored);
         let distances =
             self.options.terms.as_ref().map(|t| Distances::new(t, &self.classes.label_of_class)).transpose()?;
         let mut outcome = TaskOutcome::default();
@@ -106,9 +100,9 @@ impl Annotation<'_> {
                 let hard = !needs_scores(metric);
                 let nested = match folds {
                     Err(reason) => Err(reason),
-                    Ok(folds) => Ok(a.refit(folds, |r| self.learner(reading, &matrices[r], hard), a.against(metric))?),
+                    Ok(folds) => Ok(a.refit(folds, |r| self.learner(reading, r, &matrices, hard), a.against(metric))?),
                 };
-                let half = a.half(|r| self.learner(reading, &matrices[r], hard))?;
+                let half = a.half(|r| self.learner(reading, r, &matrices, hard))?;
                 let tested = half.as_ref().map(|h| (h, Scored::new(metric, &h.truth, &h.predictions)));
                 let headline =
                     a.learned_headline(&scored, &nested, tested.as_ref().map(|(h, scored)| (*h, scored)))?;
@@ -152,7 +146,7 @@ impl Annotation<'_> {
     ) -> Result<Predicted> {
         let a = &self.assessment;
         let k = self.classes.names.len();
-        let mut scores = a.held_out(id, 2, |r| self.learner(reading, &matrices[r], false))?;
+        let mut scores = a.held_out(id, 2, |r| self.learner(reading, r, &matrices, false))?;
         let hard = |p: &Prediction| Prediction {
             values: p.values.chunks_exact(k).map(top).collect(),
             remark: p.remark.clone(),
@@ -168,16 +162,24 @@ impl Annotation<'_> {
     fn learner<'b>(
         &'b self,
         reading: Reading,
-        matrix: &'b Result<Matrix, String>,
+        representation: usize,
+        matrices: &'b [Result<Matrix, String>],
         hard: bool,
     ) -> Result<MaybeLearner<'b>> {
-        let x = match matrix {
-            Err(reason) => return Ok(Err(reason.clone())),
-            Ok(x) => x,
+        let given = match (reading, &self.covariates) {
+            (Reading::LogisticBeyond, Ok(c)) => c.of(representation).map(Some),
+            (Reading::LogisticBeyond, Err(reason)) => Err(reason.clone()),
+            _ => Ok(None),
+        };
+        let (x, given) = match (&matrices[representation], given) {
+            (Err(reason), _) => return Ok(Err(reason.clone())),
+            (_, Err(reason)) => return Ok(Err(reason)),
+            (Ok(x), Ok(given)) => (x, given),
         };
         let a = &self.assessment;
         let task = Task {
             x,
+            given,
             classes: a.truth,
             n_classes: self.classes.names.len(),
             units: a.units,
@@ -265,6 +267,7 @@ impl Annotation<'_> {
             ("k", json!(o.k)),
             ("neighbours", json!("exact, Euclidean, training cells only")),
             ("logistic", json!("C 1, balanced, features scaled on training cells, L-BFGS to 1e-4")),
+            ("logistic_beyond", json!("the same on what total counts, detected genes and principal components do not explain linearly, fitted on training cells")),
             ("strata", json!(o.strata.as_ref().map(|s| &s.name))),
             ("headline", json!(o.headline.id)),
             ("reading_folds", json!(format!("at most {READING_FOLDS}, of whole units"))),

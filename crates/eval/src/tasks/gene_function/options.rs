@@ -38,13 +38,7 @@ impl GeneFunctionOptions {
 
     /// Names the headline by its id. Errors when the task has no such metric.
     pub fn with_headline(mut self, id: &str) -> Result<Self> {
-        let metrics = super::TASK.metrics;
-        self.headline = metrics.iter().copied().find(|m| m.id == id).ok_or_else(|| {
-            let known: Vec<&str> = metrics.iter().map(|m| m.id).collect();
-            Error::usage("no such headline of the gene-function task")
-                .expected(format!("one of: {}", known.join(", ")))
-                .found(format!("\"{id}\""))
-        })?;
+        self.headline = super::TASK.metric(id)?;
         Ok(self)
     }
 

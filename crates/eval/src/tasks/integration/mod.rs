@@ -8,6 +8,9 @@
 //! it is the headline because it is a mean over cells, so that units can be resampled and a depth chosen on some units
 //! and judged on others.
 //!
+//! The headline is also read in what total counts, detected genes and the principal components of expression do not explain
+//! of a representation (least squares on all cells; no label takes part).
+//!
 //! The metrics of the field (scIB's with the corrections of scib-metrics, BRAS, CiLISI, kBET without the order bug) are
 //! recorded for every representation without an interval: they are not means over cells, and a cell drawn twice would be
 //! its own neighbour. scIB's total is kept for comparability alone: it averages what has opposite failures.
@@ -31,7 +34,12 @@ pub static TASK: Task = Task {
     id: "integration",
     version: 1,
     words: "are batches mixed while cell types stay apart?",
-    metrics: &[&metrics::MIXED_NEIGHBOURS, &metrics::NEIGHBOUR_LABELS, &metrics::NEIGHBOUR_BATCHES],
+    metrics: &[
+        &metrics::MIXED_NEIGHBOURS,
+        &metrics::NEIGHBOUR_LABELS,
+        &metrics::NEIGHBOUR_BATCHES,
+        &metrics::MIXED_NEIGHBOURS_BEYOND,
+    ],
     negative_control: &controls::RANDOM_EMBEDDING,
     positive_control: &controls::NOISY_CLASSES,
     baselines: &[

@@ -8,7 +8,9 @@ use serde_json::json;
 
 use super::mixing::{Groups as Mixing, Share, ShareSet};
 use super::{IntegrationOptions, TASK};
-use crate::assess::{Assessment, Interactions, Notes, Prediction, Scored, add_mean_of_blocks, attempt, check_representations};
+use crate::assess::{
+    Assessment, Covariates, Explained, Interactions, Notes, Prediction, Scored, attempt, rows_of, with_controls,
+};
 use crate::metrics::integration::{Integration as Input, Named, integration};
 use crate::protocol::nested::Folds;
 use crate::protocol::{Protocol, ScoreSet, Units};
@@ -39,7 +41,6 @@ pub fn run(
 ) -> Result<TaskOutcome> {
     protocol.check()?;
     options.check(cells)?;
-    check_representations(representations, cells.n)?;
     let mut notes = Notes::default();
     let (labels, batches) = (&options.labels, &options.batches);
     let known = |i: &usize| {
@@ -68,11 +69,7 @@ pub fn run(
     let units = Units::new(cells, &scored)?;
     let mut label_of_all = vec![f64::NAN; cells.n];
     scored.iter().for_each(|&i| label_of_all[i] = f64::from(labels.codes[i]));
-    let mut all = representations.to_vec();
-    add_mean_of_blocks(&mut all)?;
-    for control in [TASK.negative_control, TASK.positive_control] {
-        all.extend(control.from_truth(&label_of_all, protocol.seed));
-    }
+    let all = with_controls(&TASK, representations, &label_of_all, protocol.seed)?;
     let assessment = Assessment {
         task: &TASK,
         cells,
@@ -123,20 +120,27 @@ pub(super) struct Integrated<'a> {
 impl Integrated<'_> {
     fn run(&self, mut notes: Notes) -> Result<TaskOutcome> {
         let a = &self.assessment;
-        let matrices: Vec<Result<Matrix, String>> = a
-            .representations
-            .iter()
-            .map(|r| r.defect().map_or_else(|| Ok(r.matrix.select_rows(self.scored)), Err))
-            .collect();
+        let matrices = rows_of(a.representations, self.scored);
         let k = self.options.k.min(self.scored.len() - 1);
-        let neighbours = a.each("neighbours", |r| {
-            let x = match &matrices[r] {
-                Err(reason) => return Ok(Err(reason.clone())),
-                Ok(x) => x,
-            };
-            let found = attempt(exact_knn(x, k, Distance::Euclidean))?;
-            let values = |n: Vec<u32>| n.into_iter().map(f64::from).collect();
-            Ok(found.map(|knn| Prediction { values: values(knn.indices), remark: None }))
+        let near = |x: &Matrix| -> Result<Prediction> {
+            let found = exact_knn(x, k, Distance::Euclidean)?.indices;
+            Ok(Prediction { values: found.into_iter().map(f64::from).collect(), remark: None })
+        };
+        let neighbours = a.each("neighbours", |r| match &matrices[r] {
+            Err(reason) => Ok(Err(reason.clone())),
+            Ok(x) => attempt(near(x)),
+        })?;
+        // No label takes part in the explanation, so all cells may.
+        let covariates = Covariates::new(a.representations, self.scored);
+        let neighbours_beyond = a.each("neighbours beyond expression", |r| {
+            let given = covariates.as_ref().map_err(Clone::clone).and_then(|c| c.of(r));
+            match (&matrices[r], given) {
+                (Err(reason), _) => Ok(Err(reason.clone())),
+                (_, Err(reason)) => Ok(Err(reason)),
+                (Ok(x), Ok(given)) => {
+                    attempt(Explained::fit(x, given).and_then(|e| e.remainder(x, given)).and_then(|x| near(&x)))
+                }
+            }
         })?;
         let mut outcome = TaskOutcome::default();
         let mut interactions = Interactions::default();
@@ -149,7 +153,8 @@ impl Integrated<'_> {
             let set = |used: &[&[f64]]| -> Box<dyn ScoreSet> {
                 Box::new(ShareSet::new(share, self.groups.clone(), k, used))
             };
-            let scored = Scored::with(metric, a.truth.len(), &neighbours, set);
+            let predictions = if metric.reading == "neighbours" { &neighbours } else { &neighbours_beyond };
+            let scored = Scored::with(metric, a.truth.len(), predictions, set);
             if metric != self.options.headline {
                 outcome.records.extend(a.score_records(&scored)?);
                 continue;
@@ -164,7 +169,7 @@ impl Integrated<'_> {
             outcome.summaries = headline.summaries;
             outcome.unit_scores = headline.unit_scores;
             if let Some(strata) = &self.options.strata {
-                interactions = a.strata(strata, self.scored, metric, &neighbours, &set)?;
+                interactions = a.strata(strata, self.scored, metric, predictions, &set)?;
             }
         }
         interactions.add_to(&mut outcome);

@@ -25,6 +25,7 @@ mod control;
 mod design;
 mod effects;
 mod energy;
+mod matched;
 mod options;
 mod readings;
 mod reference;

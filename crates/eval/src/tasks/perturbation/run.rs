@@ -150,6 +150,7 @@ impl Run<'_> {
             records.extend(headline.records);
             outcome.summaries = headline.summaries;
             outcome.unit_scores = headline.unit_scores.into_iter().filter(|u| u.value.is_some()).collect();
+            records.extend(self.matched_null(&scored, &mut outcome)?);
         }
         records.extend(self.reliabilities(&readings, &records));
         let best = if self.options.headline == &metrics::RETRIEVAL_PDS { 1.0 } else { self.truth.ceiling.map_or(1.0, |c| c.max(0.0).sqrt()) };

@@ -1,12 +1,11 @@
 //! Further readings: other ways to a pseudotime, agreement beyond covariates.
 
-use microtome_core::{Matrix, Result, Role};
+use microtome_core::{Matrix, Result};
 use microtome_numerics::{PalantirOptions, palantir};
 
 use super::readings::paths;
 use super::run::Trajectory;
-use crate::assess::{Prediction, Scored, attempt};
-use crate::metrics::{self, PartialSet};
+use crate::assess::{JUDGED_BEYOND, Prediction, attempt, baseline};
 
 /// Waypoints of Palantir: a quarter of its default, which changes ranks little and costs a quarter.
 const WAYPOINTS: usize = 300;
@@ -16,7 +15,7 @@ type Predictions = Vec<std::result::Result<Prediction, String>>;
 impl Trajectory<'_> {
     /// Pseudotime of the scored cells by another reading of the geometry.
     pub(super) fn geometric(&self, reading: &str) -> Result<Predictions> {
-        let a = &self.assessment;
+        let a = &self.asked.assessment;
         if reading == "palantir" && !self.options.palantir {
             let reason = "not read, because it takes long: ask for it with --palantir";
             return Ok(vec![Err(reason.into()); a.representations.len()]);
@@ -38,31 +37,20 @@ impl Trajectory<'_> {
         })
     }
 
-    /// Diffusion pseudotime given total counts and the pseudotime of principal components of expression.
-    pub(super) fn partial(&self, predictions: &Predictions) -> Scored {
-        let a = &self.assessment;
-        let baseline = |id: &str| {
-            let is = |r: &usize| {
-                let r = &a.representations[*r];
-                r.role == Role::Baseline && r.model.starts_with(id)
-            };
-            (0..a.representations.len()).find(is)
-        };
-        let depth = baseline("total_counts");
-        let expression = baseline("pca_").filter(|&r| predictions[r].is_ok());
+    /// What diffusion pseudotime is asked beyond: total counts and the pseudotime of principal components of expression. The
+    /// predictions of these two are no longer among the others.
+    pub(super) fn beyond(&self, predictions: &Predictions) -> (Predictions, Vec<Vec<f64>>) {
+        let a = &self.asked.assessment;
+        let depth = baseline(a.representations, "total_counts");
+        let expression = baseline(a.representations, "pca").filter(|&r| predictions[r].is_ok());
         let values = |r: usize| match &predictions[r] {
             Ok(p) if Some(r) == expression => p.values.clone(),
             _ => self.scored.iter().map(|&i| f64::from(a.representations[r].matrix.row(i)[0])).collect(),
         };
-        let covariates: Vec<Vec<f64>> = depth.into_iter().chain(expression).map(values).collect();
-        let mut predictions = predictions.clone();
-        for r in depth.into_iter().chain(expression) {
-            predictions[r] = Err("it is what the others are judged beyond".into());
-        }
-        let predictions = &predictions;
-        Scored::with(&metrics::DPT_PARTIAL, a.truth.len(), predictions, |used| {
-            let given: Vec<&[f64]> = covariates.iter().map(Vec::as_slice).collect();
-            Box::new(PartialSet::new(a.truth, used, &given))
-        })
+        let given = || depth.into_iter().chain(expression);
+        let covariates = given().map(values).collect();
+        let mut others = predictions.clone();
+        given().for_each(|r| others[r] = Err(JUDGED_BEYOND.into()));
+        (others, covariates)
     }
 }

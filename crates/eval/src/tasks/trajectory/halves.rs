@@ -21,7 +21,7 @@ impl Trajectory<'_> {
     /// the other half, mean over halves and halvings; and the score divided by its root, which is what a pseudotime without
     /// that noise would reach. The halves are the same for all representations.
     pub(super) fn reliabilities(&self, records: &[Record]) -> Result<Vec<Record>> {
-        let a = &self.assessment;
+        let a = &self.asked.assessment;
         let found = a.each("reliability of pseudotime", |r| {
             let x = &a.representations[r];
             match x.defect() {
@@ -59,7 +59,7 @@ impl Trajectory<'_> {
     }
 
     fn reliability(&self, x: &Matrix) -> Result<Option<f64>> {
-        let seed = self.assessment.protocol.seed;
+        let seed = self.asked.assessment.protocol.seed;
         let mut values = vec![];
         for split in 0..SPLITS {
             let mut cells = self.scored.to_vec();

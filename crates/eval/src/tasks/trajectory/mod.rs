@@ -9,6 +9,12 @@
 //! * `knn_time`: mean time of the nearest cells of other units. Local, supervised.
 //! * `ridge_time`: ridge regression of time, penalty chosen inside the training units. Global, supervised: it
 //!   shows whether the *information* is present in linear form, whatever the geometry.
+//! * `ordinal_time`: proportional-odds regression of ordered stages, penalty chosen likewise. It needs no distances
+//!   between stages; what is compared is the expected stage.
+//!
+//! Where clones are given, every reading is also asked for the order within them: of two sister cells of different time,
+//! is the later one later? Descent, not a model of expression, vouches for that order. Units are the named ones, otherwise
+//! the clones, and readings that learn never see a cell of a unit they are asked about.
 //!
 //! Held-out predictions are compared with time over all cells together, but a prediction never uses the time of a
 //! cell of the same fold. A representation that holds nothing may then score a little below zero; the control
@@ -18,8 +24,10 @@
 //! they already have. The neighbour graph is not built again in a replicate and the regressions are not fitted
 //! again, so the variability of graph and fit themselves is not in the interval.
 
+mod clonal;
 mod further;
 mod halves;
+mod judge;
 mod notes;
 mod options;
 mod readings;
@@ -30,7 +38,7 @@ pub use options::{GraphWeights, Root, TrajectoryOptions};
 pub use run::run;
 
 use crate::controls;
-use crate::metrics;
+use crate::metrics::{self, Metric};
 use crate::tasks::Task;
 
 /// The task.
@@ -48,6 +56,14 @@ pub static TASK: Task = Task {
         &metrics::KNN_TIME_KENDALL,
         &metrics::RIDGE_TIME_SPEARMAN,
         &metrics::RIDGE_TIME_KENDALL,
+        &metrics::ORDINAL_TIME_SPEARMAN,
+        &metrics::ORDINAL_TIME_KENDALL,
+        &metrics::DPT_CLONAL_ORDER,
+        &metrics::PATH_CLONAL_ORDER,
+        &metrics::PALANTIR_CLONAL_ORDER,
+        &metrics::KNN_TIME_CLONAL_ORDER,
+        &metrics::RIDGE_TIME_CLONAL_ORDER,
+        &metrics::ORDINAL_TIME_CLONAL_ORDER,
     ],
     negative_control: &controls::RANDOM_EMBEDDING,
     positive_control: &controls::NOISY_TRUTH,
@@ -63,3 +79,8 @@ pub static TASK: Task = Task {
         &controls::DETECTED_GENES,
     ],
 };
+
+/// Whether a metric asks for the order within clones, which only some data sets have.
+fn is_clonal(metric: &Metric) -> bool {
+    metric.id.ends_with("_clonal_order")
+}

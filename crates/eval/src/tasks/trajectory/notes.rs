@@ -15,7 +15,7 @@ impl Trajectory<'_> {
     pub(super) fn root_spread(&self, d: &Dpt) -> Option<(f64, f64)> {
         let score = |p: &Vec<f64>| {
             let values: Vec<f64> = self.scored.iter().map(|&i| p[i]).collect();
-            Statistic::Spearman.score(self.assessment.truth, &values)
+            Statistic::Spearman.score(self.asked.assessment.truth, &values)
         };
         let scores = || d.by_root.iter().map(score).filter(|s| s.is_finite());
         Some((scores().reduce(f64::min)?, scores().reduce(f64::max)?))
@@ -23,7 +23,7 @@ impl Trajectory<'_> {
 
     /// One line on how far scores depend on the root, over models and baselines.
     pub(super) fn describe_roots(&self, dpts: &[Result<Dpt, String>], notes: &mut Notes) {
-        let theirs = self.assessment.representations.iter().zip(dpts);
+        let theirs = self.asked.assessment.representations.iter().zip(dpts);
         let spreads: Vec<f64> = theirs
             .filter(|(r, _)| r.role != Role::Control)
             .filter_map(|(_, d)| self.root_spread(d.as_ref().ok()?))

@@ -41,8 +41,8 @@ pub struct TrajectoryOptions {
     pub time: Vec<f64>,
     /// Where pseudotime starts.
     pub root: Root,
-    /// Neighbours of a cell besides itself, for the graph and for nearest-neighbour regression (scanpy's
-    /// `n_neighbors` counts the cell too and is one more).
+    /// Neighbours in the graph, the cell itself included: scanpy's `n_neighbors`. Nearest-neighbour regression takes the
+    /// mean of as many training cells.
     pub k: usize,
     /// Diffusion components that are computed.
     pub n_comps: usize,
@@ -54,9 +54,14 @@ pub struct TrajectoryOptions {
     pub palantir: bool,
     /// Groups of cells between which the best depth may shift.
     pub strata: Option<Groups>,
+    /// Clones: sister cells of different time are asked for their order.
+    pub clones: Option<Groups>,
     /// Headline metric: the one that decides.
     pub headline: &'static Metric,
 }
+
+/// Most different times that count as ordered stages.
+const MAX_STAGES: usize = 20;
 
 impl TrajectoryOptions {
     /// k = 15; scanpy's 15 diffusion components, 10 of them used, and UMAP weights; 20 roots.
@@ -71,21 +76,26 @@ impl TrajectoryOptions {
             weights: GraphWeights::Umap,
             palantir: false,
             strata: None,
+            clones: None,
             headline: super::TASK.metrics[0],
         }
     }
 
     /// Names the headline by its id. Errors when the task has no such metric.
     pub fn with_headline(mut self, id: &str) -> Result<Self> {
-        let metrics = super::TASK.metrics;
-        let found = metrics.iter().copied().find(|m| m.id == id);
-        self.headline = found.ok_or_else(|| {
-            let known: Vec<&str> = metrics.iter().map(|m| m.id).collect();
-            Error::usage("no such metric of the trajectory task")
-                .expected(format!("one of: {}", known.join(", ")))
-                .found(format!("\"{id}\""))
-        })?;
+        self.headline = super::TASK.metric(id)?;
         Ok(self)
+    }
+
+    /// Why time is not a matter of ordered stages, where it is not.
+    pub(super) fn too_many_stages(&self) -> Option<String> {
+        let mut stages: Vec<f64> = self.time.iter().copied().filter(|t| !t.is_nan()).collect();
+        stages.sort_by(f64::total_cmp);
+        stages.dedup();
+        (stages.len() > MAX_STAGES).then(|| {
+            let (n, name) = (stages.len(), &self.time_name);
+            format!("{name} has {n} different values; proportional odds are for at most {MAX_STAGES} ordered stages")
+        })
     }
 
     /// Errors when the choices do not fit each other or the cells.
@@ -104,15 +114,19 @@ impl TrajectoryOptions {
         let bad = |key: &str, expected: String, found: String| {
             Err(Error::usage("trajectory setting out of range").at_key(key).expected(expected).found(found))
         };
-        if self.k < 3 || self.k >= cells.n {
-            return bad(
-                "k",
-                format!("3 to {} (one less than the cells)", cells.n.saturating_sub(1)),
-                self.k.to_string(),
-            );
+        if self.k < 3 || self.k > cells.n {
+            return bad("k", format!("3 to {} (the cells)", cells.n), self.k.to_string());
         }
         if self.headline.reading == "palantir" && !self.palantir {
             return bad("headline", "palantir to be read".into(), self.headline.id.into());
+        }
+        if self.headline.reading == "ordinal_time"
+            && let Some(reason) = self.too_many_stages()
+        {
+            return bad("headline", "ordered stages".into(), reason);
+        }
+        if super::is_clonal(self.headline) && self.clones.is_none() {
+            return bad("headline", "clones to be named".into(), self.headline.id.into());
         }
         if self.n_comps < 2 || self.n_comps >= cells.n {
             return bad("n_comps", format!("2 to {}", cells.n.saturating_sub(1)), self.n_comps.to_string());
@@ -120,8 +134,10 @@ impl TrajectoryOptions {
         if self.n_dcs < 2 || self.n_dcs > self.n_comps {
             return bad("n_dcs", format!("2 to n_comps ({})", self.n_comps), self.n_dcs.to_string());
         }
-        if let Some(strata) = self.strata.as_ref().filter(|s| s.codes.len() != cells.n) {
-            return bad("strata", format!("{} values", cells.n), format!("{} values", strata.codes.len()));
+        for (key, groups) in [("strata", &self.strata), ("clones", &self.clones)] {
+            if let Some(groups) = groups.as_ref().filter(|g| g.codes.len() != cells.n) {
+                return bad(key, format!("{} values", cells.n), format!("{} values", groups.codes.len()));
+            }
         }
         match self.root {
             Root::Cell(i) if i >= cells.n => {

@@ -1,7 +1,8 @@
-//! The three readings: diffusion pseudotime, nearest neighbours, ridge.
+//! The readings: diffusion pseudotime, shortest paths, nearest neighbours, ridge, proportional odds.
 
 use microtome_core::{Error, Matrix, Result};
 use microtome_numerics::resample::Units as Groups;
+use microtome_numerics::ordinal::{self, OrdinalOptions};
 use microtome_numerics::ridge::{RidgeOptions, fit_nested};
 use microtome_numerics::graph::{distance_graph, shortest_paths};
 use microtome_numerics::{
@@ -27,7 +28,7 @@ pub(super) struct Dpt {
 
 /// Exact Euclidean neighbours, weights, diffusion map, pseudotime from every root.
 pub(super) fn dpt(x: &Matrix, roots: &[usize], options: &TrajectoryOptions, seed: u64) -> Result<Dpt> {
-    // scanpy's `n_neighbors` counts the cell itself.
+    // `k` counts the cell itself, as scanpy's `n_neighbors` does.
     let knn = exact_knn(x, options.k - 1, Metric::Euclidean)?;
     let graph = match options.weights {
         GraphWeights::Umap => umap_weights(&knn)?,
@@ -73,7 +74,19 @@ pub(super) enum Supervised {
     KnnTime,
     /// Ridge regression, penalty chosen by grouped folds inside the training cells.
     RidgeTime,
+    /// Proportional-odds regression of ordered stages, penalty chosen likewise.
+    OrdinalTime,
 }
+
+/// Every reading by the id that metrics name, with what it learns.
+pub(super) const READINGS: [(&str, Option<Supervised>); 6] = [
+    ("dpt", None),
+    ("shortest_path", None),
+    ("palantir", None),
+    ("knn_time", Some(Supervised::KnnTime)),
+    ("ridge_time", Some(Supervised::RidgeTime)),
+    ("ordinal_time", Some(Supervised::OrdinalTime)),
+];
 
 /// Representation, times and units of the scored cells.
 pub(super) struct TimeLearner<'a> {
@@ -100,23 +113,37 @@ impl Learner for TimeLearner<'_> {
                 Ok((0..to.len()).map(mean).collect())
             }
             Supervised::RidgeTime => {
-                let codes: Vec<u32> = train
-                    .iter()
-                    .enumerate()
-                    .flat_map(|(i, &u)| std::iter::repeat_n(i as u32, self.units.members[u].len()))
-                    .collect();
-                let folds = PENALTY_FOLDS.min(train.len());
-                let (ridge, alpha) = fit_nested(
-                    &x,
-                    &times,
-                    1,
-                    &Groups::new(&codes),
-                    folds,
-                    self.seed,
-                    &RidgeOptions::default(),
-                )?;
+                let (units, folds) = self.inner(train);
+                let o = RidgeOptions::default();
+                let (ridge, alpha) = fit_nested(&x, &times, 1, &units, folds, self.seed, &o)?;
                 ridge.predict(&query, alpha)
             }
+            Supervised::OrdinalTime => {
+                let mut stages = times.clone();
+                stages.sort_by(f64::total_cmp);
+                stages.dedup();
+                let levels: Vec<u32> =
+                    times.iter().map(|t| stages.partition_point(|s| s < t) as u32).collect();
+                let (units, folds) = self.inner(train);
+                let o = OrdinalOptions::default();
+                let (model, alpha) =
+                    ordinal::fit_nested(&x, &levels, stages.len(), &units, folds, self.seed, &o)?;
+                // The expected time, which unlike a latent score means the same in every fold.
+                let expected = |p: &[f64]| p.iter().zip(&stages).map(|(p, t)| p * t).sum::<f64>();
+                Ok(model.probabilities(&query, alpha)?.chunks_exact(stages.len()).map(expected).collect())
+            }
         }
+    }
+}
+
+impl TimeLearner<'_> {
+    /// Units of the training cells, in the order of `cells_of`, and the folds on which a penalty is chosen.
+    fn inner(&self, train: &[usize]) -> (Groups, usize) {
+        let codes: Vec<u32> = train
+            .iter()
+            .enumerate()
+            .flat_map(|(i, &u)| std::iter::repeat_n(i as u32, self.units.members[u].len()))
+            .collect();
+        (Groups::new(&codes), PENALTY_FOLDS.min(train.len()))
     }
 }

@@ -1,23 +1,24 @@
 //! From representations to records.
 
-use microtome_core::{Column, Error, Matrix, Progress, Result};
+use microtome_core::{Column, Error, Progress, Result};
 use serde_json::json;
 
+use super::clonal::ClonalCells;
+use super::judge::{Asked, Question};
 use super::notes::ROOT_SPREAD;
-use super::readings::{Dpt, Supervised, TimeLearner, dpt};
+use super::readings::{Dpt, READINGS, Supervised, dpt};
 use super::root::roots;
-use super::{Root, TASK, TrajectoryOptions};
+use super::{Root, TASK, TrajectoryOptions, is_clonal};
 use crate::assess::{
-    Assessment, Interactions, MaybeLearner, Notes, Prediction, READING_FOLDS, Scored, add_mean_of_blocks, attempt, check_representations,
+    Assessment, Interactions, Notes, Prediction, READING_FOLDS, attempt, rows_of, with_controls,
 };
-use crate::metrics::{self, Statistic};
-use crate::protocol::nested::Folds;
+use crate::metrics::{self, ClonalSet, PartialSet, Statistic};
 use crate::protocol::units::varies;
-use crate::protocol::{Protocol, Units};
+use crate::protocol::{Protocol, ScoreSet, Units};
 use crate::{CellColumn, Cells, Groups, Representation, TaskOutcome};
 
 /// The penalty of ridge needs two training units besides the one that is predicted.
-const MIN_UNITS_LEARNED: usize = 3;
+pub(super) const MIN_UNITS_LEARNED: usize = 3;
 /// What the positive control must reach.
 const CEILING: f64 = 0.8;
 /// Fewest cells that are worth scoring.
@@ -42,32 +43,38 @@ pub fn run(
 ) -> Result<TaskOutcome> {
     protocol.check()?;
     options.check(cells)?;
-    check_representations(representations, cells.n)?;
+    let all = with_controls(&TASK, representations, &options.time, protocol.seed)?;
     let mut notes = Notes::default();
     let scored = scored_cells(cells, options, &mut notes)?;
     let time: Vec<f64> = scored.iter().map(|&i| options.time[i]).collect();
     let units = Units::new(cells, &scored)?;
-
-    let mut all = representations.to_vec();
-    add_mean_of_blocks(&mut all)?;
-    for control in [TASK.negative_control, TASK.positive_control] {
-        all.extend(control.from_truth(&options.time, protocol.seed));
-    }
+    let clonal = ClonalCells::new(cells, options, &scored, &mut notes)?;
     let (roots, root_words) = roots(options.root, &options.time, protocol.seed);
     notes.all.push(format!("roots: {root_words}"));
 
-    let assessment = Assessment {
-        task: &TASK,
-        cells,
-        representations: &all,
-        units: &units,
-        truth_name: "time",
-        truth: &time,
-        protocol,
-        progress,
+    let ask = |cells, units, truth, rows| Asked {
+        assessment: Assessment {
+            task: &TASK,
+            cells,
+            representations: &all,
+            units,
+            truth_name: "time",
+            truth,
+            protocol,
+            progress,
+        },
+        matrices: rows_of(&all, rows),
+        rows,
     };
-    let trajectory = Trajectory { assessment, options, scored: &scored, roots: &roots };
-    trajectory.run(notes, &root_words)
+    // Rows of missing time take part in the graph, not in the score.
+    let asked = ask(cells, &units, &time, &scored);
+    let clonal = clonal.as_ref().map(|c| (c, ask(&c.cells, &c.units, &c.time, &c.rows)));
+    Trajectory { asked, clonal, options, scored: &scored, roots: &roots }.run(notes, &root_words)
+}
+
+/// These values of `of`.
+fn pick(of: &[f64], at: &[usize]) -> Vec<f64> {
+    at.iter().map(|&i| of[i]).collect()
 }
 
 /// Rows whose time and unit are known.
@@ -101,7 +108,10 @@ fn scored_cells(cells: &Cells, options: &TrajectoryOptions, notes: &mut Notes) -
 
 /// The task on one data set.
 pub(super) struct Trajectory<'a> {
-    pub(super) assessment: Assessment<'a>,
+    /// The scored cells.
+    pub(super) asked: Asked<'a>,
+    /// Those of clones that were seen at several times, where clones are given.
+    clonal: Option<(&'a ClonalCells, Asked<'a>)>,
     pub(super) options: &'a TrajectoryOptions,
     /// Rows of the data set that are scored.
     pub(super) scored: &'a [usize],
@@ -111,13 +121,7 @@ pub(super) struct Trajectory<'a> {
 
 impl Trajectory<'_> {
     fn run(&self, mut notes: Notes, root_words: &str) -> Result<TaskOutcome> {
-        let a = &self.assessment;
-        // Rows of missing time take part in the graph, not in the score.
-        let matrices: Vec<Result<Matrix, String>> = a
-            .representations
-            .iter()
-            .map(|r| r.defect().map_or_else(|| Ok(r.matrix.select_rows(self.scored)), Err))
-            .collect();
+        let a = &self.asked.assessment;
         let dpts = a.each("diffusion pseudotime", |r| {
             let x = &a.representations[r];
             match x.defect() {
@@ -125,80 +129,75 @@ impl Trajectory<'_> {
                 None => attempt(dpt(&x.matrix, self.roots, self.options, a.protocol.seed)),
             }
         })?;
-        let mut records = vec![];
         let mut outcome = TaskOutcome::default();
-        let mut reading_words = json!({});
         let mut interactions = Interactions::default();
-        for reading in ["dpt", "shortest_path", "palantir", "knn_time", "ridge_time"] {
-            let supervised = match reading {
-                "knn_time" => Some(Supervised::KnnTime),
-                "ridge_time" => Some(Supervised::RidgeTime),
-                _ => None,
-            };
-            let predictions = match supervised {
-                None if reading == "dpt" => dpts.iter().map(|d| self.dpt_prediction(d)).collect(),
-                None => self.geometric(reading)?,
-                Some(s) => a.held_out(reading, MIN_UNITS_LEARNED, |r| Ok(self.learner(s, &matrices[r])))?,
-            };
-            for metric in TASK.metrics.iter().copied().filter(|m| m.reading == reading) {
-                let scored = if metric == &metrics::DPT_PARTIAL {
-                    self.partial(&predictions)
-                } else {
-                    Scored::new(metric, a.truth, &predictions)
-                };
-                if metric != self.options.headline {
-                    records.extend(a.score_records(&scored)?);
-                    continue;
-                }
-                let folds = Folds::new(a.units, a.truth, a.protocol);
-                reading_words = json!(folds.as_ref().map_or_else(Clone::clone, |f| f.words.clone()));
-                let nested = match (folds, supervised) {
-                    (Err(reason), _) => Err(reason),
-                    (Ok(folds), None) => Ok(scored.nested(a, folds)),
-                    (Ok(folds), Some(s)) => Ok(a.refit(folds, |r| Ok(self.learner(s, &matrices[r])), a.against(metric))?),
-                };
-                let headline = match supervised {
-                    None => a.headline(&scored, &nested)?,
-                    Some(s) => {
-                        let half = a.half(|r| Ok(self.learner(s, &matrices[r])))?;
-                        let tested = half.as_ref().map(|h| (h, Scored::new(metric, &h.truth, &h.predictions)));
-                        a.learned_headline(&scored, &nested, tested.as_ref().map(|(h, scored)| (*h, scored)))?
-                    }
-                };
-                outcome.choices.insert("null".into(), json!(headline.exchange));
-                records.extend(headline.records);
-                outcome.summaries = headline.summaries;
-                outcome.unit_scores = headline.unit_scores;
-                if let Some(strata) = &self.options.strata {
+        for (reading, supervised) in READINGS {
+            let predictions = self.asked.predictions(self, reading, supervised, || match reading {
+                "dpt" => Ok(dpts.iter().map(|d| self.dpt_prediction(d)).collect()),
+                _ => self.geometric(reading),
+            })?;
+            for metric in TASK.metrics.iter().copied().filter(|m| m.reading == reading && !is_clonal(m)) {
+                let set = |cells: &[usize], used: &[&[f64]]| metric.statistic.set(&pick(a.truth, cells), used);
+                let plain =
+                    Question { metric, supervised, predictions: &predictions, set: &set, set_of_strata: &set };
+                let found = if metric == &metrics::DPT_PARTIAL {
+                    let (others, covariates) = self.beyond(&predictions);
+                    let set = |cells: &[usize], used: &[&[f64]]| -> Box<dyn ScoreSet> {
+                        let given: Vec<Vec<f64>> = covariates.iter().map(|c| pick(c, cells)).collect();
+                        let given: Vec<&[f64]> = given.iter().map(Vec::as_slice).collect();
+                        Box::new(PartialSet::new(&pick(a.truth, cells), used, &given))
+                    };
                     // The partial score is of the same pseudotime; strata are compared without covariates.
-                    interactions = a.strata(strata, self.scored, metric, &predictions, &|used| {
-                        let statistic = if metric == &metrics::DPT_PARTIAL { Statistic::Spearman } else { metric.statistic };
-                        statistic.set(a.truth, used)
-                    })?;
-                }
+                    let spearman =
+                        |cells: &[usize], used: &[&[f64]]| Statistic::Spearman.set(&pick(a.truth, cells), used);
+                    let q = Question { predictions: &others, set: &set, set_of_strata: &spearman, ..plain };
+                    self.asked.judge(self, &q, &mut outcome)?
+                } else {
+                    self.asked.judge(self, &plain, &mut outcome)?
+                };
+                interactions.extend(found);
             }
+            interactions.extend(self.clonal_order(reading, supervised, &predictions, &mut outcome)?);
         }
-        records.extend(self.reliabilities(&records)?);
-        a.check_controls(self.options.headline, CEILING, &records, &mut notes);
+        let reliabilities = self.reliabilities(&outcome.records)?;
+        outcome.records.extend(reliabilities);
+        a.check_controls(self.options.headline, CEILING, &outcome.records, &mut notes);
         self.describe_roots(&dpts, &mut notes);
         for summary in &mut outcome.summaries {
             summary.warnings.extend(notes.warnings.iter().cloned());
         }
-        outcome.records = records;
         interactions.add_to(&mut outcome);
         outcome.columns = self.pseudotimes(dpts);
         outcome.notes = notes.all;
-        outcome.choices.insert("outer_folds".into(), reading_words);
         self.choices(&mut outcome.choices, root_words);
         Ok(outcome)
     }
 
-    /// The reading of one representation; `matrices` hold the scored cells.
-    fn learner<'b>(&'b self, reading: Supervised, matrix: &'b Result<Matrix, String>) -> MaybeLearner<'b> {
-        let x = matrix.as_ref().map_err(Clone::clone)?;
-        let a = &self.assessment;
-        let (k, seed) = (self.options.k, a.protocol.seed);
-        Ok(Box::new(TimeLearner { reading, x, time: a.truth, units: a.units, k, seed }))
+    /// The same reading asked for the order within clones. Readings that learn do so without the clones they are asked of.
+    fn clonal_order(
+        &self,
+        reading: &str,
+        supervised: Option<Supervised>,
+        predictions: &[Result<Prediction, String>],
+        outcome: &mut TaskOutcome,
+    ) -> Result<Interactions> {
+        let asked_for = TASK.metrics.iter().copied().find(|m| m.reading == reading && is_clonal(m));
+        let (Some((cells, asked)), Some(metric)) = (&self.clonal, asked_for) else {
+            return Ok(Interactions::default());
+        };
+        let predictions = asked.predictions(self, reading, supervised, || {
+            let of = |p: &Prediction| Prediction {
+                values: pick(&p.values, &cells.places),
+                remark: p.remark.clone(),
+            };
+            Ok(predictions.iter().map(|p| p.as_ref().map(of).map_err(Clone::clone)).collect())
+        })?;
+        let set = |at: &[usize], used: &[&[f64]]| -> Box<dyn ScoreSet> {
+            let clones: Vec<usize> = at.iter().map(|&c| cells.clone_of[c]).collect();
+            Box::new(ClonalSet::new(&clones, &pick(&cells.time, at), used))
+        };
+        let q = Question { metric, supervised, predictions: &predictions, set: &set, set_of_strata: &set };
+        asked.judge(self, &q, outcome)
     }
 
     fn dpt_prediction(&self, dpt: &Result<Dpt, String>) -> Result<Prediction, String> {
@@ -222,7 +221,7 @@ impl Trajectory<'_> {
     }
 
     fn pseudotimes(&self, dpts: Vec<Result<Dpt, String>>) -> Vec<CellColumn> {
-        let with = self.assessment.representations.iter().zip(dpts);
+        let with = self.asked.assessment.representations.iter().zip(dpts);
         with.filter_map(|(r, d)| {
             Some(CellColumn {
                 model: r.model.clone(),
@@ -237,7 +236,7 @@ impl Trajectory<'_> {
     }
 
     fn choices(&self, choices: &mut serde_json::Map<String, serde_json::Value>, root_words: &str) {
-        let (o, a) = (self.options, &self.assessment);
+        let (o, a) = (self.options, &self.asked.assessment);
         let entries = [
             ("time", json!(o.time_name)),
             ("n_scored", json!(self.scored.len())),
@@ -246,9 +245,10 @@ impl Trajectory<'_> {
             ("root", json!(root_words)),
             ("root_cells", json!(self.roots)),
             ("k", json!(o.k)),
-            ("neighbours", json!("exact, Euclidean, the cell itself not counted")),
+            ("neighbours", json!("exact, Euclidean; k counts the cell itself in the graph, as scanpy's n_neighbors does")),
             ("graph_weights", json!(o.weights)),
             ("strata", json!(o.strata.as_ref().map(|s| &s.name))),
+            ("clone", json!(o.clones.as_ref().map(|c| &c.name))),
             ("n_comps", json!(o.n_comps)),
             ("n_dcs", json!(o.n_dcs)),
             ("headline", json!(o.headline.id)),

@@ -127,12 +127,16 @@ fn named_column(
     Ok((name.to_string(), column))
 }
 
-/// The groups of `--strata`, every row of the file.
+/// The groups of a column of `obs` that an option names, every row of the file; `None` where the option is not given.
+fn named_groups(data: &Data, name: Option<&str>, option: &str) -> Result<Option<Groups>> {
+    let Some(name) = name else { return Ok(None) };
+    let column = data.dataset.obs_column(name).map_err(|e| e.in_file(data.dataset.path()).at_key(option))?;
+    Ok(Some(Groups::from_column(name, &column)))
+}
+
+/// The groups of `--strata`.
 fn strata(options: &ScanOptions, data: &Data) -> Result<Option<Groups>> {
-    let Some(name) = &options.task.strata else { return Ok(None) };
-    let column =
-        data.dataset.obs_column(name).map_err(|e| e.in_file(data.dataset.path()).at_key("--strata"))?;
-    Ok(Some(Groups::from_column(name.clone(), &column)))
+    named_groups(data, options.task.strata.as_deref(), "--strata")
 }
 
 /// The groups of some rows; a group without any of them keeps its place.

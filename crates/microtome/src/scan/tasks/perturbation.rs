@@ -7,7 +7,7 @@ use microtome_eval::tasks::perturbation::{PerturbationOptions, Reference, TASK, 
 use microtome_eval::{Groups, TaskOutcome};
 use microtome_report::Colour;
 
-use super::{Adapter, Input, Ready, headline, select, strata};
+use super::{Adapter, Input, Ready, headline, named_groups, select, strata};
 use crate::data::Data;
 use crate::scan::ScanOptions;
 
@@ -40,17 +40,14 @@ fn open(options: &ScanOptions, data: &Data) -> Result<Box<dyn Ready>> {
             .at_key("--perturbation")
             .remedy("name the column of obs with the perturbation, as in --perturbation gene --control NT")
     })?;
-    let groups = |name: &String| -> Result<Groups> {
-        Ok(Groups::from_column(name.clone(), &data.dataset.obs_column(name)?))
-    };
-    let perturbation = groups(&name)?;
+    let perturbation = Groups::from_column(name.clone(), &data.dataset.obs_column(&name)?);
     let control = match &t.control {
         Some(control) => control.clone(),
         None => guess(&perturbation, data)?,
     };
     let targets = perturbation.names.iter().map(|p| targets(p, &data.genes)).collect();
     Ok(Box::new(PerturbationTask {
-        context: t.context.as_ref().map(groups).transpose()?,
+        context: named_groups(data, t.context.as_deref(), "--context")?,
         reference: t.reference,
         min_cells: t.min_cells,
         headline: headline(&TASK, options).map(String::from),
@@ -136,7 +133,7 @@ impl Ready for PerturbationTask {
         o.reference = self.reference;
         o.min_cells = self.min_cells.unwrap_or(o.min_cells);
         if let Some(id) = &self.headline {
-            o.headline = TASK.metrics.iter().copied().find(|m| m.id == id).unwrap_or(o.headline);
+            o.headline = TASK.metric(id)?;
         }
         run(input.cells, input.representations, &o, input.protocol, input.progress)
     }

@@ -1,4 +1,4 @@
-//! `trajectory`: `--time`, `--root`, `--neighbors`, `--palantir`, `--strata`.
+//! `trajectory`: `--time`, `--root`, `--neighbors`, `--palantir`, `--clone`, `--strata`.
 
 mod time;
 
@@ -7,7 +7,7 @@ use microtome_eval::{Groups, TaskOutcome};
 use microtome_eval::tasks::trajectory::{Root, TASK, TrajectoryOptions, run};
 use microtome_report::Colour;
 
-use super::{Adapter, Input, Ready, headline, select, strata};
+use super::{Adapter, Input, Ready, headline, named_groups, select, strata};
 use crate::data::Data;
 use crate::scan::ScanOptions;
 use crate::scan::options::DEFAULT_NEIGHBORS;
@@ -26,6 +26,8 @@ struct Trajectory {
     palantir: bool,
     /// Groups of every row of the file.
     strata: Option<Groups>,
+    /// Clones of every row of the file.
+    clones: Option<Groups>,
     path: std::path::PathBuf,
 }
 
@@ -42,6 +44,7 @@ fn open(options: &ScanOptions, data: &Data) -> Result<Box<dyn Ready>> {
         headline: headline(&TASK, options).map(String::from),
         palantir: options.task.palantir || options.task.headline.as_deref() == Some("palantir_spearman"),
         strata: strata(options, data)?,
+        clones: named_groups(data, options.task.clone.as_deref(), "--clone")?,
         path: data.dataset.path().to_path_buf(),
         name,
         time,
@@ -107,6 +110,7 @@ impl Ready for Trajectory {
         task.k = self.neighbors;
         task.palantir = self.palantir;
         task.strata = self.strata.as_ref().map(|s| select(s, input.rows));
+        task.clones = self.clones.as_ref().map(|c| select(c, input.rows));
         if let Some(id) = &self.headline {
             task = task.with_headline(id)?;
         }

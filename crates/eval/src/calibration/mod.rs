@@ -3,15 +3,20 @@
 //!
 //! `examples/calibrate.rs` runs them at size; `docs/calibration.md` records what came out.
 
+mod coverage;
+#[cfg(test)]
+mod tests;
+
 use microtome_core::{Matrix, Record, Result, Role, Silent, Site, Summary, Verdict};
 use rayon::prelude::*;
 
+pub use coverage::{Coverage, coverage};
+
 use crate::assess::{Assessment, Prediction, Scored};
 use crate::metrics::DPT_SPEARMAN;
-use crate::protocol::bootstrap::{Series, bootstrap};
 use crate::protocol::nested::Folds;
 use crate::protocol::random::stream;
-use crate::protocol::{Protocol, Resampling, Units};
+use crate::protocol::{Protocol, Units};
 use crate::tasks::trajectory::TASK;
 use crate::{Cells, Groups, Representation};
 
@@ -60,16 +65,50 @@ pub struct Claims {
     pub final_excluded: usize,
     /// The truly best depth is outside the confidence set (where one is best).
     pub best_excluded: usize,
-    /// Mean over runs of the naive gain over the final block.
-    pub naive_gain: f64,
-    /// Mean over runs of the nested gain over the final block.
-    pub nested_gain: f64,
+    /// The simultaneous band of some depth's gain over the final block does not hold zero.
+    pub band_left: usize,
     /// The band of the middle depth's gain over the final block lies above zero.
     pub band_found: usize,
-    /// Mean over runs of the middle depth's gain over the final block, without any choice.
-    pub middle_gain: f64,
-    /// Mean over runs of the difference that is said to be found in 80% of such experiments.
-    pub detectable: f64,
+    /// Some depth beats chance at 5%, adjusted for the number of depths.
+    pub significant: usize,
+    /// Unadjusted p of the first depth at most 0.25, 0.5 and 0.75.
+    pub p_at_most: [usize; 3],
+    /// Naive gain over the final block.
+    pub naive_gain: Mean,
+    /// Nested gain over the final block.
+    pub nested_gain: Mean,
+    /// Gain of the middle depth over the final block, without any choice.
+    pub middle_gain: Mean,
+    /// Difference that is said to be found in 80% of such experiments.
+    pub detectable: Mean,
+}
+
+/// A mean over runs with its standard error.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Mean {
+    /// The mean.
+    pub value: f64,
+    /// Its standard error; NaN for a single run.
+    pub error: f64,
+}
+
+impl Mean {
+    fn of(values: impl Iterator<Item = f64> + Clone) -> Self {
+        let n = values.clone().count() as f64;
+        let value = values.clone().sum::<f64>() / n;
+        let variance = values.map(|v| (v - value).powi(2)).sum::<f64>() / (n - 1.0);
+        Self { value, error: (variance / n).sqrt() }
+    }
+}
+
+/// What one run claims.
+struct Run {
+    /// In the order of the counts of [`Claims`] from `naive` to `significant`.
+    claims: [bool; 9],
+    /// P of the first depth.
+    p: f64,
+    /// Naive, nested, middle gain, detectable difference.
+    gains: [f64; 4],
 }
 
 /// Truth and predictions; the last prediction is the baseline's.
@@ -146,7 +185,7 @@ pub fn claims(e: &Experiment, n_runs: usize, seed: u64) -> Result<Claims> {
     let cells = cells(e.n_cells, e.n_units)?;
     let last = format!("blocks.{}.resid_post", e.n_depths - 1);
     let best = format!("blocks.{}.resid_post", e.n_depths / 2);
-    let runs: Vec<Claims> = (0..n_runs as u64)
+    let runs: Vec<Run> = (0..n_runs as u64)
         .into_par_iter()
         .map(|run| {
             let (truth, predictions) = draw(e, seed, run);
@@ -158,121 +197,55 @@ pub fn claims(e: &Experiment, n_runs: usize, seed: u64) -> Result<Claims> {
                 ..Protocol::default()
             };
             let (records, s) = headline(&cells, &truth, &predictions, &protocol)?;
-            let own: Vec<f64> = records
+            let own: Vec<&Record> = records
                 .iter()
                 .filter(|r| r.metric == DPT_SPEARMAN.id && r.split == "all" && r.model == "m")
-                .filter_map(|r| r.value)
                 .collect();
-            let final_score = own.last().copied().unwrap_or(f64::NAN);
-            let middle = records
-                .iter()
-                .find(|r| r.metric.ends_with("_minus_final") && r.site.as_ref().is_some_and(|s| *s == best));
-            let missing = |site: &String| usize::from(!s.confidence_set.contains(site));
-            Ok(Claims {
-                n: 1,
-                naive: usize::from(s.oracle_site.as_ref() != Some(&last)),
-                depth_matters: usize::from(s.depth_verdict == Verdict::DepthMatters),
-                recommended: usize::from(s.model_verdict == Verdict::ModelRecommended),
-                baseline_wins: usize::from(s.model_verdict == Verdict::BaselineWins),
-                final_excluded: missing(&last),
-                best_excluded: missing(&best),
-                naive_gain: own.iter().copied().fold(f64::MIN, f64::max) - final_score,
-                nested_gain: s.gain_over_final.map_or(0.0, |g| g.estimate.value),
-                band_found: usize::from(middle.and_then(|r| r.ci_low).is_some_and(|low| low > 0.0)),
-                middle_gain: middle.and_then(|r| r.value).unwrap_or(f64::NAN),
-                detectable: s.detectable.unwrap_or(f64::NAN),
+            let scores = || own.iter().filter_map(|r| r.value);
+            let minus: Vec<&Record> = records.iter().filter(|r| r.metric.ends_with("_minus_final")).collect();
+            let middle = minus.iter().find(|r| r.site.as_ref().is_some_and(|s| *s == best));
+            let missing = |site: &String| !s.confidence_set.contains(site);
+            let above = |r: &Record| r.ci_low.is_some_and(|low| low > 0.0);
+            let below = |r: &Record| r.ci_high.is_some_and(|high| high < 0.0);
+            Ok(Run {
+                claims: [
+                    s.oracle_site.as_ref() != Some(&last),
+                    s.depth_verdict == Verdict::DepthMatters,
+                    s.model_verdict == Verdict::ModelRecommended,
+                    s.model_verdict == Verdict::BaselineWins,
+                    missing(&last),
+                    missing(&best),
+                    minus.iter().any(|r| above(r) || below(r)),
+                    middle.is_some_and(|r| above(r)),
+                    own.iter().any(|r| r.p_adj.is_some_and(|p| p <= 0.05)),
+                ],
+                p: own.first().and_then(|r| r.p).unwrap_or(f64::NAN),
+                gains: [
+                    scores().fold(f64::MIN, f64::max) - scores().last().unwrap_or(f64::NAN),
+                    s.gain_over_final.map_or(0.0, |g| g.estimate.value),
+                    middle.and_then(|r| r.value).unwrap_or(f64::NAN),
+                    s.detectable.unwrap_or(f64::NAN),
+                ],
             })
         })
         .collect::<Result<_>>()?;
-    let mut out = Claims::default();
-    for r in runs {
-        out.n += r.n;
-        out.naive += r.naive;
-        out.depth_matters += r.depth_matters;
-        out.recommended += r.recommended;
-        out.baseline_wins += r.baseline_wins;
-        out.final_excluded += r.final_excluded;
-        out.best_excluded += r.best_excluded;
-        out.naive_gain += r.naive_gain / n_runs as f64;
-        out.nested_gain += r.nested_gain / n_runs as f64;
-        out.band_found += r.band_found;
-        out.middle_gain += r.middle_gain / n_runs as f64;
-        out.detectable += r.detectable / n_runs as f64;
-    }
-    Ok(out)
-}
-
-/// An experiment on intervals.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Coverage {
-    /// Cells.
-    pub n_cells: usize,
-    /// Independent units of equal size; `None`: every cell.
-    pub n_units: Option<usize>,
-    /// How replicates are drawn.
-    pub resampling: Resampling,
-    /// Correlation of two normal variables.
-    pub r: f64,
-    /// Share of the variance of both that is the same within a unit.
-    pub between: f64,
-}
-
-/// In how many of `n_runs` runs the 95% interval of Spearman's rho holds the true value, which is 6/pi asin(r/2) (Pearson
-/// 1907), whatever share of both variables lies between units. Errors when the numbers make no sense.
-pub fn coverage(e: &Coverage, n_runs: usize, seed: u64) -> Result<usize> {
-    let Coverage { n_cells, n_units, resampling, r, between } = *e;
-    let rho = 6.0 / std::f64::consts::PI * (r / 2.0).asin();
-    let cells = cells(n_cells, n_units)?;
-    let units = Units::new(&cells, &(0..n_cells).collect::<Vec<_>>())?;
-    let hits: Vec<bool> = (0..n_runs as u64)
-        .into_par_iter()
-        .map(|run| {
-            let mut rng = stream(seed, "coverage", run);
-            let mut pair = || {
-                let x = rng.normal();
-                (x, r * x + (1.0 - r * r).sqrt() * rng.normal())
-            };
-            let of_units: Vec<(f64, f64)> = (0..n_units.unwrap_or(0)).map(|_| pair()).collect();
-            let (shared, own) = (between.sqrt(), (1.0 - between).sqrt());
-            let cell = |i: usize, (x, y): (f64, f64)| match n_units {
-                None => (x, y),
-                // Cells are dealt to units in turn.
-                Some(m) => (shared * of_units[i % m].0 + own * x, shared * of_units[i % m].1 + own * y),
-            };
-            let (x, y): (Vec<f64>, Vec<f64>) = (0..n_cells).map(|i| cell(i, pair())).unzip();
-            let set = DPT_SPEARMAN.statistic.set(&x, &[&y]);
-            let protocol = Protocol { n_bootstrap: 400, resampling, seed: run, ..Protocol::default() };
-            let found = bootstrap(set.as_ref(), &[Series::Score(0)], &units, &protocol, &Silent)?;
-            let interval = found.first().and_then(|f| f.interval(0.95));
-            Ok(interval.is_some_and(|i| i.low <= rho && rho <= i.high))
-        })
-        .collect::<Result<_>>()?;
-    Ok(hits.into_iter().filter(|h| *h).count())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SMALL: Experiment =
-        Experiment { world: World::Random, n_depths: 8, n_cells: 160, n_units: None, n_bootstrap: 200 };
-
-    #[test]
-    fn a_planted_depth_is_found_and_a_better_baseline_wins() {
-        let planted = claims(&Experiment { world: World::Planted(0.95), ..SMALL }, 40, 1).unwrap();
-        assert!(planted.depth_matters >= 14 && planted.naive == planted.n, "{planted:?}");
-        assert!(planted.best_excluded <= 5, "{planted:?}");
-        let baseline = claims(&Experiment { world: World::BetterBaseline, ..SMALL }, 40, 1).unwrap();
-        assert!(baseline.baseline_wins >= 36 && baseline.recommended == 0, "{baseline:?}");
-    }
-
-    #[test]
-    fn equal_depths_are_rarely_claimed_to_differ() {
-        for world in [World::Random, World::Equal] {
-            let c = claims(&Experiment { world, ..SMALL }, 60, 2).unwrap();
-            // Naive choice claims in seven of eight; 60 runs at 5% exceed 8 in less than one of a thousand.
-            assert!(c.naive >= 42 && c.depth_matters <= 8, "{c:?}");
-            assert!(c.naive_gain > 0.0 && c.nested_gain.abs() < c.naive_gain / 2.0, "{c:?}");
-        }
-    }
+    let count = |claim: usize| runs.iter().filter(|r| r.claims[claim]).count();
+    let mean = |gain: usize| Mean::of(runs.iter().map(|r| r.gains[gain]));
+    Ok(Claims {
+        n: n_runs,
+        naive: count(0),
+        depth_matters: count(1),
+        recommended: count(2),
+        baseline_wins: count(3),
+        final_excluded: count(4),
+        best_excluded: count(5),
+        band_left: count(6),
+        band_found: count(7),
+        significant: count(8),
+        p_at_most: [0.25, 0.5, 0.75].map(|p| runs.iter().filter(|r| r.p <= p).count()),
+        naive_gain: mean(0),
+        nested_gain: mean(1),
+        middle_gain: mean(2),
+        detectable: mean(3),
+    })
 }
