@@ -326,17 +326,35 @@ fn trained(options: &PretrainOptions) -> PretrainReport {
 #[test]
 fn every_family_learns_and_is_exported() {
     let dir = tempfile::tempdir().unwrap();
-    let data = cells(dir.path(), 150, 120);
+    let data = cells(dir.path(), 150, 150);
     for family in ["scgpt", "aido_cell", "tgpt", "generain", "nicheformer"] {
         let report = trained(&options(family, &data, &dir.path().join(family)));
         assert_eq!(report.family, family);
     }
 }
 
+/// One family over another in the same folder: nothing of the first is left.
+#[test]
+fn a_folder_that_is_written_again_holds_one_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = cells(dir.path(), 60, 150);
+    let mut o = options("geneformer", &data, &dir.path().join("model"));
+    o.recipe.steps = 1;
+    o.annotation = Some(AnnotationOptions { obs: "cell_type".into(), weight: 1.0 });
+    let report = pretrain(&o, &Silent).unwrap();
+    assert!(report.files.contains(&"heads.safetensors".to_string()), "{:?}", report.files);
+    let again = PretrainOptions { family: "scgpt".into(), annotation: None, overwrite: true, ..o };
+    pretrain(&again, &Silent).unwrap();
+    assert_eq!(microtome_models::detect(&again.out).unwrap().id, "scgpt");
+    for gone in ["config.json", "token_dictionary.pkl", "heads.safetensors"] {
+        assert!(!again.out.join(gone).exists(), "{gone}");
+    }
+}
+
 #[test]
 fn bins_and_classes_are_read_out_beside_the_network() {
     let dir = tempfile::tempdir().unwrap();
-    let data = cells(dir.path(), 150, 120);
+    let data = cells(dir.path(), 150, 150);
     let mut o = options("scgpt", &data, &dir.path().join("bins"));
     o.asked = Some(Asked::Classification);
     o.annotation = Some(AnnotationOptions { obs: "cell_type".into(), weight: 1.0 });

@@ -122,6 +122,8 @@ pub struct PretrainReport {
     pub baselines: Option<Baselines>,
     /// Every validation.
     pub validations: Vec<Validated>,
+    /// Files of the checkpoint.
+    pub files: Vec<String>,
 }
 
 /// Trains and exports.
@@ -145,6 +147,9 @@ pub fn pretrain(options: &PretrainOptions, progress: &dyn Progress) -> Result<Pr
         Some(a) => Some(Classes::new(&opened, a, &split.train)?),
         None => None,
     };
+    if options.overwrite {
+        model::clear(&out.join(FINISHED), out)?;
+    }
     output::make_folder(out, FINISHED, options.overwrite)?;
     let work = out.join(WORK);
     let folder = work.join("model");
@@ -196,7 +201,7 @@ pub fn pretrain(options: &PretrainOptions, progress: &dyn Progress) -> Result<Pr
     let outcome = train(&params, &task, &sources, cells, &recipe, from, &mut log, progress)
         .map_err(|e| watch::explain(e, &work))?;
     log.finish()?;
-    model::export(imitation, asked_for, &folder, &outcome.weights, out)?;
+    let files = model::export(imitation, asked_for, &folder, &outcome.weights, out)?;
     let kept = &outcome.kept;
     let exported = OpenModel::open(out)?;
     let best = kept.best.map(|(step, _)| step);
@@ -231,6 +236,7 @@ pub fn pretrain(options: &PretrainOptions, progress: &dyn Progress) -> Result<Pr
         best: kept.best,
         baselines: outcome.baselines,
         validations: kept.validations.clone(),
+        files,
     };
     finish(out, &work, &report)?;
     Ok(report)

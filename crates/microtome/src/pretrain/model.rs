@@ -65,8 +65,14 @@ fn go_on(imitation: &dyn Imitation, path: &Path, seed: u64, begun: &Path) -> Res
     let architecture = imitation.architecture(model.as_ref(), &source).map_err(|e| e.in_file(path))?;
     (model.family().init_twin)(path, seed, begun)?;
     let mut all = tensors(&Checkpoint::open(&begun.join(WEIGHTS))?)?;
+    // A readout that one way of training leaves out begins anew for another.
+    let optional: Vec<&str> =
+        imitation.asks().iter().flat_map(|a| imitation.untrained(*a)).copied().collect();
     for (name, shape) in architecture.tensors() {
         let spelled = imitation.spellings(&name).into_iter().find(|n| source.info(n).is_some());
+        if spelled.is_none() && optional.iter().any(|o| name.starts_with(o)) {
+            continue;
+        }
         let values = source.read_f32(&spelled.unwrap_or_else(|| name.clone()))?;
         all.insert(name.clone(), NamedTensor { name, shape, values });
     }
@@ -106,22 +112,25 @@ fn write_weights<'t>(tensors: impl IntoIterator<Item = &'t NamedTensor>, path: &
     write_safetensors(path, &all, &[("format".into(), "pt".into())])
 }
 
-/// Puts the trained weights into the folder of the result. The file that makes it a checkpoint comes last.
+/// Puts the trained weights into the folder of the result and says which files it wrote. The file that makes it a checkpoint comes
+/// last.
 pub(super) fn export(
     imitation: &dyn Imitation,
     asked: Asked,
     folder: &Path,
     trained: &[NamedTensor],
     out: &Path,
-) -> Result<()> {
+) -> Result<Vec<String>> {
     let mut all = tensors(&Checkpoint::open(&folder.join(WEIGHTS))?)?;
     let (own, beside): (Vec<_>, Vec<_>) = trained.iter().cloned().partition(|t| all.contains_key(&t.name));
     all.extend(own.into_iter().map(|t| (t.name.clone(), t)));
     let untrained = imitation.untrained(asked);
     all.retain(|name, _| !untrained.iter().any(|u| name.starts_with(u)));
     write_weights(all.values(), &out.join(WEIGHTS))?;
+    let mut written = vec![WEIGHTS.to_string()];
     if !beside.is_empty() {
         write_weights(&beside, &out.join(HEADS))?;
+        written.push(HEADS.into());
     }
     let bad = |e: std::io::Error| Error::output("cannot write the checkpoint").in_file(out).caused_by(e);
     let mut names: Vec<_> = std::fs::read_dir(folder)
@@ -136,6 +145,23 @@ pub(super) fn export(
     for name in names {
         let bytes = std::fs::read(folder.join(&name)).map_err(bad)?;
         crate::output::write_atomic(&out.join(&name), &bytes)?;
+        written.push(name.to_string_lossy().into_owned());
+    }
+    Ok(written)
+}
+
+/// Removes the checkpoint of an earlier run from a folder that is to be written again: a folder with files of two families, or with
+/// readouts of another run, would be read as what it is not. `card` is the earlier run card.
+pub(super) fn clear(card: &Path, out: &Path) -> Result<()> {
+    let Ok(text) = std::fs::read(card) else { return Ok(()) };
+    let earlier: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+    let files = earlier["files"].as_array().cloned().unwrap_or_default();
+    for name in files.iter().filter_map(|f| f.as_str()) {
+        let path = out.join(name);
+        if Path::new(name).file_name() == Some(name.as_ref()) && path.is_file() {
+            std::fs::remove_file(&path)
+                .map_err(|e| Error::output("cannot replace an earlier result").in_file(&path).caused_by(e))?;
+        }
     }
     Ok(())
 }
