@@ -26,7 +26,7 @@ Families, and what their networks are asked:
   generain    the next gene in the order of bins, which rank a gene's expression within that of up to 2,000 training cells (causal GPT-2;
               the feed-forward part is four times as wide as the stream)
 
---config takes a TOML or JSON file whose keys are these flags without the dashes (lr = 3e-4, leave-out = ["stage=late"], data = "atlas/");
+--config takes a TOML or JSON file whose keys are these flags without the dashes (lr = 3e-4, leave-out = ['stage=late'], data = 'atlas/');
 flags that are typed win. The folder is a checkpoint that every command reads, in the family's own layout; beside it curve.csv, an event
 file for TensorBoard, and pretrain.json (recipe, data with hashes, seeds, curve, baselines). Ctrl-C keeps the state; --resume goes on with
 the losses of a run that was not interrupted.")]
