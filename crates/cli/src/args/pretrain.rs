@@ -43,7 +43,8 @@ pub(crate) struct Pretrain {
     /// Column of obs whose classes are learned beside the objective, from the cell's vector by a linear readout (heads.safetensors)
     #[arg(long, value_name = "OBS")]
     pub(crate) annotation: Option<String>,
-    /// Weight of the annotation's mean cross entropy beside the mean loss of the objective
+    /// Weight of the annotation's mean cross entropy beside the mean loss of the objective (squared distances of bins are large: 100 is
+    /// not too much there)
     #[arg(long, default_value_t = 1.0, value_name = "W", requires = "annotation")]
     pub(crate) annotation_weight: f64,
     /// TOML or JSON file with flags; those that are typed win
