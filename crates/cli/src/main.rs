@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod config;
 mod print;
 mod progress;
 
@@ -10,7 +11,13 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let cli = args::Cli::parse();
+    let cli = match config::expand(std::env::args_os().collect()) {
+        Ok(words) => args::Cli::parse_from(words),
+        Err(e) => {
+            print::error(&e);
+            return ExitCode::from(e.exit_code());
+        }
+    };
     if let Some(n) = cli.global.threads {
         // Fails only when a pool exists already, and none does yet.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(usize::from(n)).build_global();

@@ -187,6 +187,11 @@ impl Data {
         self.rows(&self.cells[range])
     }
 
+    /// Counts of the cells at some ascending positions of [`Data::cells`].
+    pub(crate) fn counts_at(&self, positions: &[usize]) -> Result<Counts> {
+        self.rows(&positions.iter().map(|&p| self.cells[p]).collect::<Vec<_>>())
+    }
+
     /// Counts of these rows of the file.
     fn rows(&self, rows: &[usize]) -> Result<Counts> {
         let read = match (rows.first(), rows.last()) {

@@ -74,7 +74,9 @@ pub use napistu::{ExportReport, ImportReport, export, import};
 pub use open::OpenModel;
 pub use parity::parity;
 pub use perturb::{PerturbReport, Perturbation, perturb};
-pub use pretrain::{Begin, PretrainOptions, PretrainReport, Shape, Split, pretrain};
+pub use pretrain::{
+    AnnotationOptions, AnnotationReport, Asked, Begin, PretrainOptions, PretrainReport, Shape, Split, pretrain,
+};
 pub use render::report;
 pub use represent::CellStats;
 pub use scan::{CompareOptions, ScanOptions, ScanReport, TaskOptions, scan};

@@ -5,6 +5,7 @@
 mod attention_view;
 mod attention_weights;
 mod block_layout;
+mod dimensions;
 mod evidence;
 pub mod families;
 pub mod grn;
@@ -28,6 +29,7 @@ mod yaml;
 
 pub use attention_view::{AttentionView, attention_site};
 pub use attention_weights::{AttentionWeights, NormPlace, NormWeights};
+pub use dimensions::Dimensions;
 pub use block_layout::{BlockLayout, StoredMap, no_block_layout};
 pub use evidence::Evidence;
 pub use families::{detect, families, find_family, open, open_in, open_shuffled};

@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use candle_core::{Device, Tensor};
-use microtome_train::net::{Activation, Bert, BertShape, NamedTensor, Params, Ragged};
+use microtome_train::net::{
+    Activation, Architecture, BertShape, Dropout, Input, NamedTensor, Params, Ragged,
+};
 
 fn kit(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../golden/models/geneformer").join(name)
@@ -67,10 +69,10 @@ fn distances(name: &str, shape: &BertShape) -> Vec<f32> {
         .flat_map(|(row, n)| row[..*n].iter().map(|t| u32::try_from(*t).unwrap()))
         .collect();
     let cells = Ragged::of_lengths(lengths.iter().copied());
-    let net = Bert::new(&params, shape).unwrap();
-    let mut states = net.states(&tokens, &cells).unwrap();
-    let rows: Vec<u32> = (0..tokens.len() as u32).collect();
-    states.push(net.logits(&states[shape.n_blocks], &rows).unwrap());
+    let net = shape.over(&params).unwrap();
+    let input = Input::of_tokens(tokens.clone(), cells);
+    let mut states = net.states(&input, &mut Dropout::none()).unwrap();
+    states.push(net.answers(&input, &states[shape.n_blocks]).unwrap());
     let mut sites = vec!["embed".to_string()];
     sites.extend((0..shape.n_blocks).map(|i| format!("blocks.{i}.resid_post")));
     sites.push("readout.mlm_logits".into());

@@ -21,7 +21,7 @@ pub(crate) use anatomy::{
 pub(crate) use checkpoint::{Init, Inspect, Parity};
 pub(crate) use data::{Attention, Doctor, Embed, Perturb, PerturbKind, Tokenize};
 pub(crate) use finetune::{Finetune, FinetuneMethod, Merge};
-pub(crate) use pretrain::{Decay, Pretrain};
+pub(crate) use pretrain::{Decay, Objective, Pretrain};
 pub(crate) use run::{Precision, RunArgs};
 pub(crate) use scan::{Demo, ReferenceDe, Report, Scan};
 pub(crate) use study::{OrthologMode, Pipeline, Study};

@@ -11,12 +11,24 @@ use clap::{Args, ValueEnum};
   microtome pretrain atlas/ --preset v1-10m --like gene_dictionaries_30m --steps 20000 --batch-tokens 65536 --out model
   microtome pretrain more.h5ad --from Geneformer-V1-10M --lr 1e-4 --epochs 1 --out continued
   microtome pretrain atlas/ --preset small --epochs 10 --unit donor_id --out model --resume
+  microtome pretrain cells.h5ad --family scgpt --objective classification --annotation cell_type --out model
+  microtome pretrain cells.h5ad --config recipe.toml --lr 3e-4 --out model
 
-What is there: family geneformer (genes ranked by median-scaled expression; 15 % of the genes of a cell are hidden, of these 80 % become
-the mask, 10 % another gene, 10 % stay; BERT encoder). Other families cannot be pretrained yet.
+Families, and what their networks are asked:
+  geneformer  hidden genes among those ranked by median-scaled expression: 15 % of a cell's; of these 80 % become the mask, 10 % another
+              gene, 10 % stay (BERT encoder)
+  nicheformer the same with genes divided by their means, behind tokens for obs columns specie, assay and modality where the data has them
+  scgpt       hidden values in 51 bins per cell: 40 % of a cell's. By squared error, asked of every gene and of the cell's vector; with
+              --objective classification by cross entropy over the bins, by a readout of our own (heads.safetensors)
+  aido_cell   hidden values ln(1 + CP10k) among those of all genes, zeros included: 40 %, by squared error. Every cell is as long as the
+              list of genes
+  tgpt        the next gene in the order of falling counts, 62 genes per cell (causal GPT-2)
+  generain    the next gene in the order of bins, which rank a gene's expression within that of up to 2,000 training cells (causal GPT-2;
+              the feed-forward part is four times as wide as the stream)
 
-The folder is a checkpoint that every command reads: config.json, model.safetensors, dictionaries; beside them curve.csv, an event file
-for TensorBoard, and pretrain.json (recipe, data with hashes, seeds, curve, baselines). Ctrl-C keeps the state; --resume goes on with
+--config takes a TOML or JSON file whose keys are these flags without the dashes (lr = 3e-4, leave-out = ['stage=late'], data = 'atlas/');
+flags that are typed win. The folder is a checkpoint that every command reads, in the family's own layout; beside it curve.csv, an event
+file for TensorBoard, and pretrain.json (recipe, data with hashes, seeds, curve, baselines). Ctrl-C keeps the state; --resume goes on with
 the losses of a run that was not interrupted.")]
 pub(crate) struct Pretrain {
     /// .h5ad files, or folders of them
@@ -25,6 +37,19 @@ pub(crate) struct Pretrain {
     /// Model family to imitate
     #[arg(long, default_value = "geneformer")]
     pub(crate) family: String,
+    /// What the network is asked, where the family leaves a choice [default: the published way]
+    #[arg(long, value_enum, value_name = "O")]
+    pub(crate) objective: Option<Objective>,
+    /// Column of obs whose classes are learned beside the objective, from the cell's vector by a linear readout (heads.safetensors)
+    #[arg(long, value_name = "OBS")]
+    pub(crate) annotation: Option<String>,
+    /// Weight of the annotation's mean cross entropy beside the mean loss of the objective (squared distances of bins are large: 100 is
+    /// not too much there)
+    #[arg(long, default_value_t = 1.0, value_name = "W", requires = "annotation")]
+    pub(crate) annotation_weight: f64,
+    /// TOML or JSON file with flags; those that are typed win
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// tiny, small or base over a vocabulary made of the data; or a published size with --like
     #[arg(long, default_value = "tiny", value_name = "P")]
     pub(crate) preset: String,
@@ -125,9 +150,12 @@ pub(crate) struct Recipe {
     /// Largest norm of a gradient
     #[arg(long, default_value_t = 1.0, value_name = "X")]
     pub(crate) clip: f64,
-    /// Share of a cell's genes that is hidden
-    #[arg(long, default_value_t = 0.15, value_name = "SHARE")]
-    pub(crate) mask: f64,
+    /// Share of a cell's genes that is hidden [default: the family's]
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) mask: Option<f64>,
+    /// Share of the numbers that dropout sets to 0 in the embedding and in what attention and feed-forward parts add to the stream
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
+    pub(crate) dropout: f64,
     /// Steps between validations
     #[arg(long, default_value_t = 100, value_name = "N")]
     pub(crate) validate_every: u64,
@@ -137,6 +165,18 @@ pub(crate) struct Recipe {
     /// Stop after N validations without a better one [default: never]
     #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
     pub(crate) patience: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Objective {
+    /// Which genes were hidden
+    MaskedGenes,
+    /// Which gene follows
+    NextGene,
+    /// Which values were hidden, by squared error
+    Regression,
+    /// Which bins of values were hidden, by cross entropy
+    Classification,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

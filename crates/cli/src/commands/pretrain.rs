@@ -1,10 +1,10 @@
 //! `pretrain`.
 
-use microtome::{Begin, Masking, PretrainOptions, Shape, Split};
+use microtome::{AnnotationOptions, Asked, Begin, PretrainOptions, Shape, Split};
 use microtome_core::{Error, Progress, Result};
 
 use super::command_line;
-use crate::args::{self, Decay};
+use crate::args::{self, Decay, Objective};
 use crate::print;
 
 pub(super) fn pretrain(a: &args::Pretrain, progress: &dyn Progress) -> Result<u8> {
@@ -22,7 +22,7 @@ pub(super) fn pretrain(a: &args::Pretrain, progress: &dyn Progress) -> Result<u8
         },
         weight_decay: r.weight_decay,
         clip: r.clip,
-        masking: Masking { share: r.mask, ..Masking::default() },
+        dropout: r.dropout,
         seed: a.seed,
         validate_every: r.validate_every,
         patience: r.patience,
@@ -34,12 +34,23 @@ pub(super) fn pretrain(a: &args::Pretrain, progress: &dyn Progress) -> Result<u8
         data: a.data.clone(),
         family: a.family.clone(),
         begin: begin(a)?,
+        asked: a.objective.map(|o| match o {
+            Objective::MaskedGenes => Asked::MaskedGenes,
+            Objective::NextGene => Asked::NextGene,
+            Objective::Regression => Asked::Regression,
+            Objective::Classification => Asked::Classification,
+        }),
+        annotation: a
+            .annotation
+            .clone()
+            .map(|obs| AnnotationOptions { obs, weight: a.annotation_weight }),
         split: Split {
             held_out: a.cells.held_out,
             unit: a.cells.unit.clone(),
             leave_out: a.cells.leave_out.clone(),
         },
         recipe,
+        mask: r.mask,
         epochs: r.epochs,
         out: a.out.clone(),
         resume: a.resume,
@@ -51,7 +62,8 @@ pub(super) fn pretrain(a: &args::Pretrain, progress: &dyn Progress) -> Result<u8
         print::json(&report)?;
         return Ok(0);
     }
-    let nats = |x: f64| format!("{x:.4} nats");
+    let unit = report.baselines.as_ref().map_or("", |b| b.unit.as_str());
+    let loss = |x: f64| format!("{x:.4} {unit}");
     let mut pairs = vec![
         ("wrote", report.out.display().to_string()),
         ("parameters", print::thousands(report.n_parameters)),
@@ -67,14 +79,23 @@ pub(super) fn pretrain(a: &args::Pretrain, progress: &dyn Progress) -> Result<u8
             ),
         ),
     ];
-    if let Some((step, loss)) = report.best {
-        pairs
-            .push(("held-out loss", format!("{} at step {step}, the weights that were written", nats(loss))));
+    if let Some((step, best)) = report.best {
+        pairs.push((
+            "held-out loss",
+            format!("{} at step {step}, the weights that were written", loss(best)),
+        ));
     }
     if let Some(b) = &report.baselines {
-        let both = [nats(b.gene_frequency), nats(b.gene_frequency_unseen)];
-        pairs
-            .push(("gene frequency", format!("{}; {} among genes the cell does not show", both[0], both[1])));
+        let guesses: Vec<String> = b.guesses.iter().map(|g| format!("{} by {}", loss(g.loss), g.by)).collect();
+        pairs.push(("guesses", guesses.join("; ")));
+    }
+    if let Some(a) = &report.annotation {
+        let share = |x: Option<f64>| x.map_or("none".into(), |x| format!("{:.1} %", 100.0 * x));
+        let (found, guess) = (share(a.accuracy), share(a.most_frequent));
+        pairs.push((
+            "annotation",
+            format!("{found} of held-out cells right ({guess} by the most frequent of {} classes)", a.classes.len()),
+        ));
     }
     print::pairs(&pairs);
     Ok(0)

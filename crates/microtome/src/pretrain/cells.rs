@@ -1,11 +1,13 @@
 //! Cells of several files as one list, and who is trained on.
 
 use microtome_core::{Error, Result};
-use microtome_models::{GeneMatch, Model};
+use microtome_models::families::nicheformer::ATTENTION_MASK;
+use microtome_models::{CellRule, GENE_MASK, GeneMatch, Model, POOL_MASK, Tokens};
 use microtome_numerics::resample::Rng;
-use microtome_train::pretrain::{Cells, Recipe};
+use microtome_train::pretrain::{Cell, Cells, Recipe};
 use serde::Serialize;
 
+use super::labels::labels;
 use crate::data::Data;
 
 /// Cells of all files, one file after the other.
@@ -13,6 +15,10 @@ pub(super) struct Sources<'a> {
     files: &'a [Data],
     matches: Vec<GeneMatch>,
     model: &'a dyn Model,
+    /// Whether the network takes the values of the tokens.
+    with_values: bool,
+    /// Class of every cell, where an annotation is trained.
+    labels: Option<&'a [Option<u32>]>,
     /// First cell of every file, and the number of all.
     starts: Vec<usize>,
 }
@@ -22,12 +28,17 @@ const COUNTED: usize = 1024;
 
 impl<'a> Sources<'a> {
     /// Matches the genes of every file. Errors when one has none of the vocabulary's.
-    pub(super) fn new(files: &'a [Data], model: &'a dyn Model) -> Result<Self> {
+    pub(super) fn new(
+        files: &'a [Data],
+        model: &'a dyn Model,
+        with_values: bool,
+        labels: Option<&'a [Option<u32>]>,
+    ) -> Result<Self> {
         let matches = files
             .iter()
             .map(|f| model.match_genes(&f.genes).map_err(|e| e.in_file(f.dataset.path())))
             .collect::<Result<_>>()?;
-        Ok(Self { files, matches, model, starts: starts(files) })
+        Ok(Self { files, matches, model, with_values, labels, starts: starts(files) })
     }
 
     /// Steps of so many epochs, from the mean number of tokens of a sample of cells.
@@ -38,11 +49,40 @@ impl<'a> Sources<'a> {
         let mut chosen = Rng::new(recipe.seed).choose(train.len(), COUNTED.min(train.len()));
         chosen.sort_unstable();
         let positions: Vec<usize> = chosen.into_iter().map(|i| train[i]).collect();
-        let tokens: usize = self.read(&positions)?.iter().map(Vec::len).sum();
+        let tokens: usize = self.read(&positions)?.iter().map(|c| c.ids.len()).sum();
         let mean = tokens as f64 / positions.len().max(1) as f64;
         // A step takes whole cells until it is full, half a cell too many on average.
         let per_step = recipe.batch_tokens as f64 + mean / 2.0;
         Ok((epochs * train.len() as f64 * mean / per_step).ceil().max(1.0) as u64)
+    }
+
+    /// A tokenised cell as training sees it. Genes are asked for where the model has them as such and the data names them.
+    fn cell(&self, tokens: &Tokens, cell: usize, label: Option<u32>) -> Cell {
+        let (ids, values) = tokens.cell(cell);
+        let n = ids.len();
+        let genes = self.model.gene_tokens(n);
+        let [pooled, real, seen] = [POOL_MASK, GENE_MASK, ATTENTION_MASK].map(|c| tokens.column(c, cell));
+        let holds = |marks: Option<&[f32]>, p: usize| marks.is_none_or(|m| m[p] > 0.0);
+        let is_gene = |p: usize| genes.contains(&p) && holds(pooled, p) && holds(real, p);
+        let is_pooled = |p: usize| match self.model.cell_rule().0 {
+            CellRule::Token(i) => p == i,
+            CellRule::FromEnd(i) => p + i + 1 == n,
+            CellRule::Marked => holds(pooled, p),
+            _ => genes.contains(&p) && holds(real, p),
+        };
+        // What no token may attend to changes nothing for the others: it is left out, and they keep their positions.
+        let kept: Vec<usize> = (0..n).filter(|p| holds(seen, *p)).collect();
+        let places = |of: &dyn Fn(usize) -> bool| {
+            (0u32..).zip(&kept).filter(|(_, p)| of(**p)).map(|(i, _)| i).collect::<Vec<u32>>()
+        };
+        Cell {
+            ids: kept.iter().map(|p| ids[*p]).collect(),
+            values: if self.with_values { kept.iter().map(|p| values[*p]).collect() } else { vec![] },
+            is_gene: kept.iter().map(|p| is_gene(*p)).collect(),
+            positions: if kept.len() < n { kept.iter().map(|p| *p as u32).collect() } else { vec![] },
+            pooled: if self.labels.is_some() { places(&is_pooled) } else { vec![] },
+            label,
+        }
     }
 }
 
@@ -59,7 +99,7 @@ impl Cells for Sources<'_> {
         self.starts[self.files.len()]
     }
 
-    fn read(&self, positions: &[usize]) -> Result<Vec<Vec<u32>>> {
+    fn read(&self, positions: &[usize]) -> Result<Vec<Cell>> {
         let mut out = Vec::with_capacity(positions.len());
         let mut rest = positions;
         for (i, file) in self.files.iter().enumerate() {
@@ -70,7 +110,8 @@ impl Cells for Sources<'_> {
             }
             let local: Vec<usize> = here.iter().map(|p| p - self.starts[i]).collect();
             let (_, tokens) = file.tokenize_some(self.model, &self.matches[i], &local)?;
-            out.extend((0..tokens.n_cells()).map(|c| tokens.cell(c).0.to_vec()));
+            let label = |p: &usize| self.labels.and_then(|l| l[*p]);
+            out.extend(here.iter().enumerate().map(|(c, p)| self.cell(&tokens, c, label(p))));
         }
         Ok(out)
     }
@@ -153,14 +194,4 @@ impl Split {
         }
         Ok(sides)
     }
-}
-
-/// A column over all files, missing values as `None`.
-fn labels(files: &[Data], column: &str) -> Result<Vec<Option<String>>> {
-    let mut all = vec![];
-    for file in files {
-        let column = file.obs_column(column)?;
-        all.extend((0..column.len()).map(|i| column.text(i)));
-    }
-    Ok(all)
 }

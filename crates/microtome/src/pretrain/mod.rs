@@ -4,8 +4,12 @@
 //! weights go to `microtome_train` by their names and come back trained under the same names. What is exported is
 //! therefore read by every program that reads the family.
 
+mod begin;
 mod cells;
+mod families;
 mod files;
+mod imitation;
+mod labels;
 mod model;
 mod tensorboard;
 mod vocabulary;
@@ -14,7 +18,10 @@ mod watch;
 use std::path::{Path, PathBuf};
 
 use microtome_core::{Error, InputFile, Progress, Result};
-use microtome_train::pretrain::{Baselines, Recipe, Validated, pretrain as train};
+use microtome_train::net::Params;
+use microtome_train::pretrain::{
+    Baselines, Masking, Objective, Recipe, Task, Validated, pretrain as train,
+};
 use serde::Serialize;
 use serde_json::json;
 
@@ -22,9 +29,13 @@ use crate::card::VERSION;
 use crate::open::OpenModel;
 use crate::output::{self, WORK};
 use crate::{hash, output::write_atomic};
+pub use begin::{Begin, Shape};
 use cells::Sources;
 pub use cells::Split;
-pub use model::{Begin, Shape};
+pub use imitation::Asked;
+use labels::Classes;
+pub use labels::{AnnotationOptions, AnnotationReport};
+use vocabulary::Material;
 pub(crate) use vocabulary::vocabulary;
 use watch::Log;
 
@@ -42,8 +53,14 @@ pub struct PretrainOptions {
     pub begin: Begin,
     /// Which cells are trained on, held out, left out.
     pub split: Split,
-    /// Steps, rates, masks, seeds. Its `steps` are taken from `epochs` where that is given.
+    /// What the network is asked; the family's published way when absent.
+    pub asked: Option<Asked>,
+    /// Supervision by a column of `obs` besides.
+    pub annotation: Option<AnnotationOptions>,
+    /// Steps, rates, seeds. Its `steps` are taken from `epochs` where that is given, its masking from the family and `mask`.
     pub recipe: Recipe,
+    /// Share of a cell's genes that is hidden; the family's own when absent.
+    pub mask: Option<f64>,
     /// Passes over the cells instead of a number of steps.
     pub epochs: Option<f64>,
     /// Folder for the checkpoint.
@@ -67,7 +84,11 @@ pub struct PretrainReport {
     pub out: PathBuf,
     /// Family.
     pub family: &'static str,
-    /// Parameters.
+    /// What the network was asked.
+    pub asked: Asked,
+    /// Supervision by a column of `obs` besides.
+    pub annotation: Option<AnnotationReport>,
+    /// Parameters of the exported checkpoint.
     pub n_parameters: u64,
     /// Where the network and its vocabulary come from.
     pub begin: serde_json::Value,
@@ -97,10 +118,12 @@ pub struct PretrainReport {
     pub loss: Option<f64>,
     /// Step and held-out loss of the weights that were exported.
     pub best: Option<(u64, f64)>,
-    /// What guesses by gene frequency lose on the same hidden genes.
+    /// What guesses that know no cell lose on the same questions.
     pub baselines: Option<Baselines>,
     /// Every validation.
     pub validations: Vec<Validated>,
+    /// Files of the checkpoint.
+    pub files: Vec<String>,
 }
 
 /// Trains and exports.
@@ -109,39 +132,61 @@ pub struct PretrainReport {
 /// When data, vocabulary or recipe do not allow it, the loss is no number any more, or the user stops it; in the last two
 /// cases the work folder holds the last good state.
 pub fn pretrain(options: &PretrainOptions, progress: &dyn Progress) -> Result<PretrainReport> {
-    if options.family != "geneformer" {
-        microtome_models::find_family(&options.family)?;
-        return Err(Error::unsupported("this family cannot be pretrained")
-            .expected("geneformer")
-            .found(options.family.clone()));
-    }
+    let imitation = imitation::find(&options.family)?;
+    let asked_for = imitation::asked(imitation, options.asked)?;
     let out = &options.out;
     output::check_folder(out, FINISHED, options.resume, options.overwrite)?;
     let mut recipe = options.recipe.clone();
+    let masking = imitation.masking();
+    recipe.masking = Masking { share: options.mask.unwrap_or(masking.share), ..masking };
     recipe.check()?;
     let paths = files::expand(&options.data)?;
-    let opened = files::open_all(&paths)?;
+    let mut opened = files::open_all(&paths)?;
+    let split = options.split.apply(&opened, recipe.seed)?;
+    let classes = match &options.annotation {
+        Some(a) => Some(Classes::new(&opened, a, &split.train)?),
+        None => None,
+    };
+    if options.overwrite {
+        model::clear(&out.join(FINISHED), out)?;
+    }
     output::make_folder(out, FINISHED, options.overwrite)?;
     let work = out.join(WORK);
     let folder = work.join("model");
     std::fs::create_dir_all(&work)
         .map_err(|e| Error::output("cannot make the work folder").in_file(&work).caused_by(e))?;
-    model::prepare(&options.begin, &opened, recipe.seed, &folder, progress)?;
+    let material = Material { data: &opened, train: &split.train };
+    model::prepare(imitation, &options.begin, &material, recipe.seed, &folder, progress)?;
     let model = OpenModel::open(&folder)?;
-    let sources = Sources::new(&opened, model.model.as_ref())?;
-    let split = options.split.apply(&opened, recipe.seed)?;
+    for data in &mut opened {
+        let told = data.notes.len();
+        data.add_contexts(model.model.as_ref())?;
+        data.notes[told..].iter().for_each(|n| progress.note(n));
+    }
+    let objective = imitation.objective(model.model.as_ref(), asked_for)?;
+    let with_values = matches!(objective, Objective::MaskedValues { .. } | Objective::MaskedBins { .. });
+    let labels = classes.as_ref().map(|c| &c.of_cell[..]);
+    let sources = Sources::new(&opened, model.model.as_ref(), with_values, labels)?;
     if let Some(epochs) = options.epochs {
         recipe.steps = sources.steps(&split.train, epochs, &recipe)?;
         recipe.check()?;
     }
-    let (shape, params) = model::network(&folder, model.model.info())?;
+    let (architecture, mut weights) = model::network(imitation, &folder, model.model.as_ref())?;
+    let annotation = options.annotation.as_ref().zip(classes.as_ref()).map(|(a, c)| c.annotation(a));
+    let task = Task { architecture: architecture.as_ref(), objective, annotation };
+    weights.extend(task.heads());
+    let params = Params::new(weights)?;
     let inputs = paths.iter().map(|p| hash::input_file("data", p)).collect::<Result<Vec<_>>>()?;
     let asked = json!({
         "microtome": VERSION,
+        "family": options.family,
+        "asked": asked_for,
+        "annotation": options.annotation,
+        "begin": options.begin.describe(),
         "recipe": recipe,
         "split": options.split,
         "inputs": inputs.iter().map(|i| &i.sha256).collect::<Vec<_>>(),
-        "vocabulary": shape.vocab_size,
+        "vocabulary": model.model.info().d_vocab,
         "parameters": params.n_parameters(),
     });
     let state = watch::State::new(&work, &asked);
@@ -151,20 +196,30 @@ pub fn pretrain(options: &PretrainOptions, progress: &dyn Progress) -> Result<Pr
         None if options.resume => progress.note("no state was kept yet: beginning again"),
         None => {}
     }
-    let vocabulary = model::tokens(model.model.as_ref())?;
     let mut log = Log::begin(out, state, from.as_ref(), recipe.steps, progress)?;
     let cells = (&split.train[..], &split.held_out[..]);
-    let outcome = train(&params, &shape, &vocabulary, &sources, cells, &recipe, from, &mut log, progress)
+    let outcome = train(&params, &task, &sources, cells, &recipe, from, &mut log, progress)
         .map_err(|e| watch::explain(e, &work))?;
     log.finish()?;
-    model::export(&folder, &outcome.weights, out)?;
+    let files = model::export(imitation, asked_for, &folder, &outcome.weights, out)?;
     let kept = &outcome.kept;
+    let exported = OpenModel::open(out)?;
+    let best = kept.best.map(|(step, _)| step);
+    let accuracy = kept.validations.iter().find(|v| Some(v.step) == best).and_then(|v| v.accuracy);
+    let annotation = options.annotation.clone().zip(classes).map(|(options, c)| AnnotationReport {
+        options,
+        accuracy,
+        most_frequent: c.most_frequent(&split.train, &split.held_out),
+        classes: c.names,
+    });
     let report = PretrainReport {
         microtome: VERSION,
         command: options.command.clone(),
         out: out.clone(),
         family: model.model.family().id,
-        n_parameters: params.n_parameters(),
+        asked: asked_for,
+        annotation,
+        n_parameters: exported.model.info().n_parameters,
         begin: options.begin.describe(),
         split: options.split.clone(),
         n_train: split.train.len(),
@@ -181,6 +236,7 @@ pub fn pretrain(options: &PretrainOptions, progress: &dyn Progress) -> Result<Pr
         best: kept.best,
         baselines: outcome.baselines,
         validations: kept.validations.clone(),
+        files,
     };
     finish(out, &work, &report)?;
     Ok(report)

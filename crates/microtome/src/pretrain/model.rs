@@ -1,94 +1,28 @@
-//! The network: where it begins, what training sees of it, how it is exported.
+//! The checkpoint: written untrained, read for training, exported trained.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 
 use microtome_core::{Error, Progress, Result};
-use microtome_models::families::geneformer::{GeneformerShape, Generation, write_untrained};
-use microtome_models::{Model, ModelInfo, find_family};
-use microtome_train::net::{Activation, BertShape, NamedTensor, Params};
-use microtome_train::pretrain::Vocabulary;
+use microtome_models::{Model, Precision, find_family};
+use microtome_train::net::{Architecture, NamedTensor};
 use microtome_weights::{Checkpoint, TensorData, write_safetensors};
-use serde_json::json;
 
-use super::vocabulary;
-use crate::data::Data;
+use super::begin::Begin;
+use super::imitation::{Asked, Imitation};
+use super::vocabulary::Material;
 use crate::open::{open_model, provide_readers};
-use microtome_models::Precision;
 
+/// The weights of a checkpoint of ours, whatever the family.
 const WEIGHTS: &str = "model.safetensors";
-
-/// Dimensions of a new network over the genes of the data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
-    /// Blocks.
-    pub layers: usize,
-    /// Residual width.
-    pub width: usize,
-    /// Attention heads.
-    pub heads: usize,
-    /// Feed-forward width.
-    pub feed_forward: usize,
-    /// Longest input in tokens.
-    pub max_tokens: usize,
-}
-
-impl Shape {
-    /// Own sizes by name. Published sizes go over published dictionaries ([`Begin::Published`]).
-    pub fn preset(name: &str) -> Result<Self> {
-        let of = |layers, width, heads, feed_forward, max_tokens| Self {
-            layers,
-            width,
-            heads,
-            feed_forward,
-            max_tokens,
-        };
-        Ok(match name {
-            "tiny" => of(4, 128, 4, 256, 512),
-            "small" => of(6, 256, 4, 512, 1024),
-            "base" => of(8, 384, 6, 768, 2048),
-            _ => {
-                return Err(Error::usage("no such preset without published dictionaries")
-                    .at_key("--preset")
-                    .expected("tiny, small or base; or a published size together with --like DIR")
-                    .found(name));
-            }
-        })
-    }
-}
-
-/// Where the network and its vocabulary come from.
-#[derive(Clone, Debug)]
-pub enum Begin {
-    /// A new network; the vocabulary is made of the data.
-    New(Shape),
-    /// A new network of a published size over the dictionaries of a folder.
-    Published {
-        /// Preset of the family.
-        preset: String,
-        /// Folder with the dictionaries.
-        like: PathBuf,
-    },
-    /// The weights and dictionaries of a checkpoint: training goes on.
-    From(PathBuf),
-}
-
-impl Begin {
-    pub(super) fn describe(&self) -> serde_json::Value {
-        match self {
-            Self::New(s) => json!({"new": {
-                "layers": s.layers, "width": s.width, "heads": s.heads, "feed_forward": s.feed_forward,
-                "max_tokens": s.max_tokens, "vocabulary": "genes of the data, with their non-zero medians"
-            }}),
-            Self::Published { preset, like } => json!({"published": {"preset": preset, "like": like}}),
-            Self::From(path) => json!({"from": path}),
-        }
-    }
-}
+/// Readouts that are trained beside the network and have no place in the family's checkpoint.
+const HEADS: &str = "heads.safetensors";
 
 /// Writes the checkpoint that training begins with, unless it is there: beside its place first.
 pub(super) fn prepare(
+    imitation: &dyn Imitation,
     begin: &Begin,
-    data: &[Data],
+    material: &Material<'_>,
     seed: u64,
     folder: &Path,
     progress: &dyn Progress,
@@ -104,106 +38,100 @@ pub(super) fn prepare(
         std::fs::remove_dir_all(&begun).map_err(failed)?;
     }
     match begin {
-        Begin::New(s) => {
+        Begin::New(shape) => {
             progress.note("making the vocabulary of the genes of the data");
-            let shape = GeneformerShape {
-                layers: s.layers,
-                d: s.width,
-                heads: s.heads,
-                ffn: s.feed_forward,
-                max_tokens: s.max_tokens,
-            };
-            write_untrained(Generation::V1, shape, &vocabulary(data)?, seed, &begun)?;
+            imitation.begin(shape.dimensions(), material, seed, &begun)?;
         }
-        Begin::Published { preset, like } => (find_family("geneformer")?.init)(preset, like, seed, &begun)?,
-        Begin::From(path) => {
-            let model = open_model(path, Precision::F32)?;
-            if model.family().id != "geneformer" {
-                return Err(Error::unsupported("training goes on only from a checkpoint of this family")
-                    .in_file(path)
-                    .expected("geneformer")
-                    .found(model.family().id));
-            }
-            (model.family().init_twin)(path, seed, &begun)?;
-            let (shape, _) = network(&begun, model.info())?;
-            let files = &model.info().files;
-            let weights =
-                files.iter().find(|(role, _)| role == "weights").map_or(path.clone(), |(_, f)| f.clone());
-            write_weights(&read(&weights, &shape)?, &begun.join(WEIGHTS))?;
+        Begin::Published { preset, like } => {
+            (find_family(imitation.family())?.init)(preset, like, seed, &begun)?;
         }
+        Begin::From(path) => go_on(imitation, path, seed, &begun)?,
     }
     std::fs::rename(&begun, folder).map_err(failed)
 }
 
-/// Shape and weights of the checkpoint in a folder of ours.
-pub(super) fn network(folder: &Path, info: &ModelInfo) -> Result<(BertShape, Params)> {
-    let weights = folder.join(WEIGHTS);
-    let checkpoint = Checkpoint::open(&weights)?;
-    let types = checkpoint
-        .info("bert.embeddings.token_type_embeddings.weight")
-        .and_then(|t| t.shape.first().copied());
-    let choice = |name: &str| info.choices.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
-    let unknown = |name: &str| {
-        Error::unsupported("this choice of the model cannot be trained")
-            .at_key(name.to_owned())
-            .found(choice(name).to_owned())
-    };
-    let shape = BertShape {
-        n_blocks: info.n_blocks,
-        d_model: info.d_model,
-        n_heads: info.n_heads,
-        d_mlp: info.d_mlp,
-        max_positions: info.max_tokens,
-        vocab_size: info.d_vocab,
-        type_vocab_size: types.unwrap_or(0),
-        eps: choice("layer_norm_eps").parse().map_err(|_| unknown("layer_norm_eps"))?,
-        activation: match choice("activation") {
-            "relu" => Activation::Relu,
-            _ => return Err(unknown("activation")),
-        },
-    };
-    Ok((shape, Params::new(read(&weights, &shape)?)?))
+/// The weights of another checkpoint under the family's own names.
+fn go_on(imitation: &dyn Imitation, path: &Path, seed: u64, begun: &Path) -> Result<()> {
+    let model = open_model(path, Precision::F32)?;
+    if model.family().id != imitation.family() {
+        return Err(Error::unsupported("training goes on only from a checkpoint of this family")
+            .in_file(path)
+            .expected(imitation.family())
+            .found(model.family().id));
+    }
+    let files = &model.info().files;
+    let weights = files.iter().find(|(role, _)| role == "weights").map_or(path, |(_, f)| f.as_path());
+    let source = Checkpoint::open(weights)?;
+    let architecture = imitation.architecture(model.as_ref(), &source).map_err(|e| e.in_file(path))?;
+    (model.family().init_twin)(path, seed, begun)?;
+    let mut all = tensors(&Checkpoint::open(&begun.join(WEIGHTS))?)?;
+    // A readout that one way of training leaves out begins anew for another.
+    let optional: Vec<&str> =
+        imitation.asks().iter().flat_map(|a| imitation.untrained(*a)).copied().collect();
+    for (name, shape) in architecture.tensors() {
+        let spelled = imitation.spellings(&name).into_iter().find(|n| source.info(n).is_some());
+        if spelled.is_none() && optional.iter().any(|o| name.starts_with(o)) {
+            continue;
+        }
+        let values = source.read_f32(&spelled.unwrap_or_else(|| name.clone()))?;
+        all.insert(name.clone(), NamedTensor { name, shape, values });
+    }
+    write_weights(all.values(), &begun.join(WEIGHTS))
 }
 
-/// The tensors that the network has, from a file that may hold others besides.
-fn read(weights: &Path, shape: &BertShape) -> Result<Vec<NamedTensor>> {
-    let checkpoint = Checkpoint::open(weights)?;
-    shape
-        .tensors()
+/// The network of the checkpoint in a folder of ours, and its weights.
+pub(super) fn network(
+    imitation: &dyn Imitation,
+    folder: &Path,
+    model: &dyn Model,
+) -> Result<(Box<dyn Architecture>, Vec<NamedTensor>)> {
+    let weights = Checkpoint::open(&folder.join(WEIGHTS))?;
+    let architecture = imitation.architecture(model, &weights)?;
+    let tensors = architecture.tensors().into_iter().map(|(name, shape)| {
+        let values = weights.read_f32(&name)?;
+        Ok(NamedTensor { name, shape, values })
+    });
+    let tensors = tensors.collect::<Result<_>>()?;
+    Ok((architecture, tensors))
+}
+
+fn tensors(weights: &Checkpoint) -> Result<BTreeMap<String, NamedTensor>> {
+    let read = |name: &str| {
+        let shape = weights.info(name).map(|t| t.shape.clone()).unwrap_or_default();
+        let tensor = NamedTensor { name: name.into(), shape, values: weights.read_f32(name)? };
+        Ok((name.to_string(), tensor))
+    };
+    weights.names().into_iter().map(read).collect()
+}
+
+fn write_weights<'t>(tensors: impl IntoIterator<Item = &'t NamedTensor>, path: &Path) -> Result<()> {
+    let all: Vec<_> = tensors
         .into_iter()
-        .map(|(name, shape)| {
-            let values = checkpoint.read_f32(&name)?;
-            Ok(NamedTensor { name, shape, values })
-        })
-        .collect()
-}
-
-fn write_weights(tensors: &[NamedTensor], path: &Path) -> Result<()> {
-    let all: Vec<_> =
-        tensors.iter().map(|t| (t.name.clone(), t.shape.clone(), TensorData::F32(&t.values))).collect();
+        .map(|t| (t.name.clone(), t.shape.clone(), TensorData::F32(&t.values)))
+        .collect();
     write_safetensors(path, &all, &[("format".into(), "pt".into())])
 }
 
-/// Which entries of the vocabulary are genes, and which one is the mask.
-pub(super) fn tokens(model: &dyn Model) -> Result<Vocabulary> {
-    let n = model.info().d_vocab;
-    let mut mask = None;
-    let mut genes = vec![];
-    for token in 0..n as u32 {
-        match model.token_name(token) {
-            Some("<mask>") => mask = Some(token),
-            Some(name) if name.starts_with('<') && name.ends_with('>') => {}
-            Some(_) => genes.push(token),
-            None => {}
-        }
+/// Puts the trained weights into the folder of the result and says which files it wrote. The file that makes it a checkpoint comes
+/// last.
+pub(super) fn export(
+    imitation: &dyn Imitation,
+    asked: Asked,
+    folder: &Path,
+    trained: &[NamedTensor],
+    out: &Path,
+) -> Result<Vec<String>> {
+    let mut all = tensors(&Checkpoint::open(&folder.join(WEIGHTS))?)?;
+    let (own, beside): (Vec<_>, Vec<_>) = trained.iter().cloned().partition(|t| all.contains_key(&t.name));
+    all.extend(own.into_iter().map(|t| (t.name.clone(), t)));
+    let untrained = imitation.untrained(asked);
+    all.retain(|name, _| !untrained.iter().any(|u| name.starts_with(u)));
+    write_weights(all.values(), &out.join(WEIGHTS))?;
+    let mut written = vec![WEIGHTS.to_string()];
+    if !beside.is_empty() {
+        write_weights(&beside, &out.join(HEADS))?;
+        written.push(HEADS.into());
     }
-    let mask = mask.ok_or_else(|| Error::unsupported("the vocabulary has no <mask> token"))?;
-    Vocabulary::new(n, mask, genes)
-}
-
-/// Puts the trained weights into the folder of the result. `config.json` comes last: a folder without it is not taken for a checkpoint.
-pub(super) fn export(folder: &Path, weights: &[NamedTensor], out: &Path) -> Result<()> {
-    write_weights(weights, &out.join(WEIGHTS))?;
     let bad = |e: std::io::Error| Error::output("cannot write the checkpoint").in_file(out).caused_by(e);
     let mut names: Vec<_> = std::fs::read_dir(folder)
         .map_err(bad)?
@@ -213,10 +141,27 @@ pub(super) fn export(folder: &Path, weights: &[NamedTensor], out: &Path) -> Resu
         .map(|e| e.file_name())
         .filter(|n| n != WEIGHTS)
         .collect();
-    names.sort_by_key(|n| (n == "config.json", n.clone()));
+    names.sort_by_key(|n| (n == imitation.last_file(), n.clone()));
     for name in names {
         let bytes = std::fs::read(folder.join(&name)).map_err(bad)?;
         crate::output::write_atomic(&out.join(&name), &bytes)?;
+        written.push(name.to_string_lossy().into_owned());
+    }
+    Ok(written)
+}
+
+/// Removes the checkpoint of an earlier run from a folder that is to be written again: a folder with files of two families, or with
+/// readouts of another run, would be read as what it is not. `card` is the earlier run card.
+pub(super) fn clear(card: &Path, out: &Path) -> Result<()> {
+    let Ok(text) = std::fs::read(card) else { return Ok(()) };
+    let earlier: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+    let files = earlier["files"].as_array().cloned().unwrap_or_default();
+    for name in files.iter().filter_map(|f| f.as_str()) {
+        let path = out.join(name);
+        if Path::new(name).file_name() == Some(name.as_ref()) && path.is_file() {
+            std::fs::remove_file(&path)
+                .map_err(|e| Error::output("cannot replace an earlier result").in_file(&path).caused_by(e))?;
+        }
     }
     Ok(())
 }

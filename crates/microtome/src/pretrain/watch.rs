@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use microtome_core::{Error, ErrorKind, Progress, Result};
 use microtome_train::net::NamedTensor;
-use microtome_train::pretrain::{Baselines, Kept, Record, Validated, Watcher};
+use microtome_train::pretrain::{Baselines, Guess, Kept, Record, Validated, Watcher};
 use microtome_weights::{Checkpoint, TensorData, write_safetensors};
 use serde_json::Value;
 
@@ -78,13 +78,14 @@ pub(super) struct Log<'p> {
     csv_path: PathBuf,
     events: Events,
     state: State,
-    baseline: Option<f64>,
+    baseline: Option<Guess>,
     last: f64,
     steps: u64,
     progress: &'p dyn Progress,
 }
 
-const HEADER: &str = "step,loss,held_out_loss,learning_rate,gradient_norm,tokens,cells\n";
+const HEADER: &str =
+    "step,loss,held_out_loss,learning_rate,gradient_norm,tokens,cells,loss_besides,held_out_accuracy\n";
 
 impl<'p> Log<'p> {
     /// Begins the logs again up to where the run goes on.
@@ -127,19 +128,28 @@ impl<'p> Log<'p> {
 }
 
 fn of_record(r: &Record) -> String {
-    format!("{},{},,{},{},{},{}\n", r.step, r.loss, r.rate, r.gradient_norm, r.tokens, r.cells)
+    format!(
+        "{},{},,{},{},{},{},{},\n",
+        r.step, r.loss, r.rate, r.gradient_norm, r.tokens, r.cells, r.besides
+    )
 }
 
 fn of_validated(v: &Validated) -> String {
-    format!("{},,{},,,,\n", v.step, v.loss)
+    let accuracy = v.accuracy.map(|a| a.to_string()).unwrap_or_default();
+    format!("{},,{},,,,,,{accuracy}\n", v.step, v.loss)
 }
 
 impl Watcher for Log<'_> {
     fn baselines(&mut self, b: &Baselines) -> Result<()> {
-        self.baseline = Some(b.gene_frequency);
+        self.baseline = b.best().cloned();
+        let guesses: Vec<String> =
+            b.guesses.iter().map(|g| format!("{:.4} {} by {}", g.loss, b.unit, g.by)).collect();
         self.progress.note(&format!(
-            "to beat on {} hidden genes of {} held-out cells: {:.4} nats by gene frequency, {:.4} by frequency among genes the cell does not show",
-            b.n_tokens, b.n_cells, b.gene_frequency, b.gene_frequency_unseen
+            "to beat on {} {} of {} held-out cells: {}",
+            b.n_tokens,
+            b.asked,
+            b.n_cells,
+            guesses.join(", ")
         ));
         Ok(())
     }
@@ -149,16 +159,23 @@ impl Watcher for Log<'_> {
         self.line(of_record(r))?;
         self.events.scalar("loss/train", r.step, r.loss)?;
         self.events.scalar("learning_rate", r.step, r.rate)?;
+        if r.besides != 0.0 {
+            self.events.scalar("loss/besides", r.step, r.besides)?;
+        }
         self.events.scalar("gradient_norm", r.step, r.gradient_norm)
     }
 
     fn validated(&mut self, v: &Validated) -> Result<()> {
         self.line(of_validated(v))?;
         self.events.scalar("loss/held_out", v.step, v.loss)?;
-        let beside = self.baseline.map(|b| format!(" (gene frequency {b:.4})")).unwrap_or_default();
+        let beside = self.baseline.as_ref().map(|b| format!(" ({} {:.4})", b.by, b.loss)).unwrap_or_default();
+        let classes = v.accuracy.map(|a| format!(", {:.1} % of the classes", 100.0 * a)).unwrap_or_default();
+        if let Some(a) = v.accuracy {
+            self.events.scalar("accuracy/held_out", v.step, a)?;
+        }
         let last = if self.last.is_nan() { String::new() } else { format!("loss {:.4}, ", self.last) };
         self.progress
-            .note(&format!("step {} of {}: {last}held-out loss {:.4}{beside}", v.step, self.steps, v.loss));
+            .note(&format!("step {} of {}: {last}held-out loss {:.4}{beside}{classes}", v.step, self.steps, v.loss));
         Ok(())
     }
 

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use microtome_core::{Error, Result};
 
+use crate::dimensions::write_text;
+
 /// Largest list that is read.
 const MAX_BYTES: u64 = 16 << 20;
 const PREFIX: &str = "OS_scRNA_gene_index.";
@@ -103,6 +105,14 @@ fn parse(text: &str) -> Result<Vec<String>> {
         genes.push(name.to_string());
     }
     if genes.is_empty() { Err(Error::unreadable("the gene list holds no genes")) } else { Ok(genes) }
+}
+
+/// Writes a list into the folder of a new model. Errors when a gene is named twice or like no gene.
+pub(crate) fn write(folder: &Path, genes: &[String]) -> Result<()> {
+    let rows: String = genes.iter().enumerate().map(|(i, g)| format!("{g}\t{i}\n")).collect();
+    let text = format!("gene_name\tindex\n{rows}");
+    parse(&text).map_err(|_| Error::usage("the genes of a list need distinct names without tabs"))?;
+    write_text(&folder.join(format!("{PREFIX}{}{SUFFIX}", genes.len())), &text)
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! `BertForMaskedLM` (transformers, `models/bert/modeling_bert.py`) under Hugging Face's tensor names.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 use microtome_core::Result as Outcome;
 
 use super::block::{Block, NormPlacement};
 use super::ops::{Activation, AttentionShape};
-use super::{Linear, Norm, Params, Ragged, failed};
+use super::network::rows_of;
+use super::{Architecture, Dropout, Input, Linear, Network, Norm, Params, failed};
 
 /// Dimensions of the network, as `config.json` states them.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,9 +37,9 @@ const TYPES: &str = "bert.embeddings.token_type_embeddings.weight";
 const EMBEDDING_NORM: &str = "bert.embeddings.LayerNorm";
 const HEAD: &str = "cls.predictions";
 
-impl BertShape {
-    /// Name and shape of every tensor of the network. The decoder is the word table (tied), the pooler is not trained.
-    pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+impl Architecture for BertShape {
+    /// The decoder is the word table (tied), the pooler is not trained.
+    fn tensors(&self) -> Vec<(String, Vec<usize>)> {
         let (d, f) = (self.d_model, self.d_mlp);
         let mut all = vec![
             (WORDS.to_string(), vec![self.vocab_size, d]),
@@ -65,6 +66,14 @@ impl BertShape {
             pair(format!("{block}.output.LayerNorm"), vec![d]);
         }
         all
+    }
+
+    fn width(&self) -> usize {
+        self.d_model
+    }
+
+    fn over(&self, params: &Params) -> Outcome<Box<dyn Network>> {
+        Ok(Box::new(Bert::new(params, self)?))
     }
 }
 
@@ -112,23 +121,14 @@ impl Bert {
         })
     }
 
-    /// The embedding and the output of every block, `[token, d]` each. `ids` are below the vocabulary's size, cells no longer
-    /// than the positions.
-    pub fn states(&self, ids: &[u32], cells: &Ragged) -> Outcome<Vec<Tensor>> {
-        self.run(ids, cells).map_err(failed)
-    }
-
-    fn run(&self, ids: &[u32], cells: &Ragged) -> Result<Vec<Tensor>> {
-        let look_up = |table: &Tensor, rows: Vec<u32>| {
-            let n = rows.len();
-            table.index_select(&Tensor::from_vec(rows, n, &Device::Cpu)?, 0)
-        };
-        let words = look_up(&self.words, ids.to_vec())?;
-        let types = look_up(&self.types, vec![0; ids.len()])?;
-        let positions = look_up(&self.positions, cells.places())?;
-        let mut states = vec![self.norm.apply(&((words + types)? + positions)?)?];
+    fn run(&self, input: &Input, dropout: &mut Dropout) -> Result<Vec<Tensor>> {
+        let words = rows_of(&self.words, &input.ids)?;
+        let types = rows_of(&self.types, &vec![0; input.ids.len()])?;
+        let positions = rows_of(&self.positions, &input.positions)?;
+        let embedding = self.norm.apply(&((words + types)? + positions)?)?;
+        let mut states = vec![dropout.apply(&embedding)?];
         for (i, block) in self.blocks.iter().enumerate() {
-            let next = block.forward(&states[i], cells)?;
+            let next = block.forward_with(&states[i], &input.cells, dropout)?;
             states.push(next);
         }
         Ok(states)
@@ -137,12 +137,21 @@ impl Bert {
     /// Scores of all vocabulary entries, `[rows.len(), vocab_size]`, at these tokens of the last state.
     pub fn logits(&self, state: &Tensor, rows: &[u32]) -> Outcome<Tensor> {
         let logits = || {
-            let chosen = Tensor::new(rows, &Device::Cpu)?;
-            let x = self.transform.apply(&state.index_select(&chosen, 0)?, self.activation)?;
+            let x = self.transform.apply(&rows_of(state, rows)?, self.activation)?;
             let decoder = Linear { weight: self.words.clone(), bias: self.decoder_bias.clone() };
             decoder.apply(&self.transform_norm.apply(&x)?, Activation::None)
         };
         logits().map_err(failed)
+    }
+}
+
+impl Network for Bert {
+    fn states(&self, input: &Input, dropout: &mut Dropout) -> Outcome<Vec<Tensor>> {
+        self.run(input, dropout).map_err(failed)
+    }
+
+    fn answers(&self, input: &Input, last: &Tensor) -> Outcome<Tensor> {
+        self.logits(last, &input.rows)
     }
 }
 

@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 
 use super::ops::{self, Activation, AttentionShape};
-use super::{Linear, Norm, Ragged};
+use super::{Dropout, Linear, Norm, Ragged};
 
 /// Where the norms of a block sit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,14 +40,19 @@ pub struct Block {
 impl Block {
     /// `[token, d]` to `[token, d]`.
     pub fn forward(&self, x: &Tensor, cells: &Ragged) -> Result<Tensor> {
+        self.forward_with(x, cells, &mut Dropout::none())
+    }
+
+    /// [`Block::forward`] with dropout on what attention and the feed-forward part add to the stream.
+    pub fn forward_with(&self, x: &Tensor, cells: &Ragged, dropout: &mut Dropout) -> Result<Tensor> {
         match self.placement {
             NormPlacement::Post => {
-                let x = self.norm1.apply(&(x + self.attend(x, cells)?)?)?;
-                self.norm2.apply(&(&x + self.feed_forward(&x)?)?)
+                let x = self.norm1.apply(&(x + dropout.apply(&self.attend(x, cells)?)?)?)?;
+                self.norm2.apply(&(&x + dropout.apply(&self.feed_forward(&x)?)?)?)
             }
             NormPlacement::Pre => {
-                let x = (x + self.attend(&self.norm1.apply(x)?, cells)?)?;
-                &x + self.feed_forward(&self.norm2.apply(&x)?)?
+                let x = (x + dropout.apply(&self.attend(&self.norm1.apply(x)?, cells)?)?)?;
+                &x + dropout.apply(&self.feed_forward(&self.norm2.apply(&x)?)?)?
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Weights of affine maps and norms.
 
-use candle_core::{Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use microtome_core::Result as Outcome;
 
 use super::ops::{self, Activation};
@@ -21,6 +21,14 @@ impl Linear {
         Ok(Self {
             weight: params.get(&format!("{name}.weight"), &[n_out, n_in])?,
             bias: params.get(&format!("{name}.bias"), &[n_out])?,
+        })
+    }
+
+    /// `NAME.weight`, with zeros that are not trained for the bias.
+    pub fn without_bias(params: &Params, name: &str, n_out: usize, n_in: usize) -> Outcome<Self> {
+        Ok(Self {
+            weight: params.get(&format!("{name}.weight"), &[n_out, n_in])?,
+            bias: Tensor::zeros(n_out, DType::F32, &Device::Cpu).map_err(failed)?,
         })
     }
 

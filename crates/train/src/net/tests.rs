@@ -3,7 +3,10 @@
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::ops::{self, Activation, AttentionShape};
-use super::{Bert, BertShape, NamedTensor, Params, Ragged};
+use super::{
+    AidoCellShape, Architecture, BertShape, Dropout, GptShape, Input, NamedTensor, NicheformerShape, Params,
+    Ragged, ScGptShape,
+};
 
 /// Numbers that look random and are the same everywhere.
 fn numbers(n: usize, seed: u32) -> Vec<f32> {
@@ -65,7 +68,8 @@ fn closest(a: &Tensor, b: &Tensor) -> f32 {
 #[test]
 fn affine() {
     let (x, w, b) = (var(&[5, 7], 1), var(&[4, 7], 2), var(&[4], 3));
-    for activation in [Activation::None, Activation::GeluErf, Activation::GeluTanh, Activation::Relu] {
+    let others = [Activation::GeluTanh, Activation::Relu, Activation::Silu, Activation::LeakyRelu(0.1)];
+    for activation in [Activation::None, Activation::GeluErf].into_iter().chain(others) {
         check(&[&x, &w, &b], || weigh(&ops::affine(&x, &w, &b, activation).unwrap()), 4e-3);
     }
     let own = x.matmul(&w.t().unwrap()).unwrap().broadcast_add(&b).unwrap().relu().unwrap();
@@ -151,9 +155,24 @@ fn cross_entropy() {
     assert!(ops::cross_entropy(&logits, &[1, 6, 0, 3], &weights).is_err());
 }
 
+fn params_of(architecture: &dyn Architecture) -> Params {
+    let tensors = architecture.tensors().into_iter().enumerate().map(|(i, (name, shape))| {
+        let n = shape.iter().product();
+        NamedTensor { name, values: numbers(n, i as u32 + 1), shape }
+    });
+    Params::new(tensors.collect()).unwrap()
+}
+
+fn input() -> Input {
+    let ids = vec![1, 4, 2, 8, 3, 4, 0];
+    let values = vec![1.0, -1.0, 2.5, 0.3, -1.0, 0.0, 1.5];
+    Input { values, rows: vec![0, 5, 6], ..Input::of_tokens(ids, Ragged::of_lengths([3, 4])) }
+}
+
+/// Every parameter of every network has its derivative, and each is used.
 #[test]
-fn a_whole_network() {
-    let shape = BertShape {
+fn whole_networks() {
+    let bert = BertShape {
         n_blocks: 2,
         d_model: 6,
         n_heads: 2,
@@ -164,20 +183,62 @@ fn a_whole_network() {
         eps: 1e-12,
         activation: Activation::GeluErf,
     };
-    let tensors = shape.tensors().into_iter().enumerate().map(|(i, (name, shape))| {
-        let n = shape.iter().product();
-        NamedTensor { name, values: numbers(n, i as u32 + 1), shape }
-    });
-    let params = Params::new(tensors.collect()).unwrap();
-    let cells = Ragged::of_lengths([3, 4]);
-    let loss = || {
-        let net = Bert::new(&params, &shape).unwrap();
-        let states = net.states(&[1, 4, 2, 8, 3, 4, 0], &cells).unwrap();
-        let logits = net.logits(&states[2], &[0, 5, 6]).unwrap();
-        ops::cross_entropy(&logits, &[7, 2, 2], &[1.0, 1.0, 1.0]).unwrap()
+    let gpt = GptShape {
+        prefix: "transformer.".into(),
+        n_blocks: 2,
+        d_model: 6,
+        n_heads: 2,
+        d_mlp: 5,
+        max_positions: 8,
+        vocab_size: 9,
+        eps: 1e-5,
+        activation: Activation::GeluTanh,
     };
-    let vars: Vec<&Var> = params.iter().map(|(_, v)| v).collect();
-    check(&vars, loss, 2e-2);
-    assert_eq!(params.iter().count(), shape.tensors().len());
+    let niche = NicheformerShape {
+        n_blocks: 2,
+        d_model: 6,
+        n_heads: 2,
+        d_mlp: 5,
+        max_positions: 8,
+        n_rows: 10,
+        n_tokens: 9,
+    };
+    let all: [&dyn Architecture; 3] = [&bert, &gpt, &niche];
+    for architecture in all {
+        let params = params_of(architecture);
+        let loss = || {
+            let net = architecture.over(&params).unwrap();
+            let states = net.states(&input(), &mut Dropout::none()).unwrap();
+            let logits = net.answers(&input(), states.last().unwrap()).unwrap();
+            ops::cross_entropy(&logits, &[7, 2, 2], &[1.0, 1.0, 1.0]).unwrap()
+        };
+        let vars: Vec<&Var> = params.iter().map(|(_, v)| v).collect();
+        check(&vars, loss, 2e-2);
+        assert_eq!(params.iter().count(), architecture.tensors().len());
+    }
+    let params = params_of(&bert);
     assert!(Params::new(params.to_named().unwrap()).unwrap().get("cls.predictions.bias", &[8]).is_err());
+}
+
+#[test]
+fn whole_networks_over_values() {
+    let scgpt = ScGptShape { n_blocks: 2, d_model: 6, n_heads: 2, d_mlp: 5, vocab_size: 9 };
+    let aido =
+        AidoCellShape { n_blocks: 2, d_model: 6, n_heads: 2, d_mlp: 5, n_tokens: 9, n_bins: 4, alpha: 0.7, eps: 1e-5 };
+    let all: [&dyn Architecture; 2] = [&scgpt, &aido];
+    for architecture in all {
+        let params = params_of(architecture);
+        let loss = || {
+            let net = architecture.over(&params).unwrap();
+            let states = net.states(&input(), &mut Dropout::none()).unwrap();
+            let last = states.last().unwrap();
+            let answers = weigh(&net.answers(&input(), last).unwrap());
+            match net.answers_of_cell(&input(), last).unwrap() {
+                Some(of_cell) => (answers + weigh(&of_cell)).unwrap(),
+                None => answers,
+            }
+        };
+        let vars: Vec<&Var> = params.iter().map(|(_, v)| v).collect();
+        check(&vars, loss, 2e-2);
+    }
 }

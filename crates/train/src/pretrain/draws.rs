@@ -20,6 +20,8 @@ pub(crate) enum Purpose {
     Adapter = 5,
     /// Order of the cells of an epoch of a fine-tuning.
     Examples = 6,
+    /// Masks of dropout.
+    Dropout = 7,
 }
 
 /// One stream of random numbers.
@@ -41,6 +43,11 @@ impl Draws {
     /// Uniform in `[0, 1)` with 53 bits.
     pub(crate) fn uniform(&mut self) -> f64 {
         (self.0.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// So many words of random bits.
+    pub(crate) fn words(&mut self, n: usize) -> Vec<u32> {
+        (0..n).map(|_| self.0.next_u32()).collect()
     }
 
     /// Uniform in `0..n`; 0 when `n` is 0. The bias is below `n / 2^64`.

@@ -3,7 +3,7 @@
 use microtome_core::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use super::mask::Masking;
+use super::objective::Masking;
 
 /// How the learning rate falls behind the warm-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,8 +42,10 @@ pub struct Recipe {
     pub beta2: f64,
     /// Largest norm of the gradient of a step.
     pub clip: f64,
-    /// What is masked.
+    /// What is masked; nothing where the next gene is asked for.
     pub masking: Masking,
+    /// Share of the numbers that dropout sets to 0, in the embedding and in what every part of a block adds to the stream.
+    pub dropout: f64,
     /// Seed of order and masks.
     pub seed: u64,
     /// Steps between validations.
@@ -74,6 +76,7 @@ impl Default for Recipe {
             beta2: 0.98,
             clip: 1.0,
             masking: Masking::default(),
+            dropout: 0.0,
             seed: 0,
             validate_every: 100,
             patience: 0,
@@ -101,6 +104,7 @@ impl Recipe {
             ("beta1", below_one(self.beta1), "0 to below 1"),
             ("beta2", below_one(self.beta2), "0 to below 1"),
             ("clip", self.clip > 0.0, "above 0"),
+            ("dropout", below_one(self.dropout), "0 to below 1"),
             ("masking.share", m.share > 0.0 && m.share <= 1.0, "above 0, at most 1"),
             (
                 "masking",
@@ -163,6 +167,7 @@ mod tests {
         assert!(said(Recipe { steps: 0, ..Recipe::default() }).contains("steps"));
         assert!(said(Recipe { learning_rate: f64::NAN, ..Recipe::default() }).contains("learning_rate"));
         assert!(said(Recipe { beta2: 1.0, ..Recipe::default() }).contains("beta2"));
+        assert!(said(Recipe { dropout: 1.0, ..Recipe::default() }).contains("dropout"));
         let masking = Masking { masked: 0.9, replaced: 0.2, ..Masking::default() };
         assert!(said(Recipe { masking, ..Recipe::default() }).contains("masking"));
     }

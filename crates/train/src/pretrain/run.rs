@@ -3,18 +3,20 @@
 use microtome_core::{Error, ErrorKind, Progress, Result};
 
 use super::adamw::AdamW;
+use super::baselines::Baselines;
 use super::draws::{Draws, Purpose};
 use super::gradient::{Gradient, gradient};
-use super::mask::{Hidden, Vocabulary};
+use super::objective::Task;
+use super::question::Question;
 use super::recipe::Recipe;
 use super::state::{Kept, Record, Validated};
 use super::stream::{Cells, Stream};
-use super::validation::{Baselines, HeldOut};
-use crate::net::{BertShape, NamedTensor, Params};
+use super::validation::HeldOut;
+use crate::net::{NamedTensor, Params};
 
 /// Hears of a run as it goes.
 pub trait Watcher {
-    /// What guesses by gene frequency lose, before the first step.
+    /// What guesses that know no cell lose, before the first step.
     fn baselines(&mut self, baselines: &Baselines) -> Result<()>;
     /// A step is done.
     fn step(&mut self, record: &Record) -> Result<()>;
@@ -31,7 +33,7 @@ pub struct Outcome {
     pub kept: Kept,
     /// The weights of the best validation, or the last ones where nothing was held out.
     pub weights: Vec<NamedTensor>,
-    /// Guesses by gene frequency; `None` where nothing was held out.
+    /// Guesses that know no cell; `None` where nothing was held out.
     pub baselines: Option<Baselines>,
     /// Whether it ended before the last step, for want of better validations.
     pub stopped_early: bool,
@@ -39,15 +41,14 @@ pub struct Outcome {
 
 struct Run<'a> {
     params: &'a Params,
-    shape: &'a BertShape,
-    vocabulary: &'a Vocabulary,
+    task: &'a Task<'a>,
     recipe: &'a Recipe,
     optimiser: AdamW,
     best: Option<Vec<Vec<f32>>>,
     kept: Kept,
 }
 
-/// Trains `params` on the cells at `train`, looking at those at `held_out` from time to time; goes on `from` a kept state.
+/// Trains `params` (the weights of the task's network and [`Task::heads`]) on the cells at `train`, looking at those at `held_out` from time to time; goes on `from` a kept state.
 ///
 /// # Errors
 /// When the recipe is out of range, no cell can be learned from, a loss or gradient is no number any more (the last kept
@@ -55,8 +56,7 @@ struct Run<'a> {
 #[allow(clippy::too_many_arguments, reason = "the network, its cells, and who listens")]
 pub fn pretrain(
     params: &Params,
-    shape: &BertShape,
-    vocabulary: &Vocabulary,
+    task: &Task<'_>,
     cells: &dyn Cells,
     (train, held_out): (&[usize], &[usize]),
     recipe: &Recipe,
@@ -68,16 +68,16 @@ pub fn pretrain(
     if train.is_empty() {
         return Err(Error::usage("there are no cells to train on"));
     }
-    let looked_at = HeldOut::new(cells, held_out, vocabulary, recipe)?;
+    let looked_at = HeldOut::new(cells, held_out, task, recipe)?;
     let baselines = match looked_at.is_empty() {
         true => None,
-        false => Some(looked_at.baselines(cells, train, vocabulary, recipe)?),
+        false => Some(looked_at.baselines(cells, train, task, recipe)?),
     };
     if let Some(b) = &baselines {
         watcher.baselines(b)?;
     }
     let optimiser = AdamW::new(params)?;
-    let mut run = Run { params, shape, vocabulary, recipe, optimiser, best: None, kept: Kept::default() };
+    let mut run = Run { params, task, recipe, optimiser, best: None, kept: Kept::default() };
     if let Some(kept) = from {
         run.restore(kept)?;
     } else if !looked_at.is_empty() {
@@ -116,16 +116,12 @@ pub fn pretrain(
 impl Run<'_> {
     fn step(&mut self, stream: &mut Stream<'_>, watcher: &mut dyn Watcher) -> Result<()> {
         let batch = self.take(stream)?;
-        let mut g = gradient(self.params, self.shape, &batch, self.recipe.part_tokens)?;
+        let mut g = gradient(self.params, self.task, &batch, self.recipe, self.kept.step)?;
         let loss = g.loss / g.n.max(1) as f64;
         let norm = norm(&g);
-        if !loss.is_finite() || !norm.is_finite() {
-            return Err(Error::new(ErrorKind::CheckFailed, "the loss is no number any more")
-                .at_key(format!("step {}", self.kept.step + 1))
-                .found(format!("loss {loss}, norm of the gradient {norm}"))
-                .remedy(
-                    "the last kept state is from before; begin again with a lower --lr or a longer --warm-up",
-                ));
+        if !loss.is_finite() || !g.besides.is_finite() || !norm.is_finite() {
+            let found = format!("loss {loss}, besides {}, norm of the gradient {norm}", g.besides);
+            return Err(no_number(self.kept.step + 1).found(found));
         }
         if norm > self.recipe.clip {
             let by = (self.recipe.clip / norm) as f32;
@@ -136,10 +132,11 @@ impl Run<'_> {
         self.kept.step += 1;
         self.kept.position = stream.position();
         self.kept.cells += batch.len() as u64;
-        self.kept.tokens += batch.iter().map(|c| c.seen.len() as u64).sum::<u64>();
+        self.kept.tokens += batch.iter().map(|c| c.ids.len() as u64).sum::<u64>();
         let record = Record {
             step: self.kept.step,
             loss,
+            besides: g.besides,
             rate: self.recipe.rate(step),
             gradient_norm: norm,
             tokens: self.kept.tokens,
@@ -150,16 +147,16 @@ impl Run<'_> {
     }
 
     /// Whole cells until the step has its tokens.
-    fn take(&mut self, stream: &mut Stream<'_>) -> Result<Vec<Hidden>> {
+    fn take(&mut self, stream: &mut Stream<'_>) -> Result<Vec<Question>> {
         let (mut batch, mut tokens) = (vec![], 0);
         let began = stream.position().epoch;
         while tokens < self.recipe.batch_tokens {
-            let (epoch, cell, ids) = stream.next()?;
-            let draws = Draws::new(self.recipe.seed, Purpose::Mask, epoch, cell as u64);
-            match Hidden::draw(&ids, self.recipe.masking, self.vocabulary, draws) {
-                Some(hidden) => {
-                    tokens += hidden.seen.len();
-                    batch.push(hidden);
+            let (epoch, place, cell) = stream.next()?;
+            let draws = Draws::new(self.recipe.seed, Purpose::Mask, epoch, place as u64);
+            match Question::draw(&cell, &self.task.objective, self.recipe.masking, draws) {
+                Some(question) => {
+                    tokens += question.ids.len();
+                    batch.push(question);
                 }
                 None => self.kept.passed_over += 1,
             }
@@ -172,8 +169,11 @@ impl Run<'_> {
     }
 
     fn validate(&mut self, held_out: &HeldOut, watcher: &mut dyn Watcher) -> Result<()> {
-        let loss = held_out.loss(self.params, self.shape, self.recipe)?;
-        let validated = Validated { step: self.kept.step, loss };
+        let (loss, accuracy) = held_out.look(self.params, self.task, self.recipe)?;
+        if !loss.is_finite() {
+            return Err(no_number(self.kept.step).found(format!("held-out loss {loss}")));
+        }
+        let validated = Validated { step: self.kept.step, loss, accuracy };
         self.kept.validations.push(validated);
         if self.kept.best.is_none_or(|(_, best)| loss < best) {
             self.kept.best = Some((self.kept.step, loss));
@@ -236,4 +236,10 @@ impl Run<'_> {
 
 fn norm(g: &Gradient) -> f64 {
     g.grads.iter().flatten().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt()
+}
+
+fn no_number(step: u64) -> Error {
+    Error::new(ErrorKind::CheckFailed, "the loss is no number any more")
+        .at_key(format!("step {step}"))
+        .remedy("the last kept state is from before; begin again with a lower --lr or a longer --warm-up")
 }

@@ -20,8 +20,11 @@ pub struct Position {
 pub struct Record {
     /// Steps done, this one included.
     pub step: u64,
-    /// Mean loss over the hidden tokens of the step, in nats.
+    /// Mean loss over the answers of the step.
     pub loss: f64,
+    /// What else is trained (values asked of the cell's vector, the annotation), weighted; 0 where there is nothing else.
+    #[serde(default)]
+    pub besides: f64,
     /// Learning rate.
     pub rate: f64,
     /// Norm of the gradient before clipping.
@@ -37,8 +40,11 @@ pub struct Record {
 pub struct Validated {
     /// Steps done.
     pub step: u64,
-    /// Mean loss over the hidden tokens, in nats.
+    /// Mean loss over the answers.
     pub loss: f64,
+    /// Share of the labelled cells whose class the annotation's readout finds.
+    #[serde(default)]
+    pub accuracy: Option<f64>,
 }
 
 /// Everything a run needs to go on: numbers here, weights and moments in the tensors

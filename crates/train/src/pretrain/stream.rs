@@ -6,12 +6,29 @@ use super::draws::{Draws, Purpose};
 use super::recipe::Recipe;
 use super::state::Position;
 
-/// Where cells come from: anything that can give the tokens of some of its cells.
+/// A cell as training sees it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Cell {
+    /// Tokens, special ones included.
+    pub ids: Vec<u32>,
+    /// The number that goes with each token; empty for networks that take none.
+    pub values: Vec<f32>,
+    /// Whether each token is a gene that may be asked for.
+    pub is_gene: Vec<bool>,
+    /// Place of every token as the network counts positions; empty for 0, 1, 2, ...
+    pub positions: Vec<u32>,
+    /// Places of the tokens that the cell's vector is the mean of; needed where an annotation is trained.
+    pub pooled: Vec<u32>,
+    /// Class of the cell, where it is known and an annotation is trained.
+    pub label: Option<u32>,
+}
+
+/// Where cells come from: anything that can give some of its cells.
 pub trait Cells: Sync {
     /// Number of cells.
     fn n_cells(&self) -> usize;
-    /// Tokens of the cells at these ascending positions, in their order, special tokens included.
-    fn read(&self, positions: &[usize]) -> Result<Vec<Vec<u32>>>;
+    /// The cells at these ascending positions, in their order.
+    fn read(&self, positions: &[usize]) -> Result<Vec<Cell>>;
 }
 
 /// Epoch after epoch over the training cells. Chunks of neighbouring cells are drawn in random order; a window of some
@@ -22,7 +39,7 @@ pub(super) struct Stream<'a> {
     train: &'a [usize],
     recipe: &'a Recipe,
     position: Position,
-    window: Vec<(usize, Vec<u32>)>,
+    window: Vec<(usize, Cell)>,
     loaded: Option<(u64, u64)>,
 }
 
@@ -42,14 +59,14 @@ impl<'a> Stream<'a> {
         self.position
     }
 
-    /// The next cell: its epoch, its position among all cells, its tokens. The training cells must not be none.
-    pub(super) fn next(&mut self) -> Result<(u64, usize, Vec<u32>)> {
+    /// The next cell: its epoch, its position among all cells, and what it holds. The training cells must not be none.
+    pub(super) fn next(&mut self) -> Result<(u64, usize, Cell)> {
         loop {
             self.load()?;
             let at = self.position.cell as usize;
-            if let Some((cell, ids)) = self.window.get_mut(at) {
+            if let Some((place, cell)) = self.window.get_mut(at) {
                 self.position.cell += 1;
-                return Ok((self.position.epoch, *cell, std::mem::take(ids)));
+                return Ok((self.position.epoch, *place, std::mem::take(cell)));
             }
             let n_chunks = self.train.len().div_ceil(self.recipe.chunk_cells);
             let n_windows = n_chunks.div_ceil(self.recipe.window_chunks) as u64;

@@ -1,51 +1,34 @@
-//! Held-out cells, and what a guess by gene frequency loses on them.
+//! Held-out cells, asked the same questions every time.
 
 use microtome_core::Result;
-use serde::{Deserialize, Serialize};
 
+use super::baselines::Baselines;
 use super::draws::{Draws, Purpose};
-use super::gradient;
-use super::mask::{Hidden, Vocabulary};
+use super::gradient::{self, Looked};
+use super::objective::Task;
+use super::question::Question;
 use super::recipe::Recipe;
-use super::stream::Cells;
-use crate::net::{BertShape, Params};
+use super::stream::{Cell, Cells};
+use crate::net::Params;
 
-/// Training cells whose genes are counted for the baselines, at most.
+/// Training cells that are counted for the baselines, at most.
 const COUNTED_CELLS: usize = 4096;
 
-/// Mean losses in nats, on the same hidden tokens of the same cells, of guesses that know no cell.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Baselines {
-    /// By how often a gene is in a training cell.
-    pub gene_frequency: f64,
-    /// The same, among genes that the cell does not show already: a stronger guess, because a gene comes once per cell.
-    pub gene_frequency_unseen: f64,
-    /// Hidden tokens.
-    pub n_tokens: usize,
-    /// Held-out cells.
-    pub n_cells: usize,
-}
-
-/// Held-out cells with the same tokens hidden every time.
+/// Held-out cells with the same questions every time.
 pub(super) struct HeldOut {
-    cells: Vec<Hidden>,
+    cells: Vec<Question>,
 }
 
 impl HeldOut {
     /// At most as many cells as the recipe says, drawn from `held_out`.
-    pub(super) fn new(
-        cells: &dyn Cells,
-        held_out: &[usize],
-        vocabulary: &Vocabulary,
-        recipe: &Recipe,
-    ) -> Result<Self> {
+    pub(super) fn new(cells: &dyn Cells, held_out: &[usize], task: &Task<'_>, recipe: &Recipe) -> Result<Self> {
         let chosen = choose(held_out, recipe.validation_cells, recipe.seed, 0);
         let read = cells.read(&chosen)?;
-        let hide = |(cell, ids): (&usize, Vec<u32>)| {
+        let ask = |(cell, read): (&usize, Cell)| {
             let draws = Draws::new(recipe.seed, Purpose::HeldOut, 0, *cell as u64);
-            Hidden::draw(&ids, recipe.masking, vocabulary, draws)
+            Question::draw(&read, &task.objective, recipe.masking, draws)
         };
-        Ok(Self { cells: chosen.iter().zip(read).filter_map(hide).collect() })
+        Ok(Self { cells: chosen.iter().zip(read).filter_map(ask).collect() })
     }
 
     /// Whether there is nothing to look at.
@@ -53,46 +36,28 @@ impl HeldOut {
         self.cells.is_empty()
     }
 
-    /// Mean loss of a network.
-    pub(super) fn loss(&self, params: &Params, shape: &BertShape, recipe: &Recipe) -> Result<f64> {
-        let losses = gradient::losses(params, shape, &self.cells, recipe.part_tokens)?;
-        Ok(losses.iter().map(|l| f64::from(*l)).sum::<f64>() / losses.len().max(1) as f64)
+    /// Mean loss of a network, and the share of labelled cells whose class it finds.
+    pub(super) fn look(
+        &self,
+        params: &Params,
+        task: &Task<'_>,
+        recipe: &Recipe,
+    ) -> Result<(f64, Option<f64>)> {
+        let Looked { losses, labelled, right } = gradient::look(params, task, &self.cells, recipe.part_tokens)?;
+        let mean = losses.iter().map(|l| f64::from(*l)).sum::<f64>() / losses.len().max(1) as f64;
+        Ok((mean, (labelled > 0).then(|| right as f64 / labelled as f64)))
     }
 
-    /// Mean loss of guesses by frequency, counted over a sample of training cells. Every gene is counted once more than it
-    /// was found, so that no guess is impossible.
+    /// Mean losses of guesses that know no cell, counted over a sample of training cells.
     pub(super) fn baselines(
         &self,
         cells: &dyn Cells,
         train: &[usize],
-        vocabulary: &Vocabulary,
+        task: &Task<'_>,
         recipe: &Recipe,
     ) -> Result<Baselines> {
-        let mut counts = vec![0f64; vocabulary.size];
-        vocabulary.genes().iter().for_each(|g| counts[*g as usize] = 1.0);
-        for ids in cells.read(&choose(train, COUNTED_CELLS, recipe.seed, 1))? {
-            ids.into_iter().filter(|t| vocabulary.is_gene(*t)).for_each(|t| counts[t as usize] += 1.0);
-        }
-        let total: f64 = counts.iter().sum();
-        let (mut plain, mut unseen, mut n) = (0.0, 0.0, 0);
-        for cell in &self.cells {
-            let hidden = |p: usize| cell.places.binary_search(&(p as u32)).is_ok();
-            let shown: f64 =
-                (0..cell.seen.len()).filter(|p| !hidden(*p)).map(|p| counts[cell.seen[p] as usize]).sum();
-            for &t in &cell.targets {
-                let count = counts[t as usize];
-                plain -= (count / total).ln();
-                unseen -= (count / (total - shown)).ln();
-                n += 1;
-            }
-        }
-        let mean = |sum: f64| sum / n.max(1) as f64;
-        Ok(Baselines {
-            gene_frequency: mean(plain),
-            gene_frequency_unseen: mean(unseen),
-            n_tokens: n,
-            n_cells: self.cells.len(),
-        })
+        let counted = cells.read(&choose(train, COUNTED_CELLS, recipe.seed, 1))?;
+        Ok(Baselines::count(&task.objective, &counted, &self.cells))
     }
 }
 

@@ -7,6 +7,8 @@ use microtome_core::{Error, Result, closest};
 
 use super::config::{Config, NormKind};
 use super::presets::VARIANTS;
+use crate::Dimensions;
+use crate::hugging_face::{create, write_config};
 use crate::tokenize::gene_list;
 use crate::untrained::{Kind, Plan};
 
@@ -30,6 +32,25 @@ pub(super) fn init_twin(of: &Path, seed: u64, out: &Path) -> Result<()> {
     let config = Config::read(&folder.join("config.json"))?;
     let (list, _) = gene_list::find(&folder, Some(config.n_genes))?;
     write(&config, &list, seed, out)
+}
+
+/// Writes a whole small checkpoint folder: untrained weights over these symbols, which are all of the model's genes, whatever the
+/// size says of tokens. Norms, bins and biases are those of the published sizes. Errors when the size is impossible, a gene is named
+/// twice, or `out` holds a model already.
+pub fn write_untrained(size: Dimensions, genes: &[String], seed: u64, out: &Path) -> Result<()> {
+    size.check()?;
+    let config = Config {
+        n_blocks: size.layers,
+        d_model: size.d,
+        n_heads: size.heads,
+        d_mlp: size.ffn,
+        n_genes: genes.len(),
+        ..Config::of_variant(&VARIANTS[0])
+    };
+    create(out)?;
+    gene_list::write(out, genes)?;
+    tensors(&config).write_safetensors(seed, &out.join("model.safetensors"))?;
+    write_config(&config.to_json(), out)
 }
 
 /// `config.json` comes last: a folder without it is not taken for a checkpoint.

@@ -18,3 +18,4 @@ mod presets;
 mod tests;
 
 pub use card::FAMILY;
+pub use init::write_untrained;

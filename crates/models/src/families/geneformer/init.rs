@@ -9,27 +9,14 @@ use microtome_kernels::Activation;
 use microtome_weights::{write_str_float_dict, write_str_int_dict, write_str_str_dict};
 
 use super::config::Config;
+use crate::dimensions::check_names;
+pub use crate::dimensions::Dimensions as GeneformerShape;
 use super::presets::{Generation, PUBLISHED, VARIANTS, generation_of_size};
 use crate::hugging_face::{copy_into, create, folder_of, write_config};
 use crate::nn::bert::{self, BertConfig};
 use crate::tokenize::rank_files;
 use crate::tokenize::rank_vocabulary::RankVocabulary;
 use crate::untrained::{self, Plan};
-
-/// Dimensions of a model that is not of a published size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GeneformerShape {
-    /// Blocks.
-    pub layers: usize,
-    /// Residual width.
-    pub d: usize,
-    /// Attention heads; must divide `d`.
-    pub heads: usize,
-    /// Feed-forward width.
-    pub ffn: usize,
-    /// Longest input in tokens, special tokens included.
-    pub max_tokens: usize,
-}
 
 /// A gene of a vocabulary that is made up for a small model.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +39,7 @@ pub fn write_untrained(
     out: &Path,
 ) -> Result<()> {
     check_genes(genes)?;
+    shape.check()?;
     let specials: &[&str] = match generation {
         Generation::V1 => &["<pad>", "<mask>"],
         Generation::V2 => &["<pad>", "<mask>", "<cls>", "<eos>"],
@@ -66,7 +54,6 @@ pub fn write_untrained(
         layer_norm_eps: 1e-12,
         activation: Activation::Relu,
     };
-    check_shape(&bert)?;
     let config = Config { bert, type_vocab_size: 2, classifier: false };
     create(out)?;
     let names = specials.iter().map(|s| (*s).to_string()).chain(genes.iter().map(|g| g.ensembl_id.clone()));
@@ -120,28 +107,14 @@ pub(super) fn init_twin(of: &Path, seed: u64, out: &Path) -> Result<()> {
 }
 
 fn check_genes(genes: &[GeneformerGene]) -> Result<()> {
-    let mut seen = std::collections::HashSet::new();
-    for g in genes {
-        if !seen.insert(g.ensembl_id.to_uppercase()) || g.ensembl_id.is_empty() || g.ensembl_id.starts_with('<') {
-            return Err(Error::usage("the genes of a vocabulary need distinct names").found(g.ensembl_id.clone()));
-        }
-        if !(g.median.is_finite() && g.median > 0.0) {
-            return Err(Error::usage("a gene median must be positive")
-                .at_key(g.ensembl_id.clone())
-                .found(g.median.to_string()));
-        }
+    let names: Vec<String> = genes.iter().map(|g| g.ensembl_id.to_uppercase()).collect();
+    check_names(names.iter().map(String::as_str))?;
+    match genes.iter().find(|g| !(g.median.is_finite() && g.median > 0.0)) {
+        Some(g) => Err(Error::usage("a gene median must be positive")
+            .at_key(g.ensembl_id.clone())
+            .found(g.median.to_string())),
+        None => Ok(()),
     }
-    if genes.is_empty() { Err(Error::usage("a vocabulary needs genes")) } else { Ok(()) }
-}
-
-fn check_shape(c: &BertConfig) -> Result<()> {
-    let dims = [c.n_blocks, c.d_model, c.n_heads, c.d_mlp];
-    if dims.contains(&0) || c.max_positions < 3 || !c.d_model.is_multiple_of(c.n_heads) {
-        return Err(Error::usage("not a possible shape of a model")
-            .expected("positive dimensions, at least 3 tokens, heads that divide the width")
-            .found(format!("{dims:?} (blocks, width, heads, feed-forward), {} tokens", c.max_positions)));
-    }
-    Ok(())
 }
 
 /// `config.json` comes last: a folder without it is not taken for a checkpoint.

@@ -68,7 +68,7 @@ impl Reference {
 }
 
 /// `log10(1e7 count / total + 1)`, in double precision and then single, as the authors do.
-pub(super) fn expression(count: f32, total: f64) -> f32 {
+pub fn expression(count: f32, total: f64) -> f32 {
     (f64::from(count) * (TARGET_SUM / total) + 1.0).log10() as f32
 }
 

@@ -12,7 +12,7 @@ use crate::json::JsonConfig;
 use crate::nn::gpt::GptShape;
 
 /// Feed-forward width over residual width; the class's default, which no file overrides.
-const WIDER: usize = 4;
+pub(super) const WIDER: usize = 4;
 
 /// The part that matters for inference.
 #[derive(Clone, Debug, PartialEq)]

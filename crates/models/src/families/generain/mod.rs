@@ -24,4 +24,6 @@ mod model;
 mod tests;
 mod tokens;
 
+pub use bins::expression;
 pub use card::FAMILY;
+pub use init::{Reference, write_untrained};

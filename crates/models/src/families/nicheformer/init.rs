@@ -4,11 +4,15 @@
 use std::path::Path;
 
 use microtome_core::{Error, Result, closest};
+use microtome_weights::npy;
 
-use super::config::Config;
+use super::config::{Config, FIRST_GENE};
 use super::model::{folder_of, parts};
 use super::presets::VARIANTS;
-use super::vocabulary::{Means, Vocabulary};
+use super::vocabulary::{MEANS, Means, Vocabulary};
+use crate::Dimensions;
+use crate::dimensions::write_text;
+use crate::hugging_face::{copy_into, create, write_config};
 use crate::untrained::{Kind, Plan};
 
 /// Writes an untrained model of a published size over the gene list (and technology means) of `like`.
@@ -35,29 +39,37 @@ pub(super) fn init_twin(of: &Path, seed: u64, out: &Path) -> Result<()> {
     write(&config, &vocabulary, &folder, seed, out)
 }
 
-/// `config.json` comes last: a folder without it is not taken for a checkpoint.
+/// Writes a whole small checkpoint folder: untrained weights over these Ensembl ids with the published special tokens and the mean of
+/// every gene (per 10,000 counts, over the cells in which it is found) as the mean of dissociated cells. Errors when the size is
+/// impossible, a gene is named twice, or `out` holds a model already.
+pub fn write_untrained(size: Dimensions, genes: &[(String, f64)], seed: u64, out: &Path) -> Result<()> {
+    size.check()?;
+    let vocabulary = Vocabulary::of_genes(genes.iter().map(|(id, _)| id.clone()).collect(), out)?;
+    let config = Config {
+        n_blocks: size.layers,
+        d_model: size.d,
+        n_heads: size.heads,
+        d_mlp: size.ffn,
+        context_length: size.max_tokens,
+        n_tokens: FIRST_GENE + genes.len(),
+    };
+    create(out)?;
+    let means: Vec<f64> = genes.iter().map(|(_, mean)| *mean).collect();
+    npy::write(&out.join(format!("dissociated{MEANS}")), &[means.len()], &means)?;
+    write_model(&config, &vocabulary, seed, out)
+}
+
 fn write(config: &Config, vocabulary: &Vocabulary, like: &Path, seed: u64, out: &Path) -> Result<()> {
-    if out.join("config.json").exists() {
-        return Err(Error::output("the folder holds a model already")
-            .in_file(out)
-            .remedy("name another folder, or remove that one"));
-    }
-    let failed = |e: std::io::Error, path: &Path| {
-        Error::output("cannot write a file of the model").in_file(path).caused_by(e)
-    };
-    std::fs::create_dir_all(out).map_err(|e| failed(e, out))?;
-    let save = |name: &str, bytes: &[u8]| {
-        let path = out.join(name);
-        std::fs::write(&path, bytes).map_err(|e| failed(e, &path))
-    };
-    for mean in Means::read(like, config.n_genes())?.files {
-        let bytes = std::fs::read(&mean)
-            .map_err(|e| Error::unreadable("cannot read a technology mean").in_file(&mean).caused_by(e))?;
-        save(mean.file_name().and_then(|n| n.to_str()).unwrap_or_default(), &bytes)?;
-    }
-    save("vocab.json", format!("{:#}\n", vocabulary.to_json()).as_bytes())?;
+    create(out)?;
+    copy_into(&Means::read(like, config.n_genes())?.files, out)?;
+    write_model(config, vocabulary, seed, out)
+}
+
+/// `config.json` comes last: a folder without it is not taken for a checkpoint.
+fn write_model(config: &Config, vocabulary: &Vocabulary, seed: u64, out: &Path) -> Result<()> {
+    write_text(&out.join("vocab.json"), &format!("{:#}\n", vocabulary.to_json()))?;
     tensors(config).write_safetensors(seed, &out.join("model.safetensors"))?;
-    save("config.json", format!("{:#}\n", config.to_json()).as_bytes())
+    write_config(&config.to_json(), out)
 }
 
 /// Every tensor that is run, by its published name.

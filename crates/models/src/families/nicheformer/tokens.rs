@@ -14,7 +14,7 @@ use crate::{GENE_MASK, GeneMatch, Tokens};
 /// Counts per cell to which every cell is scaled.
 const TARGET_SUM: f64 = 10_000.0;
 /// Token column of what other tokens may attend to: 1 or 0.
-pub(super) const ATTENTION_MASK: &str = "attention_mask";
+pub const ATTENTION_MASK: &str = "attention_mask";
 /// The padding token of the training code.
 const TRAINING_PAD: u32 = 1;
 

@@ -14,7 +14,7 @@ use crate::var_names::var_names;
 const MAX_BYTES: u64 = 16 << 20;
 const VOCAB: &str = "vocab.json";
 const GENES: &str = "model.h5ad";
-const MEANS: &str = "_mean_script.npy";
+pub(super) const MEANS: &str = "_mean_script.npy";
 const REMEDY: &str = "copy data/model_means/model.h5ad of github theislab/nicheformer, or vocab.json of Hugging Face theislab/Nicheformer, into the model folder";
 
 /// The padding and masking tokens of the training code.
@@ -49,12 +49,16 @@ impl Vocabulary {
                 .expected(format!("{VOCAB} or {GENES}"))
                 .remedy(REMEDY));
         }
-        let genes = var_names(&file)?;
+        Self::of_genes(var_names(&file)?, &file)
+    }
+
+    /// Genes under the special tokens of the training code.
+    pub(super) fn of_genes(genes: Vec<String>, file: &Path) -> Result<Self> {
         let mut specials: BTreeMap<String, u32> =
             contexts::PUBLISHED.iter().map(|(n, id)| ((*n).to_string(), *id)).collect();
         specials.insert("[PAD]".into(), TRAINING_PAD);
         specials.insert("[MASK]".into(), TRAINING_MASK);
-        Self::new(genes, specials, file)
+        Self::new(genes, specials, file.to_path_buf())
     }
 
     fn of_json(path: &Path) -> Result<Self> {

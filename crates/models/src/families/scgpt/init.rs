@@ -8,8 +8,46 @@ use microtome_core::{Error, Result, closest};
 
 use super::config::{Config, folder_of};
 use super::presets::VARIANTS;
-use super::vocabulary::Vocabulary;
+use super::vocabulary::{SPECIALS, Vocabulary};
+use crate::Dimensions;
+use crate::dimensions::{check_names, write_text};
 use crate::untrained::{Kind, Plan};
+
+/// Writes a whole small checkpoint folder: untrained weights over these symbols, without the classifier, which pre-training on values
+/// does not train. Errors when a gene is named twice, the size is impossible, or `out` holds a model already.
+pub fn write_untrained(size: Dimensions, genes: &[String], seed: u64, out: &Path) -> Result<()> {
+    size.check()?;
+    check_names(genes.iter().map(String::as_str))?;
+    let config = Config {
+        n_blocks: size.layers,
+        d_model: size.d,
+        n_heads: size.heads,
+        d_mlp: size.ffn,
+        max_tokens: size.max_tokens,
+        pad_value: -2.0,
+        mask_value: -1.0,
+        stated_bins: Some(51),
+    };
+    refuse_model(out)?;
+    std::fs::create_dir_all(out)
+        .map_err(|e| Error::output("cannot make the folder").in_file(out).caused_by(e))?;
+    let names = SPECIALS.into_iter().chain(genes.iter().map(String::as_str));
+    let ids: serde_json::Map<String, serde_json::Value> =
+        names.zip(0u32..).map(|(n, id)| (n.to_string(), id.into())).collect();
+    write_text(&out.join("vocab.json"), &format!("{:#}\n", serde_json::Value::Object(ids)))?;
+    let tensors = tensors(&config, SPECIALS.len() + genes.len(), false);
+    tensors.write_safetensors(seed, &out.join("model.safetensors"))?;
+    write_text(&out.join("args.json"), &format!("{:#}\n", config.to_json()))
+}
+
+fn refuse_model(out: &Path) -> Result<()> {
+    if !out.join("args.json").exists() {
+        return Ok(());
+    }
+    Err(Error::output("the folder holds a model already")
+        .in_file(out)
+        .remedy("name another folder, or remove that one"))
+}
 
 /// Writes an untrained model of a published size over the vocabulary of `like`.
 pub(super) fn init_preset(preset: &str, like: &Path, seed: u64, out: &Path) -> Result<()> {
@@ -38,11 +76,7 @@ fn vocabulary_file(like: &Path) -> std::path::PathBuf {
 
 /// `args.json` comes last: a folder without it is not taken for a checkpoint.
 fn write(config: &Config, vocabulary: &Path, seed: u64, out: &Path) -> Result<()> {
-    if out.join("args.json").exists() {
-        return Err(Error::output("the folder holds a model already")
-            .in_file(out)
-            .remedy("name another folder, or remove that one"));
-    }
+    refuse_model(out)?;
     let n_tokens = Vocabulary::read(vocabulary)?;
     let failed =
         |what: &str, path: &Path, e: std::io::Error| Error::output(what.to_string()).in_file(path).caused_by(e);
@@ -51,14 +85,14 @@ fn write(config: &Config, vocabulary: &Path, seed: u64, out: &Path) -> Result<()
         .map_err(|e| Error::unreadable("cannot read the vocabulary").in_file(vocabulary).caused_by(e))?;
     let target = out.join("vocab.json");
     std::fs::write(&target, bytes).map_err(|e| failed("cannot write the vocabulary", &target, e))?;
-    tensors(config, n_tokens.len()).write_safetensors(seed, &out.join("model.safetensors"))?;
+    tensors(config, n_tokens.len(), true).write_safetensors(seed, &out.join("model.safetensors"))?;
     let path = out.join("args.json");
     let text = format!("{:#}\n", config.to_json());
     std::fs::write(&path, text).map_err(|e| failed("cannot write the configuration", &path, e))
 }
 
 /// Every tensor of a pre-trained file, by its published name.
-fn tensors(c: &Config, n_tokens: usize) -> Plan {
+fn tensors(c: &Config, n_tokens: usize, classifier: bool) -> Plan {
     let (d, f) = (c.d_model, c.d_mlp);
     let mut plan = Plan::default();
     let linear = |plan: &mut Plan, name: &str, n_out: usize, n_in: usize| {
@@ -90,11 +124,13 @@ fn tensors(c: &Config, n_tokens: usize) -> Plan {
     linear(&mut plan, "decoder.fc.0", d, d);
     linear(&mut plan, "decoder.fc.2", d, d);
     linear(&mut plan, "decoder.fc.4", 1, d);
-    for i in [0, 3] {
+    for i in [0, 3].into_iter().filter(|_| classifier) {
         linear(&mut plan, &format!("cls_decoder._decoder.{i}"), d, d);
         norm(&mut plan, &format!("cls_decoder._decoder.{}", i + 2));
     }
-    linear(&mut plan, "cls_decoder.out_layer", 1, d);
+    if classifier {
+        linear(&mut plan, "cls_decoder.out_layer", 1, d);
+    }
     linear(&mut plan, "mvc_decoder.gene2query", d, d);
     plan.add("mvc_decoder.W.weight".into(), &[d, d], Kind::Uniform(1.0 / (d as f32).sqrt()));
     plan

@@ -25,3 +25,5 @@ mod tokens;
 mod vocabulary;
 
 pub use card::FAMILY;
+pub use init::write_untrained;
+pub use tokens::N_BINS;

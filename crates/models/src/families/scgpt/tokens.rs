@@ -9,7 +9,7 @@ use crate::tokenize::subset::{cell_rng, kept, uniform};
 use crate::{GeneMatch, TokenizeOptions, Tokens};
 
 /// Bins, zero included: fixed in the published collator, whatever `args.json` says.
-pub(super) const N_BINS: usize = 51;
+pub const N_BINS: usize = 51;
 /// Counts per cell to which the fine-tuning recipes scale.
 const TARGET_SUM: f32 = 10_000.0;
 /// Column of [`Tokens::per_cell`] with the batch of each cell.

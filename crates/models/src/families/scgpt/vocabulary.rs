@@ -8,7 +8,7 @@ use microtome_core::{Error, Result};
 /// Largest vocabulary file that is read.
 const MAX_BYTES: u64 = 64 << 20;
 /// Special tokens, in the order in which the published loader appends those that a file lacks.
-const SPECIALS: [&str; 3] = ["<pad>", "<cls>", "<eoc>"];
+pub(super) const SPECIALS: [&str; 3] = ["<pad>", "<cls>", "<eoc>"];
 
 pub(super) struct Vocabulary {
     id_of: HashMap<String, u32>,

@@ -22,3 +22,4 @@ mod tokens;
 mod vocabulary;
 
 pub use card::FAMILY;
+pub use init::write_untrained;

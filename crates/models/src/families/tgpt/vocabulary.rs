@@ -5,6 +5,9 @@ use std::path::Path;
 
 use microtome_core::{Error, GeneTable, Result};
 
+use serde_json::{Value, json};
+
+use crate::dimensions::check_names;
 use crate::json::JsonConfig;
 use crate::tokenize::symbols::{Duplicates, match_symbols};
 use crate::{GeneMatch, Overlap};
@@ -82,6 +85,43 @@ impl Vocabulary {
         };
         Ok(GeneMatch { token_of_gene, sum_duplicates: found.sum_duplicates, counted: found.counted, overlap })
     }
+}
+
+/// `tokenizer.json` over these symbols, in the layout of the published file. Symbols that become one in the authors' spelling are one entry.
+pub(super) fn to_json(symbols: &[String]) -> Result<Value> {
+    let mut seen = HashSet::new();
+    let genes: Vec<String> =
+        symbols.iter().map(|s| as_written(s)).filter(|s| seen.insert(s.clone())).collect();
+    check_names(genes.iter().map(String::as_str))?;
+    let specials = ["<pad>", BEGIN, END, "<unk>"];
+    let names = specials.iter().map(|s| (*s).to_string()).chain(genes);
+    let vocab: serde_json::Map<String, Value> = names.zip(0u32..).map(|(n, id)| (n, id.into())).collect();
+    let added: Vec<Value> = specials
+        .iter()
+        .zip(0u32..)
+        .map(|(s, id)| {
+            json!({"id": id, "content": s, "special": true, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false})
+        })
+        .collect();
+    let marker = |name: &str, id: u32| json!({"id": name, "ids": [id], "tokens": [name]});
+    let of = |name: &str| json!({"SpecialToken": {"id": name, "type_id": 0}});
+    let text = |id: &str, type_id: u32| json!({"Sequence": {"id": id, "type_id": type_id}});
+    Ok(json!({
+        "version": "1.0",
+        "truncation": null,
+        "padding": null,
+        "added_tokens": added,
+        "normalizer": null,
+        "pre_tokenizer": {"type": "Whitespace"},
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [of(BEGIN), text("A", 0), of(END)],
+            "pair": [text("A", 0), text("B", 1)],
+            "special_tokens": {BEGIN: marker(BEGIN, 1), END: marker(END, 2)},
+        },
+        "decoder": null,
+        "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "<unk>"},
+    }))
 }
 
 /// `HLA-A` and `RP11-34P13.7` as `HLA_A` and `RP11_34P13_7`.
