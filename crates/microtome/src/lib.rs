@@ -38,6 +38,7 @@ mod slot;
 mod store;
 mod study;
 mod table;
+mod targets;
 mod tokenize;
 mod twin;
 
@@ -52,7 +53,7 @@ pub use demo::{DemoOptions, demo};
 pub use doctor::{Diagnosis, doctor};
 pub use drift::SiteDrift;
 pub use embed::{EmbedOptions, EmbedReport, embed};
-pub use finetune::{FinetuneOptions, FinetuneReport, MergeReport, ScoreLine, finetune, merge};
+pub use finetune::{FinetuneOptions, Goal, FinetuneReport, MergeReport, ScoreLine, finetune, merge};
 pub use gene_store::{
     BlockAttention, CategoryEntry, CategoryFile, Gene, GeneList, GeneStore, GeneStoreManifest, KeyValue,
     ModelEntry, NormKind, SiteEntry, SiteMeans, StoredFlow,
@@ -80,5 +81,6 @@ pub use simulate::{SimulateReport, SimulateRun, simulate};
 pub use store::{Manifest, Store};
 pub use study::{Named, OrthologTable, StudyMean, StudyOptions, StudyReport, StudyRow, study};
 pub use table::{FromTable, report_table};
+pub use targets::{Readout, TargetScore, TargetsOptions, TargetsReport, targets};
 
 pub use tokenize::{TokenReport, tokenize};

@@ -83,22 +83,26 @@ pub(super) fn pretrain(a: &args::Pretrain, progress: &dyn Progress) -> Result<u8
 fn begin(a: &args::Pretrain) -> Result<Begin> {
     let s = &a.size;
     let changed = [s.layers, s.width, s.heads, s.feed_forward, s.max_tokens].iter().any(Option::is_some);
-    if changed && (a.from.is_some() || a.like.is_some()) {
-        return Err(Error::usage("the size is that of the checkpoint or of the published preset")
+    if changed && a.from.is_some() {
+        return Err(Error::usage("the size is that of the checkpoint")
             .remedy("leave out --layers, --width, --heads, --feed-forward and --max-tokens"));
     }
+    let own = || {
+        let preset = Shape::preset(&a.preset)?;
+        Ok::<_, Error>(Shape {
+            layers: s.layers.unwrap_or(preset.layers),
+            width: s.width.unwrap_or(preset.width),
+            heads: s.heads.unwrap_or(preset.heads),
+            feed_forward: s.feed_forward.unwrap_or(preset.feed_forward),
+            max_tokens: s.max_tokens.unwrap_or(preset.max_tokens),
+        })
+    };
     Ok(match (&a.from, &a.like) {
         (Some(path), _) => Begin::From(path.clone()),
-        (None, Some(like)) => Begin::Published { preset: a.preset.clone(), like: like.clone() },
-        (None, None) => {
-            let preset = Shape::preset(&a.preset)?;
-            Begin::New(Shape {
-                layers: s.layers.unwrap_or(preset.layers),
-                width: s.width.unwrap_or(preset.width),
-                heads: s.heads.unwrap_or(preset.heads),
-                feed_forward: s.feed_forward.unwrap_or(preset.feed_forward),
-                max_tokens: s.max_tokens.unwrap_or(preset.max_tokens),
-            })
+        (None, Some(like)) if changed || Shape::preset(&a.preset).is_ok() => {
+            Begin::Over { shape: own()?, like: like.clone() }
         }
+        (None, Some(like)) => Begin::Published { preset: a.preset.clone(), like: like.clone() },
+        (None, None) => Begin::New(own()?),
     })
 }

@@ -120,7 +120,8 @@ pub fn pretrain(options: &PretrainOptions, progress: &dyn Progress) -> Result<Pr
     let mut recipe = options.recipe.clone();
     recipe.check()?;
     let paths = files::expand(&options.data)?;
-    let opened = files::open_all(&paths)?;
+    let mut opened = files::open_all(&paths)?;
+    options.split.leave_out_of(&mut opened)?;
     output::make_folder(out, FINISHED, options.overwrite)?;
     let work = out.join(WORK);
     let folder = work.join("model");

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use microtome_core::{Error, Progress, Result};
-use microtome_models::families::geneformer::{GeneformerShape, Generation, write_untrained};
+use microtome_models::families::geneformer::{
+    GeneformerShape, Generation, write_untrained, write_untrained_over,
+};
 use microtome_models::{Model, ModelInfo, find_family};
 use microtome_train::net::{Activation, BertShape, NamedTensor, Params};
 use microtome_train::pretrain::Vocabulary;
@@ -68,21 +70,36 @@ pub enum Begin {
         /// Folder with the dictionaries.
         like: PathBuf,
     },
+    /// A new network of an own size over the dictionaries of a folder.
+    Over {
+        /// Its dimensions.
+        shape: Shape,
+        /// Folder with the dictionaries.
+        like: PathBuf,
+    },
     /// The weights and dictionaries of a checkpoint: training goes on.
     From(PathBuf),
 }
 
 impl Begin {
     pub(super) fn describe(&self) -> serde_json::Value {
-        match self {
-            Self::New(s) => json!({"new": {
+        let new = |s: &Shape, vocabulary: serde_json::Value| {
+            json!({"new": {
                 "layers": s.layers, "width": s.width, "heads": s.heads, "feed_forward": s.feed_forward,
-                "max_tokens": s.max_tokens, "vocabulary": "genes of the data, with their non-zero medians"
-            }}),
+                "max_tokens": s.max_tokens, "vocabulary": vocabulary
+            }})
+        };
+        match self {
+            Self::New(s) => new(s, "genes of the data, with their non-zero medians".into()),
+            Self::Over { shape, like } => new(shape, json!({ "like": like })),
             Self::Published { preset, like } => json!({"published": {"preset": preset, "like": like}}),
             Self::From(path) => json!({"from": path}),
         }
     }
+}
+
+fn geneformer(s: &Shape) -> GeneformerShape {
+    GeneformerShape { layers: s.layers, d: s.width, heads: s.heads, ffn: s.feed_forward, max_tokens: s.max_tokens }
 }
 
 /// Writes the checkpoint that training begins with, unless it is there: beside its place first.
@@ -106,15 +123,9 @@ pub(super) fn prepare(
     match begin {
         Begin::New(s) => {
             progress.note("making the vocabulary of the genes of the data");
-            let shape = GeneformerShape {
-                layers: s.layers,
-                d: s.width,
-                heads: s.heads,
-                ffn: s.feed_forward,
-                max_tokens: s.max_tokens,
-            };
-            write_untrained(Generation::V1, shape, &vocabulary(data)?, seed, &begun)?;
+            write_untrained(Generation::V1, geneformer(s), &vocabulary(data)?, seed, &begun)?;
         }
+        Begin::Over { shape, like } => write_untrained_over(like, geneformer(shape), seed, &begun)?,
         Begin::Published { preset, like } => (find_family("geneformer")?.init)(preset, like, seed, &begun)?,
         Begin::From(path) => {
             let model = open_model(path, Precision::F32)?;

@@ -20,6 +20,7 @@
 
 mod further;
 mod halves;
+mod held_out;
 mod notes;
 mod options;
 mod readings;

@@ -17,7 +17,7 @@ use crate::protocol::{Protocol, Units};
 use crate::{CellColumn, Cells, Groups, Representation, TaskOutcome};
 
 /// The penalty of ridge needs two training units besides the one that is predicted.
-const MIN_UNITS_LEARNED: usize = 3;
+pub(super) const MIN_UNITS_LEARNED: usize = 3;
 /// What the positive control must reach.
 const CEILING: f64 = 0.8;
 /// Fewest cells that are worth scoring.
@@ -71,7 +71,7 @@ pub fn run(
 }
 
 /// Rows whose time and unit are known.
-fn scored_cells(cells: &Cells, options: &TrajectoryOptions, notes: &mut Notes) -> Result<Vec<usize>> {
+pub(super) fn scored_cells(cells: &Cells, options: &TrajectoryOptions, notes: &mut Notes) -> Result<Vec<usize>> {
     let known_time = |i: &usize| !options.time[*i].is_nan();
     let known_unit = |i: &usize| cells.unit.as_ref().is_none_or(|u| u.codes[*i] != Groups::MISSING);
     let timed: Vec<usize> = (0..cells.n).filter(known_time).collect();
