@@ -42,11 +42,13 @@ impl HeldOut {
     pub(crate) fn check_units(units: &Units) -> Result<()> {
         if units.are_cells() || units.len() < 3 {
             let n = if units.are_cells() { "no unit".into() } else { format!("{} units", units.len()) };
-            return Err(Error::usage("training needs units: some to learn from, some to stop by, some to be judged on")
-                .at_key("--unit")
-                .expected("a column of obs with at least three donors, clones or batches")
-                .found(n)
-                .remedy("name the independent unit, as in --unit donor_id"));
+            return Err(Error::usage(
+                "training needs units: some to learn from, some to stop by, some to be judged on",
+            )
+            .at_key("--unit")
+            .expected("a column of obs with at least three donors, clones or batches")
+            .found(n)
+            .remedy("name the independent unit, as in --unit donor_id"));
         }
         Ok(())
     }
@@ -147,13 +149,18 @@ mod tests {
         assert!((out[0].score.unwrap() - 0.85).abs() < 1e-9 && out[0].ahead.is_none());
         assert!(out[1].ahead_interval.unwrap().low > 0.0, "{:?}", out[1]);
         assert_eq!(out[2].ahead, Some(0.0));
-        assert!(h.compare(&metrics::LOGISTIC_ACCURACY, &[("short".into(), vec![0.0])], &protocol, &Silent).is_err());
+        assert!(
+            h.compare(&metrics::LOGISTIC_ACCURACY, &[("short".into(), vec![0.0])], &protocol, &Silent)
+                .is_err()
+        );
     }
 
     #[test]
     fn units_are_needed() {
-        let labels = Groups::new("l", vec!["x".into(), "y".into()], (0..60).map(|i| i % 2).collect()).unwrap();
-        let error = HeldOut::of_classes(&Cells::new("t", 60), &AnnotationOptions::new(labels), &Protocol::default());
+        let labels =
+            Groups::new("l", vec!["x".into(), "y".into()], (0..60).map(|i| i % 2).collect()).unwrap();
+        let error =
+            HeldOut::of_classes(&Cells::new("t", 60), &AnnotationOptions::new(labels), &Protocol::default());
         assert!(error.unwrap_err().to_string().contains("--unit"));
     }
 }

@@ -122,9 +122,11 @@ pub fn compare(
     }
     let m = comparison.regulators.len();
     if m == 0 {
-        return Err(Error::mismatch("no regulator has enough known targets among the genes that were ranked")
-            .expected(format!("at least {min_targets} targets of one regulator, and other genes like them"))
-            .remedy("use more cells, a network of more of these genes, or fewer --min-targets"));
+        return Err(Error::mismatch(
+            "no regulator has enough known targets among the genes that were ranked",
+        )
+        .expected(format!("at least {min_targets} targets of one regulator, and other genes like them"))
+        .remedy("use more cells, a network of more of these genes, or fewer --min-targets"));
     }
     let units = Units {
         name: "regulator".into(),
@@ -281,7 +283,8 @@ mod tests {
     #[test]
     fn few_targets_and_wrong_sizes_are_said() {
         let (truth, ranking) = planted(1.0, 1);
-        let said = |r: &[Rankings], min| compare(r, &truth, min, &protocol(), &Silent).unwrap_err().to_string();
+        let said =
+            |r: &[Rankings], min| compare(r, &truth, min, &protocol(), &Silent).unwrap_err().to_string();
         assert!(said(&[ranking.clone()], 7).contains("enough known targets"));
         let short = Rankings { scores: ranking.scores[1..].to_vec(), ..ranking };
         assert!(said(&[short], 3).contains("every regulator and gene"));

@@ -53,7 +53,7 @@ pub use demo::{DemoOptions, demo};
 pub use doctor::{Diagnosis, doctor};
 pub use drift::SiteDrift;
 pub use embed::{EmbedOptions, EmbedReport, embed};
-pub use finetune::{FinetuneOptions, Goal, FinetuneReport, MergeReport, ScoreLine, finetune, merge};
+pub use finetune::{FinetuneOptions, FinetuneReport, Goal, MergeReport, ScoreLine, finetune, merge};
 pub use gene_store::{
     BlockAttention, CategoryEntry, CategoryFile, Gene, GeneList, GeneStore, GeneStoreManifest, KeyValue,
     ModelEntry, NormKind, SiteEntry, SiteMeans, StoredFlow,

@@ -326,12 +326,14 @@ fn left_out_cells_are_as_good_as_not_there() {
     assert!(kept.len() < 120);
     let obs = table.obs().unwrap().select(&kept);
     let slot = microtome_h5ad::Slot::X;
-    let mut writer = microtome_h5ad::Writer::create(&out("part.h5ad"), &obs, &table.var(&slot).unwrap()).unwrap();
+    let mut writer =
+        microtome_h5ad::Writer::create(&out("part.h5ad"), &obs, &table.var(&slot).unwrap()).unwrap();
     let counts = table.matrix(&slot).unwrap().select(&kept).unwrap();
     writer.begin_x(counts.n_genes()).unwrap();
     writer.append_x(&counts).unwrap();
     writer.finish().unwrap();
-    let recipe = Recipe { steps: 5, batch_tokens: 500, validate_every: 5, keep_every: 5, ..Recipe::default() };
+    let recipe =
+        Recipe { steps: 5, batch_tokens: 500, validate_every: 5, keep_every: 5, ..Recipe::default() };
     let of = |data: &Path, leave_out: &[(&str, &str)], name: &str| {
         let leave_out = leave_out.iter().map(|(c, v)| (c.to_string(), v.to_string())).collect();
         let split = Split { held_out: 0.2, unit: None, leave_out };

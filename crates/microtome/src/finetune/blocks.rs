@@ -45,10 +45,12 @@ impl Stored {
         let found: Vec<&String> = self.used.iter().filter(ends).collect();
         match found[..] {
             [one] => Ok(one),
-            _ => Err(Error::unreadable("a tensor of a block is not in the file under its own name, or more than once")
-                .in_file(&self.path)
-                .at_key(name.to_owned())
-                .found(format!("{} such tensors", found.len()))),
+            _ => Err(Error::unreadable(
+                "a tensor of a block is not in the file under its own name, or more than once",
+            )
+            .in_file(&self.path)
+            .at_key(name.to_owned())
+            .found(format!("{} such tensors", found.len()))),
         }
     }
 
@@ -65,7 +67,8 @@ impl Stored {
     }
 
     fn map(&self, m: &StoredMap) -> Result<Map> {
-        let shape = self.checkpoint.info(self.full_name(&m.weight)?).map(|t| t.shape.clone()).unwrap_or_default();
+        let shape =
+            self.checkpoint.info(self.full_name(&m.weight)?).map(|t| t.shape.clone()).unwrap_or_default();
         let all = shape.get(usize::from(m.transposed)).copied().unwrap_or(m.rows.end);
         let stored = self.read(&m.weight, all * m.n_in)?;
         let weight = if m.transposed { transposed(&stored, m.n_in, all) } else { stored };

@@ -113,7 +113,8 @@ impl Reading {
             Self::Ridge(options) => {
                 let outcome = order(cells, all, options, protocol, progress)?;
                 let numbers = held_out.ridge(cells, all, protocol, progress)?;
-                let name = |r: &Representation| named(&r.model, r.site.as_ref().map(ToString::to_string).as_deref());
+                let name =
+                    |r: &Representation| named(&r.model, r.site.as_ref().map(ToString::to_string).as_deref());
                 let sets = numbers.into_iter().map(|(r, values)| (name(&all[r]), values)).collect();
                 Ok(Read { outcome, sets })
             }

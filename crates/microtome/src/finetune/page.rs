@@ -80,7 +80,10 @@ pub(super) fn build(
             ),
         ],
         figures: vec![Figure::Lines(losses(fitted, held_out))],
-        records: trained(outcome, metric, report).into_iter().chain(headline_first(outcome, metric)).collect(),
+        records: trained(outcome, metric, report)
+            .into_iter()
+            .chain(headline_first(outcome, metric))
+            .collect(),
         tables: std::iter::once(table(&report.scores, held_out))
             .chain(folds(fitted))
             .chain(outcome.tables.iter().map(|t| TableBlock {
@@ -133,7 +136,8 @@ fn headline_first(outcome: &TaskOutcome, metric: &str) -> Vec<Record> {
 }
 
 fn table(scores: &[ScoreLine], held_out: &HeldOut) -> TableBlock {
-    let (of, reader) = if held_out.classes.is_empty() { ("numbers", "ridge") } else { ("labels", "logistic") };
+    let (of, reader) =
+        if held_out.classes.is_empty() { ("numbers", "ridge") } else { ("labels", "logistic") };
     let number = |v: Option<f64>| v.map_or(String::new(), |v| format!("{v:.3}"));
     let range = |r: Option<[f64; 2]>| r.map_or(String::new(), |[a, b]| format!("{a:.3} to {b:.3}"));
     TableBlock {
@@ -142,10 +146,20 @@ fn table(scores: &[ScoreLine], held_out: &HeldOut) -> TableBlock {
             "Score of {of} predicted for units that took no part in learning. Frozen representations and baselines are read by {reader} \
              regression. Intervals of differences are paired: the same units are drawn for both."
         ),
-        header: ["", score_words(held_out), "interval", "trained is ahead by", "interval"].map(String::from).to_vec(),
+        header: ["", score_words(held_out), "interval", "trained is ahead by", "interval"]
+            .map(String::from)
+            .to_vec(),
         rows: scores
             .iter()
-            .map(|s| vec![s.name.clone(), number(s.score), range(s.interval), number(s.ahead), range(s.ahead_interval)])
+            .map(|s| {
+                vec![
+                    s.name.clone(),
+                    number(s.score),
+                    range(s.interval),
+                    number(s.ahead),
+                    range(s.ahead_interval),
+                ]
+            })
             .collect(),
         ..TableBlock::default()
     }

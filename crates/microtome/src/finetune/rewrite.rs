@@ -31,8 +31,9 @@ impl Stored {
         files.retain(|f| *f != self.path);
         // Files from elsewhere (dictionaries that were found beside the model) go under their own names.
         let name_of = |file: &Path| PathBuf::from(file.file_name().unwrap_or_default());
-        let place =
-            |file: &Path| out.join(file.strip_prefix(&root).map_or_else(|_| name_of(file), Path::to_path_buf));
+        let place = |file: &Path| {
+            out.join(file.strip_prefix(&root).map_or_else(|_| name_of(file), Path::to_path_buf))
+        };
         let weights = place(&self.path).with_file_name(rewritten.file);
         let folder = weights.parent().unwrap_or(out);
         make(folder)?;
@@ -76,7 +77,8 @@ impl Stored {
             return self.put(changed, &stored.weight, stored.rows.start * stored.n_in, &map.weight);
         }
         let own = transposed(&map.weight, map.n_out, map.n_in);
-        let width = self.checkpoint.info(self.full_name(&stored.weight)?).and_then(|t| t.shape.get(1).copied());
+        let width =
+            self.checkpoint.info(self.full_name(&stored.weight)?).and_then(|t| t.shape.get(1).copied());
         let width = width.unwrap_or(map.n_out);
         for (row, values) in own.chunks_exact(map.n_out.max(1)).enumerate() {
             self.put(changed, &stored.weight, row * width + stored.rows.start, values)?;

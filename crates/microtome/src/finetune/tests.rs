@@ -12,7 +12,16 @@ use crate::simulate::{SimulateRun, simulate};
 
 /// Families whose blocks can be trained.
 const OFFERED: [&str; 10] = [
-    "genecompass", "geneformer", "generain", "langcell", "sccello", "scfoundation", "scgpt", "scmulan", "tahoe_x1", "tgpt",
+    "genecompass",
+    "geneformer",
+    "generain",
+    "langcell",
+    "sccello",
+    "scfoundation",
+    "scgpt",
+    "scmulan",
+    "tahoe_x1",
+    "tgpt",
 ];
 
 fn kits() -> Vec<PathBuf> {
@@ -130,13 +139,19 @@ fn a_merged_checkpoint_of_every_family_is_the_adapter_and_the_base_bit_by_bit() 
             assert_eq!(same, !adapted.contains(&name), "{}: {name}", kit.display());
         }
         let cells = kit.join("cells.h5ad");
-        let Ok(data) = Data::open(&DataOptions { path: cells.clone(), ..DataOptions::default() }) else { continue };
+        let Ok(data) = Data::open(&DataOptions { path: cells.clone(), ..DataOptions::default() }) else {
+            continue;
+        };
         if model.match_genes(&data.genes).is_err() {
             continue;
         }
         let (engine, adapter) = both(&merged, &cells, Some((&network, &params))).unwrap();
         let (base, _) = both(&opened, &cells, None).unwrap();
-        assert!(largest_difference(&base, &engine) > 1e-3 * size(&base), "{}: nothing changed", kit.display());
+        assert!(
+            largest_difference(&base, &engine) > 1e-3 * size(&base),
+            "{}: nothing changed",
+            kit.display()
+        );
         let off = largest_difference(&engine, &adapter);
         assert!(off < 1e-5 * size(&engine), "{}: {off}", kit.display());
         families.insert(opened.model.family().id);
@@ -238,9 +253,11 @@ fn numbers_are_learnt_and_judged_beside_ridge_regression() {
     let (cells, model) = small(folder.path());
     let out = folder.path().join("out");
     let goal = Goal::Number("pseudotime".into());
-    let report = finetune(&FinetuneOptions { goal, merge: false, ..options(&cells, &model, &out) }, &Silent).unwrap();
+    let report =
+        finetune(&FinetuneOptions { goal, merge: false, ..options(&cells, &model, &out) }, &Silent).unwrap();
     assert!(report.verdict.contains("Spearman correlation"), "{}", report.verdict);
-    let of = |name: &str| report.scores.iter().find(|s| s.name.contains(name)).unwrap_or_else(|| panic!("{name}"));
+    let of =
+        |name: &str| report.scores.iter().find(|s| s.name.contains(name)).unwrap_or_else(|| panic!("{name}"));
     assert!(of("frozen, blocks.1.resid_post").ahead_interval.is_some());
     // Linear in what it sees: principal components of simulated cells tell their time.
     assert!(of("pca").score.unwrap() > 0.6, "{:?}", of("pca"));
@@ -250,7 +267,10 @@ fn numbers_are_learnt_and_judged_beside_ridge_regression() {
     assert!((mean - 0.5).abs() < 0.1 && (sd - 0.29).abs() < 0.1, "pseudotime is uniform: {mean} {sd}");
     assert!(merge(&out, &model, &folder.path().join("merged")).is_ok());
     let label = Goal::Number("branch".into());
-    let error = finetune(&FinetuneOptions { goal: label, ..options(&cells, &model, &folder.path().join("no")) }, &Silent);
+    let error = finetune(
+        &FinetuneOptions { goal: label, ..options(&cells, &model, &folder.path().join("no")) },
+        &Silent,
+    );
     assert!(error.unwrap_err().to_string().contains("not numeric"));
 }
 
@@ -288,7 +308,9 @@ fn wrong_inputs_are_refused_before_anything_is_written() {
     let said = |o: FinetuneOptions| finetune(&o, &Silent).unwrap_err().to_string();
     let good = || options(&cells, &model, &out);
     assert!(said(FinetuneOptions { unit: None, ..good() }).contains("--unit"));
-    assert!(said(FinetuneOptions { goal: Goal::Label("n_such".into()), ..good() }).contains("no such column"));
+    assert!(
+        said(FinetuneOptions { goal: Goal::Label("n_such".into()), ..good() }).contains("no such column")
+    );
     assert!(said(FinetuneOptions { first_block: 2, ..good() }).contains("--first-block"));
     let fit = FitOptions { epochs: 0, ..FitOptions::default() };
     assert!(said(FinetuneOptions { fit, ..good() }).contains("epochs"));

@@ -99,7 +99,13 @@ impl Begin {
 }
 
 fn geneformer(s: &Shape) -> GeneformerShape {
-    GeneformerShape { layers: s.layers, d: s.width, heads: s.heads, ffn: s.feed_forward, max_tokens: s.max_tokens }
+    GeneformerShape {
+        layers: s.layers,
+        d: s.width,
+        heads: s.heads,
+        ffn: s.feed_forward,
+        max_tokens: s.max_tokens,
+    }
 }
 
 /// Writes the checkpoint that training begins with, unless it is there: beside its place first.

@@ -81,7 +81,8 @@ impl Plan<'_> {
         let sides = edits.iter().map(|(c, e)| readout.hide(e, &self.places(model, *c, e)));
         let (before, after): (Vec<_>, Vec<_>) = sides.unzip();
         let (before, after) = (readout.expected(&before, TOKENS)?, readout.expected(&after, TOKENS)?);
-        let ratio = |(t, (b, a)): (usize, (&f64, &f64))| (*b > 0.0 && *a > 0.0).then(|| (t as u32, (b / a).ln()));
+        let ratio =
+            |(t, (b, a)): (usize, (&f64, &f64))| (*b > 0.0 && *a > 0.0).then(|| (t as u32, (b / a).ln()));
         Ok(before.iter().zip(&after).enumerate().filter_map(ratio).collect())
     }
 

@@ -60,7 +60,8 @@ impl Expression {
             let column = self.column(gene);
             own.iter().map(|r| Ok(pearson(r, &column)?.unwrap_or(f64::NAN))).collect::<Result<Vec<f64>>>()
         };
-        let by_gene: Vec<Vec<f64>> = (0..self.columns.len()).into_par_iter().map(of_gene).collect::<Result<_>>()?;
+        let by_gene: Vec<Vec<f64>> =
+            (0..self.columns.len()).into_par_iter().map(of_gene).collect::<Result<_>>()?;
         Ok((0..regulators.len()).map(|r| by_gene.iter().map(|g| g[r]).collect()).collect())
     }
 }

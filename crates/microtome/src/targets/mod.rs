@@ -165,7 +165,8 @@ pub fn targets(options: &TargetsOptions, progress: &dyn Progress) -> Result<Targ
     table(&out.join("targets.csv"), &rankings, &truth, &rows, &network, &data)?;
     let sizes = rankings.iter_mut().flat_map(|r| r.scores.iter_mut().flatten());
     sizes.for_each(|s| *s = s.abs());
-    let truth = Targets { is_target: self::truth(&network, &rows, &known, &data, vec![], true).is_target, ..truth };
+    let truth =
+        Targets { is_target: self::truth(&network, &rows, &known, &data, vec![], true).is_target, ..truth };
     let all = compare(&rankings, &truth, options.min_targets, &protocol, progress)?;
     let mut notes = data.notes.clone();
     notes.push(network.note.clone());
@@ -288,7 +289,11 @@ fn truth(
         };
         (0..known.len()).map(is).collect()
     };
-    Targets { regulators: rows.iter().map(|&r| name(r)).collect(), is_target: rows.iter().map(of).collect(), strata }
+    Targets {
+        regulators: rows.iter().map(|&r| name(r)).collect(),
+        is_target: rows.iter().map(of).collect(),
+        strata,
+    }
 }
 
 fn scores(c: &Comparison) -> Vec<TargetScore> {

@@ -90,7 +90,11 @@ impl Network {
                 .expected("Ensembl ids or symbols as the data has them: regulator, target")
                 .found(format!("{} lines", edges.len())));
         }
-        let note = format!("{name}: {n} edges of {} regulators between genes of the data, of {} lines", targets.len(), edges.len());
+        let note = format!(
+            "{name}: {n} edges of {} regulators between genes of the data, of {} lines",
+            targets.len(),
+            edges.len()
+        );
         Ok(Self { targets, note })
     }
 
@@ -143,10 +147,15 @@ mod tests {
             std::fs::write(dir.path().join(name), text).unwrap();
             Network::read(&dir.path().join(name), &genes)
         };
-        let n = read("a.csv", "tf,target,mor,confidence\nTP53,MDM2,1.0,A\ntp53,CDKN1A,-1,A\nMYC,NONE,1,A\nMYC,MYC,1,A\n").unwrap();
+        let n = read(
+            "a.csv",
+            "tf,target,mor,confidence\nTP53,MDM2,1.0,A\ntp53,CDKN1A,-1,A\nMYC,NONE,1,A\nMYC,MYC,1,A\n",
+        )
+        .unwrap();
         assert_eq!(n.targets, BTreeMap::from([(0, BTreeMap::from([(1, 1), (3, -1)]))]));
         assert_eq!(n.in_degrees(5), [0, 1, 0, 1, 0]);
-        let n = read("b.tsv", "MYC\tCDKN1A\tRepression\t1\nMYC\tCDKN1A\tActivation\t2\nMYC\tTP53\tUnknown\n").unwrap();
+        let n = read("b.tsv", "MYC\tCDKN1A\tRepression\t1\nMYC\tCDKN1A\tActivation\t2\nMYC\tTP53\tUnknown\n")
+            .unwrap();
         assert_eq!(n.targets[&2], BTreeMap::from([(0, 0), (3, 0)]), "contradicted signs are open");
         assert!(read("c.csv", "X,Y\n").unwrap_err().to_string().contains("no edge"));
         assert!(read("d.csv", "MYC\n").unwrap_err().to_string().contains("two genes"));

@@ -49,7 +49,10 @@ pub(super) fn build(report: &TargetsReport, c: &Comparison, truth: &Targets, run
             ),
         ],
         tables: vec![
-            methods("Targets that are not known to be repressed, by the fall of the readout", &report.activated),
+            methods(
+                "Targets that are not known to be repressed, by the fall of the readout",
+                &report.activated,
+            ),
             methods("All targets, by the size of the change", &report.all),
             regulators(c, truth),
         ],

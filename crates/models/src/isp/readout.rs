@@ -77,7 +77,8 @@ impl<'m> MaskedReadout<'m> {
         let budget = budget.min(HELD / n_vocab.max(1)).max(1);
         let mut sum = vec![0.0; n_vocab];
         for batch in minibatches(&tokens, budget) {
-            let mut reader = Reader { site: &self.site, cells: batch.iter().map(|&c| &cells[c]).collect(), sum: &mut sum };
+            let mut reader =
+                Reader { site: &self.site, cells: batch.iter().map(|&c| &cells[c]).collect(), sum: &mut sum };
             self.model.forward(&tokens.select(&batch), &mut reader)?;
         }
         Ok(sum)
