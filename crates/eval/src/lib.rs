@@ -10,22 +10,26 @@
 //! * [`protocol`]: units, folds, bootstrap, bands, nested choice of depth, permutation nulls.
 //! * [`verdict`]: the rules that turn intervals into words.
 //! * [`study`]: the pipelines of the parameter-free study.
+//! * [`targets`]: whether rankings of genes find the known targets of regulators.
 
 mod assess;
 pub mod calibration;
 mod cells;
 pub mod controls;
+mod held_out;
 pub mod metrics;
 mod outcome;
 pub mod protocol;
 mod representation;
 pub mod study;
 pub mod table;
+pub mod targets;
 pub mod tasks;
 pub mod transforms;
 pub mod verdict;
 
 pub use cells::{Cells, Groups};
+pub use held_out::{Compared, HeldOut};
 pub use outcome::{CellColumn, OutcomeTable, TaskOutcome, UnitScore};
 pub use protocol::Protocol;
 pub use representation::{GENES_PERMUTED, Representation, WEIGHTS_SHUFFLED};

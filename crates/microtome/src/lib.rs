@@ -40,6 +40,7 @@ mod slot;
 mod store;
 mod study;
 mod table;
+mod targets;
 mod tokenize;
 mod twin;
 
@@ -54,7 +55,7 @@ pub use demo::{DemoOptions, demo};
 pub use doctor::{Diagnosis, doctor};
 pub use drift::SiteDrift;
 pub use embed::{EmbedOptions, EmbedReport, embed};
-pub use finetune::{FinetuneOptions, FinetuneReport, MergeReport, ScoreLine, finetune, merge};
+pub use finetune::{FinetuneOptions, FinetuneReport, Goal, MergeReport, ScoreLine, finetune, merge};
 pub use gene_store::{
     BlockAttention, CategoryEntry, CategoryFile, Gene, GeneList, GeneStore, GeneStoreManifest, KeyValue,
     ModelEntry, NormKind, SiteEntry, SiteMeans, StoredFlow,
@@ -75,7 +76,8 @@ pub use open::OpenModel;
 pub use parity::parity;
 pub use perturb::{PerturbReport, Perturbation, perturb};
 pub use pretrain::{
-    AnnotationOptions, AnnotationReport, Asked, Begin, PretrainOptions, PretrainReport, Shape, Split, pretrain,
+    AnnotationOptions, AnnotationReport, Asked, Begin, PretrainOptions, PretrainReport, Shape, Split,
+    pretrain,
 };
 pub use render::report;
 pub use represent::CellStats;
@@ -84,5 +86,6 @@ pub use simulate::{SimulateReport, SimulateRun, simulate};
 pub use store::{Manifest, Store};
 pub use study::{Named, OrthologTable, Pipeline, StudyMean, StudyOptions, StudyReport, StudyRow, study};
 pub use table::{FromTable, report_table};
+pub use targets::{Readout, TargetScore, TargetsOptions, TargetsReport, targets};
 
 pub use tokenize::{TokenReport, tokenize};

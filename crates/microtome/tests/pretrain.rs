@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use microtome::{
-    AnnotationOptions, Asked, Begin, PretrainOptions, PretrainReport, Recipe, Shape, SimulateOptions, SimulateRun, Split, pretrain,
-    simulate,
+    AnnotationOptions, Asked, Begin, PretrainOptions, PretrainReport, Recipe, Shape, SimulateOptions,
+    SimulateRun, Split, pretrain, simulate,
 };
 use microtome_core::{Progress, Result, Silent};
 use microtome_models::families::geneformer::{GeneformerGene, GeneformerShape, Generation, write_untrained};
@@ -181,4 +181,62 @@ fn groups_are_held_out_whole_and_cells_left_out() {
     let report = run(&o);
     assert_eq!((report.held_out_groups.len(), report.n_train + report.n_held_out), (2, 70));
     assert!(!report.held_out_groups.contains(&"donor_1".to_string()));
+}
+
+#[test]
+fn an_own_size_goes_over_the_dictionaries_of_a_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = cells(dir.path(), "cells.h5ad", 60);
+    let short = |o: PretrainOptions| PretrainOptions {
+        recipe: Recipe { steps: 3, batch_tokens: 500, validate_every: 3, keep_every: 3, ..Recipe::default() },
+        ..o
+    };
+    let first = dir.path().join("first");
+    run(&short(options(&data, &first)));
+    let shape = Shape { layers: 1, width: 16, ..SHAPE };
+    let over = Begin::Over { shape, like: first.clone() };
+    let out = dir.path().join("over");
+    let report = run(&short(PretrainOptions { begin: over, ..options(&data, &out) }));
+    let opened = microtome::OpenModel::open(&out).unwrap();
+    let info = opened.model.info();
+    assert_eq!((info.n_blocks, info.d_model, info.n_parameters), (1, 16, report.n_parameters));
+    for name in ["token_dictionary.pkl", "gene_median_dictionary.pkl"] {
+        let read = |folder: &Path| std::fs::read(folder.join(name)).unwrap();
+        assert!(read(&out) == read(&first), "{name}");
+    }
+    // Heads that do not divide the width.
+    let wrong = Begin::Over { shape: Shape { heads: 3, ..shape }, like: first };
+    let said = refused(&short(PretrainOptions { begin: wrong, ..options(&data, &dir.path().join("no")) }));
+    assert!(said.contains("possible shape"), "{said}");
+}
+
+/// What is left out leaves no trace: the vocabulary, the order and the losses are those of a file without it.
+#[test]
+fn left_out_cells_are_as_good_as_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = cells(dir.path(), "all.h5ad", 120);
+    let out = |name: &str| dir.path().join(name);
+    let table = microtome_h5ad::open(&all).unwrap();
+    let donor = table.obs_column("donor_id").unwrap();
+    let kept: Vec<usize> = (0..120).filter(|&i| donor.text(i).as_deref() != Some("donor_1")).collect();
+    assert!(kept.len() < 120);
+    let obs = table.obs().unwrap().select(&kept);
+    let slot = microtome_h5ad::Slot::X;
+    let mut writer =
+        microtome_h5ad::Writer::create(&out("part.h5ad"), &obs, &table.var(&slot).unwrap()).unwrap();
+    let counts = table.matrix(&slot).unwrap().select(&kept).unwrap();
+    writer.begin_x(counts.n_genes()).unwrap();
+    writer.append_x(&counts).unwrap();
+    writer.finish().unwrap();
+    let recipe =
+        Recipe { steps: 5, batch_tokens: 500, validate_every: 5, keep_every: 5, ..Recipe::default() };
+    let of = |data: &Path, leave_out: &[(&str, &str)], name: &str| {
+        let leave_out = leave_out.iter().map(|(c, v)| (c.to_string(), v.to_string())).collect();
+        let split = Split { held_out: 0.2, unit: None, leave_out };
+        run(&PretrainOptions { split, recipe: recipe.clone(), ..options(data, &out(name)) });
+        std::fs::read(out(name).join("model.safetensors")).unwrap()
+    };
+    let without = of(&all, &[("donor_id", "donor_1")], "a");
+    assert!(without == of(&out("part.h5ad"), &[], "b"));
+    assert!(without != of(&all, &[], "c"));
 }

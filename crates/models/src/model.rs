@@ -10,7 +10,7 @@ use microtome_core::{
 use serde::Serialize;
 
 use crate::parity::{KitCase, KitPlan};
-use crate::{AttentionWeights, BlockLayout, Evidence, Tap, Tokens};
+use crate::{AttentionWeights, BlockLayout, Evidence, Rewritten, Tap, Tokens};
 
 /// Licences of a family, shown wherever the family is.
 #[derive(Clone, Debug, Serialize)]
@@ -274,6 +274,10 @@ pub trait Model: Send + Sync {
     /// no such block.
     fn block_layout(&self, _block: usize) -> Option<BlockLayout> {
         None
+    }
+    /// How the model is written again as safetensors, where that takes more than its tensors and the files it was read from.
+    fn rewritten(&self) -> Rewritten {
+        Rewritten::default()
     }
     /// Which gene every token stands for, as [`GeneMatch::token_of_gene`] counts: the token itself, but for families whose tokens
     /// are values and whose genes are places.

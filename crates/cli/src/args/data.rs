@@ -77,6 +77,10 @@ pub(crate) enum PerturbKind {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "Example:
+  microtome perturb cells.h5ad --model Geneformer-V1-10M --genes GATA1 --kind delete --out gata1.csv
+
+To delete every regulator of a network and see whether its known targets change: microtome targets.")]
 pub(crate) struct Perturb {
     #[command(flatten)]
     pub(crate) data: DataArgs,

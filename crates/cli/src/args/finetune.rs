@@ -10,13 +10,16 @@ use super::{DataArgs, positive};
 #[command(after_help = "Examples:
   microtome finetune cells.h5ad --model Geneformer-V1-10M --label cell_type --unit donor_id --out tuned
   microtome finetune cells.h5ad --model Geneformer-V1-10M --label cell_type --unit donor_id --rank 4 --first-block 4 --merge --out tuned
+  microtome finetune cells.h5ad --model Geneformer-V1-10M --target pseudotime --unit donor_id --out tuned
   microtome finetune cells.h5ad --model scGPT --label cell_type --unit donor_id --method mlp --out probe
 
-The report puts what was trained beside the frozen model at every depth (logistic regression) and the simple baselines of scan, on the
-same cells and held-out units, with paired intervals and one sentence. tuned/adapter holds the adapter (safetensors and JSON); the
+The report puts what was trained beside the frozen model at every depth (logistic regression, macro-F1) and the simple baselines of scan, on the
+same cells and held-out units, with paired intervals and one sentence (ridge regression and Spearman correlation for numbers). tuned/adapter holds the adapter (safetensors and JSON); the
 checkpoint itself is only read. Ctrl-C keeps the last finished epoch; --resume goes on to the same numbers.
 
-Adapters: geneformer, langcell, sccello, genecompass, scgpt. The MLP probe: every family. --merge: geneformer, sccello.")]
+Adapters: geneformer, langcell, sccello, genecompass, scgpt, scfoundation, tahoe_x1, tgpt, scmulan, generain. Not: aido_cell (gated
+feed-forward part), scprint (residual carried past the norms), transcriptformer (adds to the normed stream), nicheformer and uce (padding
+takes part in attention), scbert and cellfm (no softmax). The MLP probe: every family. Training on masked genes: pretrain --from.")]
 pub(crate) struct Finetune {
     #[command(flatten)]
     pub(crate) data: DataArgs,
@@ -24,8 +27,11 @@ pub(crate) struct Finetune {
     #[arg(long, value_name = "CKPT")]
     pub(crate) model: PathBuf,
     /// Column of obs with the label to learn
+    #[arg(long, value_name = "OBS", required_unless_present = "target", conflicts_with = "target")]
+    pub(crate) label: Option<String>,
+    /// Column of obs with the number to learn, instead of a label
     #[arg(long, value_name = "OBS")]
-    pub(crate) label: String,
+    pub(crate) target: Option<String>,
     /// Column of obs with the independent unit: whole units are learnt from, stopped by, judged on
     #[arg(long, value_name = "OBS")]
     pub(crate) unit: Option<String>,

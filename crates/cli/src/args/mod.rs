@@ -8,6 +8,7 @@ mod pretrain;
 mod run;
 mod scan;
 mod study;
+mod targets;
 mod train;
 
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ pub(crate) use pretrain::{Decay, Objective, Pretrain};
 pub(crate) use run::{Precision, RunArgs};
 pub(crate) use scan::{Demo, ReferenceDe, Report, Scan};
 pub(crate) use study::{OrthologMode, Pipeline, Study};
+pub(crate) use targets::{Targets, TargetsReadout};
 pub(crate) use train::{Simulate, Topology};
 
 /// Opens single-cell foundation models layer by layer.
@@ -80,6 +82,8 @@ pub(crate) enum Command {
     Embed(Embed),
     /// Delete or overexpress genes in silico and report how far each cell moves
     Perturb(Perturb),
+    /// Delete every regulator of a network in silico: are its known targets the genes whose readout changes?
+    Targets(Targets),
     /// Average attention between genes over cells: which gene looks at which
     Attention(Attention),
     /// Look inside models gene by gene: geometry of every block, attention routing, agreement across models, grounding in networks

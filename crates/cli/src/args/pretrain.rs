@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 #[command(after_help = "Examples:
   microtome pretrain cells.h5ad --out model
   microtome pretrain atlas/ --preset small --epochs 10 --unit donor_id --out model
+  microtome pretrain atlas/ --preset tiny --width 64 --like gene_dictionaries_gc95M --epochs 5 --out model
   microtome pretrain atlas/ --preset v1-10m --like gene_dictionaries_30m --steps 20000 --batch-tokens 65536 --out model
   microtome pretrain more.h5ad --from Geneformer-V1-10M --lr 1e-4 --epochs 1 --out continued
   microtome pretrain atlas/ --preset small --epochs 10 --unit donor_id --out model --resume
@@ -50,10 +51,10 @@ pub(crate) struct Pretrain {
     /// TOML or JSON file with flags; those that are typed win
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// tiny, small or base over a vocabulary made of the data; or a published size with --like
+    /// tiny, small or base, over a vocabulary made of the data or that of --like; or a published size with --like
     #[arg(long, default_value = "tiny", value_name = "P")]
     pub(crate) preset: String,
-    /// Folder with published dictionaries, for a published size
+    /// Folder with published dictionaries: the vocabulary of the model, and the medians its genes are ranked by
     #[arg(long, value_name = "DIR", conflicts_with = "from")]
     pub(crate) like: Option<PathBuf>,
     /// Checkpoint whose weights and vocabulary training goes on from
@@ -190,7 +191,7 @@ pub(crate) enum Decay {
     Constant,
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((column, value)) if !column.is_empty() => Ok((column.into(), value.into())),
         _ => Err("COLUMN=VALUE is needed".into()),

@@ -28,6 +28,9 @@ pub(crate) struct Simulate {
     /// Cells
     #[arg(long, default_value_t = 600, value_name = "N", value_parser = super::positive)]
     pub(crate) cells: usize,
+    /// Do not write the first N of them: another part of the same tissue than a file of fewer cells
+    #[arg(long, default_value_t = 0, hide_default_value = true, value_name = "N")]
+    pub(crate) skip: usize,
     /// Genes: 1000 where nothing is said; with --calibrate the N of highest mean, all where nothing is said
     #[arg(long, value_name = "N", value_parser = super::positive)]
     pub(crate) genes: Option<usize>,

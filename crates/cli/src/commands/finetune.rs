@@ -1,6 +1,6 @@
 //! `finetune`, `merge`.
 
-use microtome::{FinetuneOptions, FitOptions, Method};
+use microtome::{FinetuneOptions, FitOptions, Goal, Method};
 use microtome_core::{Progress, Result};
 
 use super::{command_line, data_options};
@@ -13,11 +13,15 @@ pub(super) fn finetune(a: &args::Finetune, progress: &dyn Progress) -> Result<u8
         FinetuneMethod::Full => Method::Full,
         FinetuneMethod::Mlp => Method::Mlp { hidden: a.hidden },
     };
+    let goal = match (&a.label, &a.target) {
+        (_, Some(column)) => Goal::Number(column.clone()),
+        (label, None) => Goal::Label(label.clone().unwrap_or_default()),
+    };
     let r = microtome::finetune(
         &FinetuneOptions {
             data: data_options(&a.data),
             model: a.model.clone(),
-            label: a.label.clone(),
+            goal,
             unit: a.unit.clone(),
             fit: FitOptions {
                 method,

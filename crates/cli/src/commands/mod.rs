@@ -9,6 +9,7 @@ mod pretrain;
 mod scan;
 mod store;
 mod study;
+mod targets;
 mod train;
 
 use microtome::{DataOptions, PrepareOptions, RunOptions};
@@ -26,6 +27,7 @@ pub(crate) fn run(command: Command, progress: &dyn Progress) -> Result<u8> {
         Command::Tokenize(a) => data::tokenize(&a, progress),
         Command::Embed(a) => data::embed(&a, progress),
         Command::Perturb(a) => data::perturb(&a, progress),
+        Command::Targets(a) => targets::targets(&a, progress),
         Command::Attention(a) => data::attention(&a, progress),
         Command::Anatomy(a) => anatomy::anatomy(&a, progress),
         Command::Store(a) => store::store(&a),

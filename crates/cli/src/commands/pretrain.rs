@@ -40,10 +40,7 @@ pub(super) fn pretrain(a: &args::Pretrain, progress: &dyn Progress) -> Result<u8
             Objective::Regression => Asked::Regression,
             Objective::Classification => Asked::Classification,
         }),
-        annotation: a
-            .annotation
-            .clone()
-            .map(|obs| AnnotationOptions { obs, weight: a.annotation_weight }),
+        annotation: a.annotation.clone().map(|obs| AnnotationOptions { obs, weight: a.annotation_weight }),
         split: Split {
             held_out: a.cells.held_out,
             unit: a.cells.unit.clone(),
@@ -80,13 +77,12 @@ pub(super) fn pretrain(a: &args::Pretrain, progress: &dyn Progress) -> Result<u8
         ),
     ];
     if let Some((step, best)) = report.best {
-        pairs.push((
-            "held-out loss",
-            format!("{} at step {step}, the weights that were written", loss(best)),
-        ));
+        pairs
+            .push(("held-out loss", format!("{} at step {step}, the weights that were written", loss(best))));
     }
     if let Some(b) = &report.baselines {
-        let guesses: Vec<String> = b.guesses.iter().map(|g| format!("{} by {}", loss(g.loss), g.by)).collect();
+        let guesses: Vec<String> =
+            b.guesses.iter().map(|g| format!("{} by {}", loss(g.loss), g.by)).collect();
         pairs.push(("guesses", guesses.join("; ")));
     }
     if let Some(a) = &report.annotation {
@@ -94,7 +90,10 @@ pub(super) fn pretrain(a: &args::Pretrain, progress: &dyn Progress) -> Result<u8
         let (found, guess) = (share(a.accuracy), share(a.most_frequent));
         pairs.push((
             "annotation",
-            format!("{found} of held-out cells right ({guess} by the most frequent of {} classes)", a.classes.len()),
+            format!(
+                "{found} of held-out cells right ({guess} by the most frequent of {} classes)",
+                a.classes.len()
+            ),
         ));
     }
     print::pairs(&pairs);
@@ -104,22 +103,26 @@ pub(super) fn pretrain(a: &args::Pretrain, progress: &dyn Progress) -> Result<u8
 fn begin(a: &args::Pretrain) -> Result<Begin> {
     let s = &a.size;
     let changed = [s.layers, s.width, s.heads, s.feed_forward, s.max_tokens].iter().any(Option::is_some);
-    if changed && (a.from.is_some() || a.like.is_some()) {
-        return Err(Error::usage("the size is that of the checkpoint or of the published preset")
+    if changed && a.from.is_some() {
+        return Err(Error::usage("the size is that of the checkpoint")
             .remedy("leave out --layers, --width, --heads, --feed-forward and --max-tokens"));
     }
+    let own = || {
+        let preset = Shape::preset(&a.preset)?;
+        Ok::<_, Error>(Shape {
+            layers: s.layers.unwrap_or(preset.layers),
+            width: s.width.unwrap_or(preset.width),
+            heads: s.heads.unwrap_or(preset.heads),
+            feed_forward: s.feed_forward.unwrap_or(preset.feed_forward),
+            max_tokens: s.max_tokens.unwrap_or(preset.max_tokens),
+        })
+    };
     Ok(match (&a.from, &a.like) {
         (Some(path), _) => Begin::From(path.clone()),
-        (None, Some(like)) => Begin::Published { preset: a.preset.clone(), like: like.clone() },
-        (None, None) => {
-            let preset = Shape::preset(&a.preset)?;
-            Begin::New(Shape {
-                layers: s.layers.unwrap_or(preset.layers),
-                width: s.width.unwrap_or(preset.width),
-                heads: s.heads.unwrap_or(preset.heads),
-                feed_forward: s.feed_forward.unwrap_or(preset.feed_forward),
-                max_tokens: s.max_tokens.unwrap_or(preset.max_tokens),
-            })
+        (None, Some(like)) if changed || Shape::preset(&a.preset).is_ok() => {
+            Begin::Over { shape: own()?, like: like.clone() }
         }
+        (None, Some(like)) => Begin::Published { preset: a.preset.clone(), like: like.clone() },
+        (None, None) => Begin::New(own()?),
     })
 }

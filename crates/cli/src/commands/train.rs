@@ -13,6 +13,7 @@ pub(super) fn simulate(a: &args::Simulate, progress: &dyn Progress) -> Result<u8
     let run = SimulateRun {
         options: options(a)?,
         out: a.out.clone(),
+        skip: a.skip,
         calibrate: a.calibrate.clone(),
         most_genes: a.genes,
         report: a.report.clone(),

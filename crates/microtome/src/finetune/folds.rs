@@ -3,11 +3,10 @@
 use std::path::Path;
 
 use microtome_core::{Error, Progress, Result};
-use microtome_eval::Representation;
-use microtome_eval::tasks::annotation::HeldOut;
-use microtome_models::{Model, Tokens};
+use microtome_eval::{HeldOut, Representation};
+use microtome_models::Model;
 use microtome_train::finetune::{
-    BlockWeights, Examples, Fit, FitOptions, FitState, Method, Network, Targets, fit, predict,
+    BlockWeights, Examples, Fit, FitOptions, FitState, Method, Network, Targets, fit, predict, standard_of,
 };
 use microtome_train::net::NamedTensor;
 
@@ -17,11 +16,11 @@ use super::stream::{Rows, Stream};
 /// What is trained.
 pub(super) struct Subject<'a> {
     pub(super) model: &'a dyn Model,
-    pub(super) tokens: &'a Tokens,
+    /// The stream that enters the first trained block, by scored cell.
+    pub(super) stream: Stream<'a>,
     /// Cell (among the tokens and the representations) of every scored cell.
     pub(super) cells: &'a [usize],
     pub(super) blocks: Vec<BlockWeights>,
-    pub(super) first: usize,
     /// The frozen model by depth.
     pub(super) frozen: &'a [Representation],
     pub(super) targets: &'a Targets,
@@ -44,8 +43,8 @@ struct Split {
 }
 
 impl Folds<'_> {
-    /// Class of every scored cell, predicted by a model that saw no cell of its fold, and how each fold went.
-    pub(super) fn run(&self) -> Result<(Vec<u32>, Vec<FoldDone>)> {
+    /// Class or number of every scored cell, predicted by a model that saw no cell of its fold, and how each fold went.
+    pub(super) fn run(&self) -> Result<(Vec<f64>, Vec<FoldDone>)> {
         let n = self.held_out.folds.len();
         if n < 3 {
             return Err(Error::mismatch("the units do not make three folds that hold several labels each")
@@ -53,7 +52,7 @@ impl Folds<'_> {
                 .found(format!("{n} folds of {} units", self.held_out.n_units()))
                 .remedy("name a unit of which more groups hold several labels"));
         }
-        let mut predicted = vec![0; self.held_out.truth.len()];
+        let mut predicted = vec![0.0; self.held_out.truth.len()];
         let mut done = vec![];
         for fold in 0..n {
             let test = self.held_out.cells_of(&self.held_out.folds[fold]);
@@ -110,25 +109,25 @@ impl Folds<'_> {
         }
         let name = format!("fold {} of {}", fold + 1, self.held_out.folds.len());
         let (blocks, d) = (self.subject.blocks.clone(), self.subject.model.info().d_model);
-        let stream = self.stream();
-        let (f, state) = self.fit(&stream, blocks, d, &split, fold, &name, &format!("fold_{fold}"))?;
+        let stream = &self.subject.stream;
+        let (f, state) = self.fit(stream, blocks, d, &split, fold, &name, &format!("fold_{fold}"))?;
         let logits = predict(&f, &state.best_weights, test, part_tokens)?;
         Ok(FoldDone::new(self.asked, self.top(&logits), &state, None))
-    }
-
-    fn stream(&self) -> Stream<'_> {
-        let s = &self.subject;
-        Stream { model: s.model, tokens: s.tokens, cells: s.cells, first: s.first }
     }
 
     /// The adapter that is kept, trained on all folds but the first, by which it stops.
     pub(super) fn last(&self) -> Result<(Network, Vec<NamedTensor>)> {
         let split = self.split(None);
         let (blocks, d) = (self.subject.blocks.clone(), self.subject.model.info().d_model);
-        let stream = self.stream();
+        let stream = &self.subject.stream;
         let n = self.held_out.folds.len();
-        let (f, state) = self.fit(&stream, blocks, d, &split, n, "the adapter that is kept", "last")?;
+        let (f, state) = self.fit(stream, blocks, d, &split, n, "the adapter that is kept", "last")?;
         Ok((f.network, state.best_weights))
+    }
+
+    /// Mean and standard deviation that the kept adapter's numbers are in units of; none for labels.
+    pub(super) fn standard(&self) -> Option<(f64, f64)> {
+        standard_of(self.subject.targets, &self.split(None).train)
     }
 
     /// Numbers that are trained.
@@ -167,9 +166,12 @@ impl Folds<'_> {
         Ok((f, state))
     }
 
-    /// The class of the highest score.
-    fn top(&self, logits: &[f32]) -> Vec<u32> {
-        let best = |row: &[f32]| (1..row.len()).fold(0, |b, c| if row[c] > row[b] { c } else { b }) as u32;
-        logits.chunks_exact(self.subject.targets.width()).map(best).collect()
+    /// The class of the highest score; numbers as they are.
+    fn top(&self, logits: &[f32]) -> Vec<f64> {
+        let Targets::Classes { n, .. } = self.subject.targets else {
+            return logits.iter().map(|v| f64::from(*v)).collect();
+        };
+        let best = |row: &[f32]| (1..row.len()).fold(0, |b, c| if row[c] > row[b] { c } else { b }) as f64;
+        logits.chunks_exact(*n).map(best).collect()
     }
 }

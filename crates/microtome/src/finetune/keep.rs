@@ -82,8 +82,8 @@ fn check_asked(found: Option<&str>, asked: &str, path: &Path) -> Result<()> {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct FoldDone {
     asked: String,
-    /// Class of every held-out cell of the fold, in its order.
-    pub(super) predicted: Vec<u32>,
+    /// Class or number of every held-out cell of the fold, in its order.
+    pub(super) predicted: Vec<f64>,
     /// Losses of the fit that made it.
     pub(super) epochs: Vec<microtome_train::finetune::Epoch>,
     /// Best epoch.
@@ -93,7 +93,7 @@ pub(super) struct FoldDone {
 }
 
 impl FoldDone {
-    pub(super) fn new(asked: &str, predicted: Vec<u32>, state: &FitState, site: Option<String>) -> Self {
+    pub(super) fn new(asked: &str, predicted: Vec<f64>, state: &FitState, site: Option<String>) -> Self {
         let (epochs, best) = (state.epochs.clone(), state.best.map_or(0, |b| b.0));
         Self { asked: asked.into(), predicted, epochs, best, site }
     }

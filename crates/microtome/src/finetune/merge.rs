@@ -7,7 +7,7 @@ use microtome_train::finetune::{FitOptions, Network};
 use microtome_train::net::Params;
 use serde::{Deserialize, Serialize};
 
-use super::blocks::{Stored, can_merge};
+use super::blocks::Stored;
 use super::{FINISHED, keep};
 use crate::open::OpenModel;
 use crate::output;
@@ -41,7 +41,7 @@ struct Base {
 /// Writes a native checkpoint of `model` with the adapter of a folder merged into its weights.
 ///
 /// # Errors
-/// When the adapter was trained on other weights, or the family's checkpoints cannot be written.
+/// When the adapter was trained on other weights, or a file cannot be read or written.
 pub fn merge(adapter: &Path, model: &Path, out: &Path) -> Result<MergeReport> {
     // The folder of a run holds its adapter.
     let inside = adapter.join("adapter");
@@ -58,7 +58,6 @@ pub fn merge(adapter: &Path, model: &Path, out: &Path) -> Result<MergeReport> {
     output::check_folder(out, "config.json", false, false)?;
     let opened = OpenModel::open(model)?;
     let base = opened.model.as_ref();
-    can_merge(base)?;
     let weights = |role: &str, sha256: &str| (role == "weights").then(|| sha256.to_string());
     let wanted = card.base.iter().find_map(|b| weights(&b.role, &b.sha256));
     let found = opened.inputs.iter().find_map(|f| weights(&f.role, &f.sha256));
@@ -72,7 +71,7 @@ pub fn merge(adapter: &Path, model: &Path, out: &Path) -> Result<MergeReport> {
     let stored = Stored::open(base)?;
     let blocks = stored.blocks(card.first_block)?;
     let n_blocks = blocks.len();
-    let network = Network::new(blocks, base.info().d_model, card.classes.len(), card.fit.method)?;
+    let network = Network::new(blocks, base.info().d_model, card.classes.len().max(1), card.fit.method)?;
     let params = Params::new(keep::read_adapter(folder)?)?;
     stored.write_merged(base, card.first_block, &network.merged(&params)?, out)?;
     Ok(MergeReport { out: out.to_path_buf(), family: base.family().id, n_blocks })

@@ -7,9 +7,11 @@
 
 mod blocks;
 mod folds;
+mod goal;
 mod keep;
 mod merge;
 mod page;
+mod rewrite;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -17,8 +19,7 @@ mod tests;
 use std::path::PathBuf;
 
 use microtome_core::{BlockSite, Error, ErrorKind, Progress, Result, Role, RunCard, Site};
-use microtome_eval::tasks::annotation::{AnnotationOptions, Compared, HeldOut, run as annotate};
-use microtome_eval::{Cells, Groups, Protocol, Representation, TaskOutcome, controls};
+use microtome_eval::{Cells, Compared, Groups, Protocol, Representation, controls};
 use microtome_models::taps::Pooling;
 use microtome_models::{Tokens, pool_cells};
 use microtome_train::finetune::{FitOptions, Method, Targets};
@@ -32,12 +33,12 @@ use crate::output::{self, WORK};
 use crate::{hash, render};
 use blocks::Stored;
 use folds::{Folds, Subject};
+pub use goal::Goal;
 pub use merge::{MergeReport, merge};
+use stream::Stream;
 
 /// The file whose presence says that a run is finished.
 pub(crate) const FINISHED: &str = "finetune.json";
-/// Metric that decides.
-const HEADLINE: &str = "logistic_f1_macro";
 /// Tokens that the engine runs together.
 const ENGINE_TOKENS: usize = 8192;
 
@@ -48,8 +49,8 @@ pub struct FinetuneOptions {
     pub data: DataOptions,
     /// Checkpoint.
     pub model: PathBuf,
-    /// Column of `obs` with the label.
-    pub label: String,
+    /// What is learnt.
+    pub goal: Goal,
     /// Column of `obs` with the independent unit.
     pub unit: Option<String>,
     /// Method, passes, rates, seed.
@@ -95,7 +96,7 @@ pub struct FinetuneReport {
 pub struct ScoreLine {
     /// Name.
     pub name: String,
-    /// Macro-F1 on held-out units.
+    /// Macro-F1 of labels, or Spearman correlation of numbers, on held-out units.
     pub score: Option<f64>,
     /// Its interval.
     pub interval: Option<[f64; 2]>,
@@ -131,8 +132,10 @@ pub fn finetune(options: &FinetuneOptions, progress: &dyn Progress) -> Result<Fi
     let model = opened.model.as_ref();
     let is_probe = matches!(options.fit.method, Method::Mlp { .. });
     let stored = if is_probe { None } else { Some(Stored::open(model)?) };
-    if options.merge {
-        blocks::can_merge(model)?;
+    if let (Method::Full, Some(false)) = (options.fit.method, stored.as_ref().map(Stored::has_all_biases)) {
+        return Err(Error::unsupported("all weights can be trained only where every map has a bias")
+            .at_key(model.family().id)
+            .remedy("train adapters instead: --method lora"));
     }
     if options.first_block >= model.info().n_blocks {
         return Err(Error::usage("no such block")
@@ -142,17 +145,11 @@ pub fn finetune(options: &FinetuneOptions, progress: &dyn Progress) -> Result<Fi
     }
     let mut data = Data::open(&options.data)?;
     data.add_contexts(model)?;
-    let labels = data.dataset.obs_column(&options.label)?;
-    let known = labels.groups().1;
-    data.retain(|row| known[row].is_some());
-    if data.cells.is_empty() {
-        return Err(Error::mismatch("no cell has a label").at_key(format!("obs[\"{}\"]", options.label)));
-    }
+    options.goal.keep_known(&mut data)?;
     let genes = model.match_genes(&data.genes)?;
     let tokens = tokens(&mut data, &opened, &genes)?;
     let cells = cells(&data, options)?;
-    let groups = Groups::from_column(options.label.clone(), &labels.select(&data.cells));
-    let task = AnnotationOptions::new(groups).with_headline(HEADLINE)?;
+    let task = options.goal.task(&data)?;
     let inputs: Vec<_> =
         hash::inputs("data", &options.data.path)?.into_iter().chain(opened.inputs.clone()).collect();
     let card = RunCard {
@@ -169,7 +166,7 @@ pub fn finetune(options: &FinetuneOptions, progress: &dyn Progress) -> Result<Fi
         run_card: card::card_hash(&card)?,
         ..Protocol::default()
     };
-    let held_out = HeldOut::new(&cells, &task, &protocol)?;
+    let held_out = task.held_out(&cells, &protocol)?;
     output::make_folder(out, FINISHED, options.overwrite)?;
     let work = out.join(WORK);
     std::fs::create_dir_all(&work)
@@ -180,15 +177,17 @@ pub fn finetune(options: &FinetuneOptions, progress: &dyn Progress) -> Result<Fi
     let mut all = frozen.clone();
     all.extend(controls::baselines(&counts, options.fit.seed, progress)?);
     drop(counts);
-    let outcome = annotate(&cells, &all, &task, &protocol, progress)?;
-    let n = held_out.classes.len();
-    let targets = Targets::Classes { codes: held_out.truth.clone(), n };
+    let read = task.read(&cells, &all, &held_out, &protocol, progress)?;
+    drop(all);
+    let targets = match held_out.classes.len() {
+        0 => Targets::Numbers(held_out.truth.clone()),
+        n => Targets::Classes { codes: held_out.truth.iter().map(|t| *t as u32).collect(), n },
+    };
     let subject = Subject {
         model,
-        tokens: &tokens,
+        stream: Stream::new(model, &tokens, &held_out.cells, options.first_block),
         cells: &held_out.cells,
         blocks: stored.as_ref().map_or(Ok(vec![]), |s| s.blocks(options.first_block))?,
-        first: options.first_block,
         frozen: &frozen,
         targets: &targets,
     };
@@ -197,7 +196,7 @@ pub fn finetune(options: &FinetuneOptions, progress: &dyn Progress) -> Result<Fi
         format!(
             "{asked} {:?} {:?}",
             options.fit,
-            (&options.label, &options.unit, options.first_block, &data.cells)
+            (&options.goal, &options.unit, options.first_block, &data.cells)
         )
         .as_bytes(),
     );
@@ -213,9 +212,8 @@ pub fn finetune(options: &FinetuneOptions, progress: &dyn Progress) -> Result<Fi
     let adapter = if is_probe { None } else { Some(folds.last().map_err(to_go_on)?) };
 
     let name = format!("{} + {}", opened.name, method_words(options.fit.method));
-    let sets = sets(&name, predicted, &outcome, &held_out);
-    let metric = task.headline;
-    let compared = held_out.compare(metric, &sets, &protocol, progress)?;
+    let sets: Vec<_> = std::iter::once((name, predicted)).chain(read.sets).collect();
+    let compared = held_out.compare(task.headline(), &sets, &protocol, progress)?;
     let scores: Vec<ScoreLine> = compared.iter().map(ScoreLine::from).collect();
     let verdict = page::verdict(&scores, &held_out, &opened.name);
     let n_trained = folds.n_trained()?;
@@ -233,7 +231,8 @@ pub fn finetune(options: &FinetuneOptions, progress: &dyn Progress) -> Result<Fi
         let (centre, scale) = network.standard();
         let card = json!({
             "microtome": VERSION, "family": model.family().id, "base": opened.inputs, "fit": options.fit,
-            "first_block": options.first_block, "label": options.label, "classes": held_out.classes,
+            "first_block": options.first_block, "goal": options.goal, "classes": held_out.classes,
+            "standard": folds.standard(),
             "head": { "centre": centre, "scale": scale, "input": "mean over gene tokens of the last block" },
         });
         keep::write_adapter(&folder, weights, &card)?;
@@ -245,7 +244,7 @@ pub fn finetune(options: &FinetuneOptions, progress: &dyn Progress) -> Result<Fi
             report.merged = Some(merged);
         }
     }
-    let page = page::build(&report, &outcome, &fitted, card, &held_out, options, metric.id);
+    let page = page::build(&report, &read.outcome, &fitted, card, &held_out, options, task.headline().id);
     render::write(&page, &report.report)?;
     let text = serde_json::to_string_pretty(&report)
         .map_err(|e| Error::output("cannot write the result as JSON").caused_by(e))?;
@@ -317,36 +316,15 @@ fn frozen(opened: &OpenModel, tokens: &Tokens, progress: &dyn Progress) -> Resul
         .collect())
 }
 
-/// Held-out labels of what was trained, of the frozen model at every depth, and of the baselines.
-fn sets(
-    name: &str,
-    predicted: Vec<u32>,
-    outcome: &TaskOutcome,
-    held_out: &HeldOut,
-) -> Vec<(String, Vec<u32>)> {
-    let mut out = vec![(name.to_string(), predicted)];
-    for column in &outcome.columns {
-        let microtome_core::Column::Categorical { codes, .. } = &column.values else { continue };
-        let own: Option<Vec<u32>> = held_out.cells.iter().map(|&c| codes[c]).collect();
-        if let Some(own) = own {
-            let name = match &column.site {
-                Some(site) => format!("{} frozen, {site}", column.model),
-                None => column.model.clone(),
-            };
-            out.push((name, own));
-        }
-    }
-    out
-}
-
 fn choices(options: &FinetuneOptions) -> Result<serde_json::Map<String, serde_json::Value>> {
     let mut out = serde_json::Map::new();
     let fit = serde_json::to_value(&options.fit)
         .map_err(|e| Error::output("cannot write the options as JSON").caused_by(e))?;
     out.insert("fit".into(), fit);
-    out.insert("label".into(), options.label.clone().into());
+    let goal = serde_json::to_value(&options.goal)
+        .map_err(|e| Error::output("cannot write the options as JSON").caused_by(e))?;
+    out.insert("goal".into(), goal);
     out.insert("unit".into(), options.unit.clone().into());
     out.insert("first_block".into(), options.first_block.into());
-    out.insert("headline".into(), HEADLINE.into());
     Ok(out)
 }

@@ -1,8 +1,7 @@
 //! The page of a fine-tuning.
 
-use microtome_core::{Record, Role, RunCard};
-use microtome_eval::TaskOutcome;
-use microtome_eval::tasks::annotation::HeldOut;
+use microtome_core::{BlockSite, Record, Role, RunCard, Site};
+use microtome_eval::{HeldOut, TaskOutcome};
 use microtome_report::{Figure, LinePoint, LineSeries, Lines, Page, TableBlock};
 
 use super::keep::FoldDone;
@@ -32,18 +31,25 @@ pub(super) fn verdict(scores: &[ScoreLine], held_out: &HeldOut, base: &str) -> S
         format!("{verdict} {} ({}{interval})", s.name, number(s.score))
     };
     format!(
-        "On held-out {}s, {} reaches macro-F1 {}; it {}, and {}.",
+        "On held-out {}s, {} reaches {} {}; it {}, and {}.",
         held_out.unit(),
         trained.name,
+        score_words(held_out),
         number(trained.score),
         words(best(true)),
         words(best(false))
     )
 }
 
+/// What the score is called.
+fn score_words(held_out: &HeldOut) -> &'static str {
+    if held_out.classes.is_empty() { "Spearman correlation" } else { "macro-F1" }
+}
+
 /// Representations that test the task rather than compete in it.
 fn is_control(name: &str) -> bool {
     name.starts_with("random_embedding")
+        || name.starts_with("noisy_truth")
         || name.starts_with("noisy_classes")
         || name.starts_with("noisy classes")
         || name.starts_with("random embedding")
@@ -59,7 +65,7 @@ pub(super) fn build(
     metric: &str,
 ) -> Page {
     Page {
-        title: format!("Fine-tuning for {}", options.label),
+        title: format!("Fine-tuning for {}", options.goal.column()),
         command: card::shell(&options.command),
         findings: vec![
             report.verdict.clone(),
@@ -73,9 +79,12 @@ pub(super) fn build(
                 report.n_trained
             ),
         ],
-        figures: vec![Figure::Lines(losses(fitted))],
-        records: headline_first(outcome, metric),
-        tables: std::iter::once(table(&report.scores))
+        figures: vec![Figure::Lines(losses(fitted, held_out))],
+        records: trained(outcome, metric, report)
+            .into_iter()
+            .chain(headline_first(outcome, metric))
+            .collect(),
+        tables: std::iter::once(table(&report.scores, held_out))
             .chain(folds(fitted))
             .chain(outcome.tables.iter().map(|t| TableBlock {
                 title: t.title.clone(),
@@ -91,6 +100,33 @@ pub(super) fn build(
     }
 }
 
+/// The record of what was trained: the last block's, with another model. A probe has no depth of its own, since every fold
+/// chooses one.
+fn trained(outcome: &TaskOutcome, metric: &str, report: &FinetuneReport) -> Option<Record> {
+    let score = report.scores.first()?;
+    let is_frozen = |r: &&Record| {
+        let site = r.site.as_ref().and_then(|s| s.parse::<Site>().ok());
+        let of_block = matches!(site, Some(Site::Block(_, BlockSite::ResidPost)));
+        r.metric == metric && r.role == Some(Role::Model) && of_block && r.depth == Some(1.0)
+    };
+    let last = outcome.records.iter().find(is_frozen)?.clone();
+    let mut record = Record {
+        model: score.name.clone(),
+        value: score.score,
+        ci_low: score.interval.map(|i| i[0]),
+        ci_high: score.interval.map(|i| i[1]),
+        ci_method: score.interval.and(last.ci_method.clone()),
+        p: None,
+        p_adj: None,
+        reason: None,
+        ..last
+    };
+    if report.adapter.is_none() {
+        (record.site, record.block, record.depth) = (None, None, None);
+    }
+    Some(record)
+}
+
 /// The records with those of the verdict's metric in front, whose curve is then the first that is seen.
 fn headline_first(outcome: &TaskOutcome, metric: &str) -> Vec<Record> {
     let (mut records, others): (Vec<Record>, Vec<Record>) =
@@ -99,24 +135,37 @@ fn headline_first(outcome: &TaskOutcome, metric: &str) -> Vec<Record> {
     records
 }
 
-fn table(scores: &[ScoreLine]) -> TableBlock {
+fn table(scores: &[ScoreLine], held_out: &HeldOut) -> TableBlock {
+    let (of, reader) =
+        if held_out.classes.is_empty() { ("numbers", "ridge") } else { ("labels", "logistic") };
     let number = |v: Option<f64>| v.map_or(String::new(), |v| format!("{v:.3}"));
     let range = |r: Option<[f64; 2]>| r.map_or(String::new(), |[a, b]| format!("{a:.3} to {b:.3}"));
     TableBlock {
         title: "Trained beside frozen and baselines".into(),
-        note: "Macro-F1 of labels predicted for units that took no part in learning. Frozen representations and baselines are read by logistic regression. \
-               Intervals of differences are paired: the same units are drawn for both."
-            .into(),
-        header: ["", "macro-F1", "interval", "trained is ahead by", "interval"].map(String::from).to_vec(),
+        note: format!(
+            "Score of {of} predicted for units that took no part in learning. Frozen representations and baselines are read by {reader} \
+             regression. Intervals of differences are paired: the same units are drawn for both."
+        ),
+        header: ["", score_words(held_out), "interval", "trained is ahead by", "interval"]
+            .map(String::from)
+            .to_vec(),
         rows: scores
             .iter()
-            .map(|s| vec![s.name.clone(), number(s.score), range(s.interval), number(s.ahead), range(s.ahead_interval)])
+            .map(|s| {
+                vec![
+                    s.name.clone(),
+                    number(s.score),
+                    range(s.interval),
+                    number(s.ahead),
+                    range(s.ahead_interval),
+                ]
+            })
             .collect(),
         ..TableBlock::default()
     }
 }
 
-fn losses(fitted: &[FoldDone]) -> Lines {
+fn losses(fitted: &[FoldDone], held_out: &HeldOut) -> Lines {
     let line = |(k, f): (usize, &FoldDone)| LineSeries {
         name: format!("fold {}", k + 1),
         role: Role::Model,
@@ -132,7 +181,7 @@ fn losses(fitted: &[FoldDone]) -> Lines {
         title: "Loss on the units that say when to stop".into(),
         note: "The weights of the lowest point of each line are used.".into(),
         x: "epoch".into(),
-        y: "loss, nats".into(),
+        y: if held_out.classes.is_empty() { "squared error, standardised" } else { "loss, nats" }.into(),
         series: fitted.iter().enumerate().map(line).collect(),
         ..Lines::default()
     }

@@ -1,18 +1,48 @@
 //! The stream of cells that enters the first trained block, from the engine.
 
+use std::sync::OnceLock;
+
 use microtome_core::{BlockSite, Error, Result, Site};
 use microtome_models::taps::{Recorded, Recorder};
 use microtome_models::{Model, Tokens};
 use microtome_train::finetune::{Batch, Examples};
 
-/// Cells by position, run through the engine when they are asked for: only tokens are held in memory.
+/// Most bytes of the stream that are kept between epochs; of more cells it is made again every time.
+const KEPT: usize = 1 << 30;
+
+/// Cells by position. The blocks before the first trained one never change: what they give is kept where memory allows, otherwise the
+/// engine runs them when they are asked for.
 pub(super) struct Stream<'a> {
-    pub(super) model: &'a dyn Model,
-    pub(super) tokens: &'a Tokens,
+    model: &'a dyn Model,
+    tokens: &'a Tokens,
     /// Position among the tokens of every example.
-    pub(super) cells: &'a [usize],
+    cells: &'a [usize],
     /// First block that is trained.
-    pub(super) first: usize,
+    first: usize,
+    /// Stream of every example that was asked for; none where there are too many.
+    kept: Option<Vec<OnceLock<Vec<f32>>>>,
+}
+
+impl<'a> Stream<'a> {
+    /// The stream that enters block `first`.
+    pub(super) fn new(model: &'a dyn Model, tokens: &'a Tokens, cells: &'a [usize], first: usize) -> Self {
+        let n_tokens: usize = cells.iter().map(|&c| tokens.len_of(c)).sum();
+        let fits = n_tokens.saturating_mul(model.info().d_model * 4) <= KEPT;
+        let kept = fits.then(|| cells.iter().map(|_| OnceLock::new()).collect());
+        Self { model, tokens, cells, first, kept }
+    }
+
+    /// Rows of these examples, one after the other.
+    fn run(&self, cells: &[usize]) -> Result<Vec<f32>> {
+        let positions: Vec<usize> = cells.iter().map(|&c| self.cells[c]).collect();
+        let site = Site::Block(self.first, BlockSite::ResidPre);
+        let mut recorder = Recorder::new([site.clone()]);
+        self.model.forward(&self.tokens.select(&positions), &mut recorder)?;
+        match recorder.take(&site) {
+            Some(Recorded::Tokens { data, .. }) => Ok(data),
+            _ => Err(Error::unsupported("the model does not offer the stream").at_key(site.to_string())),
+        }
+    }
 }
 
 impl Examples for Stream<'_> {
@@ -21,19 +51,23 @@ impl Examples for Stream<'_> {
     }
 
     fn batch(&self, cells: &[usize]) -> Result<Batch> {
-        let positions: Vec<usize> = cells.iter().map(|&c| self.cells[c]).collect();
-        let tokens = self.tokens.select(&positions);
-        let site = Site::Block(self.first, BlockSite::ResidPre);
-        let mut recorder = Recorder::new([site.clone()]);
-        self.model.forward(&tokens, &mut recorder)?;
-        match recorder.take(&site) {
-            Some(Recorded::Tokens { data, .. }) => {
-                let lengths: Vec<usize> = (0..tokens.n_cells()).map(|c| tokens.len_of(c)).collect();
-                let pooled = lengths.iter().map(|&n| self.model.gene_tokens(n)).collect();
-                Ok(Batch { stream: data, lengths, pooled })
+        let lengths: Vec<usize> = cells.iter().map(|&c| self.n_tokens(c)).collect();
+        let pooled = lengths.iter().map(|&n| self.model.gene_tokens(n)).collect();
+        let Some(kept) = &self.kept else { return Ok(Batch { stream: self.run(cells)?, lengths, pooled }) };
+        let new: Vec<usize> = cells.iter().copied().filter(|&c| kept[c].get().is_none()).collect();
+        if !new.is_empty() {
+            let d = self.model.info().d_model;
+            let rows = self.run(&new)?;
+            let mut rest = &rows[..];
+            for c in new {
+                let (own, others) = rest.split_at(self.n_tokens(c) * d);
+                // Another part may have been first, with the same numbers.
+                kept[c].get_or_init(|| own.to_vec());
+                rest = others;
             }
-            _ => Err(Error::unsupported("the model does not offer the stream").at_key(site.to_string())),
         }
+        let stream = cells.iter().filter_map(|&c| kept[c].get()).flatten().copied().collect();
+        Ok(Batch { stream, lengths, pooled })
     }
 }
 

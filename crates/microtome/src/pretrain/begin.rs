@@ -67,17 +67,28 @@ pub enum Begin {
         /// Folder with the dictionaries.
         like: PathBuf,
     },
+    /// A new network of an own size over the dictionaries of a folder.
+    Over {
+        /// Its dimensions.
+        shape: Shape,
+        /// Folder with the dictionaries.
+        like: PathBuf,
+    },
     /// The weights and dictionaries of a checkpoint: training goes on.
     From(PathBuf),
 }
 
 impl Begin {
     pub(super) fn describe(&self) -> serde_json::Value {
-        match self {
-            Self::New(s) => json!({"new": {
+        let new = |s: &Shape, vocabulary: serde_json::Value| {
+            json!({"new": {
                 "layers": s.layers, "width": s.width, "heads": s.heads, "feed_forward": s.feed_forward,
-                "max_tokens": s.max_tokens, "vocabulary": "genes of the data"
-            }}),
+                "max_tokens": s.max_tokens, "vocabulary": vocabulary
+            }})
+        };
+        match self {
+            Self::New(s) => new(s, "genes of the data".into()),
+            Self::Over { shape, like } => new(shape, json!({ "like": like })),
             Self::Published { preset, like } => json!({"published": {"preset": preset, "like": like}}),
             Self::From(path) => json!({"from": path}),
         }

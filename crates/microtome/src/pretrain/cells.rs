@@ -136,23 +136,24 @@ pub(super) struct Sides {
 }
 
 impl Split {
+    /// Takes what is left out out of the files: nothing, the vocabulary neither, is made of such cells, and what comes of the others
+    /// is what a file without them would give.
+    pub(super) fn leave_out_of(&self, files: &mut [Data]) -> Result<()> {
+        for file in files {
+            for (column, value) in &self.leave_out {
+                let column = file.dataset.obs_column(column)?;
+                file.retain(|row| column.text(row).as_deref() != Some(value));
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn apply(&self, files: &[Data], seed: u64) -> Result<Sides> {
         if !(0.0..1.0).contains(&self.held_out) {
             return Err(Error::usage("the held-out share must be at least 0 and below 1")
                 .found(self.held_out.to_string()));
         }
-        let starts = starts(files);
-        let mut kept = vec![];
-        for (file, start) in files.iter().zip(&starts) {
-            let mut out = vec![false; file.cells.len()];
-            for (column, value) in &self.leave_out {
-                let column = file.obs_column(column)?;
-                for (i, out) in out.iter_mut().enumerate() {
-                    *out |= column.text(i).as_deref() == Some(value);
-                }
-            }
-            kept.extend((0..out.len()).filter(|i| !out[*i]).map(|i| start + i));
-        }
+        let kept: Vec<usize> = (0..starts(files)[files.len()]).collect();
         let mut rng = Rng::stream(seed, 1);
         let Some(unit) = &self.unit else {
             let n = (kept.len() as f64 * self.held_out).round() as usize;

@@ -48,6 +48,15 @@ pub(super) trait Imitation: Sync {
     fn masking(&self) -> Masking;
     /// Writes an untrained checkpoint over the genes of the data.
     fn begin(&self, size: Dimensions, material: &Material<'_>, seed: u64, out: &Path) -> Result<()>;
+    /// Writes an untrained checkpoint of an own size over the published dictionaries of a folder. Errors where the family has no such way.
+    fn begin_over(&self, _like: &Path, _size: Dimensions, _seed: u64, _out: &Path) -> Result<()> {
+        Err(Error::unsupported("this family takes published dictionaries with a published size only")
+            .at_key("--like")
+            .found(self.family())
+            .remedy(
+                "name a published size with --preset, or leave out --like to make the vocabulary of the data",
+            ))
+    }
     /// The network of an opened checkpoint. Errors when it has a part that cannot be trained.
     fn architecture(&self, model: &dyn Model, weights: &Checkpoint) -> Result<Box<dyn Architecture>>;
     /// The question in the model's own tokens and values.

@@ -19,9 +19,7 @@ use std::path::{Path, PathBuf};
 
 use microtome_core::{Error, InputFile, Progress, Result};
 use microtome_train::net::Params;
-use microtome_train::pretrain::{
-    Baselines, Masking, Objective, Recipe, Task, Validated, pretrain as train,
-};
+use microtome_train::pretrain::{Baselines, Masking, Objective, Recipe, Task, Validated, pretrain as train};
 use serde::Serialize;
 use serde_json::json;
 
@@ -142,6 +140,7 @@ pub fn pretrain(options: &PretrainOptions, progress: &dyn Progress) -> Result<Pr
     recipe.check()?;
     let paths = files::expand(&options.data)?;
     let mut opened = files::open_all(&paths)?;
+    options.split.leave_out_of(&mut opened)?;
     let split = options.split.apply(&opened, recipe.seed)?;
     let classes = match &options.annotation {
         Some(a) => Some(Classes::new(&opened, a, &split.train)?),

@@ -45,6 +45,7 @@ pub(super) fn prepare(
         Begin::Published { preset, like } => {
             (find_family(imitation.family())?.init)(preset, like, seed, &begun)?;
         }
+        Begin::Over { shape, like } => imitation.begin_over(like, shape.dimensions(), seed, &begun)?,
         Begin::From(path) => go_on(imitation, path, seed, &begun)?,
     }
     std::fs::rename(&begun, folder).map_err(failed)
@@ -105,10 +106,8 @@ fn tensors(weights: &Checkpoint) -> Result<BTreeMap<String, NamedTensor>> {
 }
 
 fn write_weights<'t>(tensors: impl IntoIterator<Item = &'t NamedTensor>, path: &Path) -> Result<()> {
-    let all: Vec<_> = tensors
-        .into_iter()
-        .map(|t| (t.name.clone(), t.shape.clone(), TensorData::F32(&t.values)))
-        .collect();
+    let all: Vec<_> =
+        tensors.into_iter().map(|t| (t.name.clone(), t.shape.clone(), TensorData::F32(&t.values))).collect();
     write_safetensors(path, &all, &[("format".into(), "pt".into())])
 }
 

@@ -21,6 +21,8 @@ pub struct SimulateRun {
     pub options: SimulateOptions,
     /// Output file.
     pub out: PathBuf,
+    /// First cells that are not written: another part of the tissue than a file of its first cells.
+    pub skip: usize,
     /// File whose genes, means, dispersions and depths the cells take.
     pub calibrate: Option<PathBuf>,
     /// Of a file to calibrate on, use only as many genes, those of highest mean.
@@ -88,10 +90,16 @@ pub fn simulate(run: &SimulateRun, progress: &dyn Progress) -> Result<SimulateRe
             .at_key("--mouse")
             .remedy("leave out either --mouse or --calibrate"));
     }
+    if run.skip >= options.n_cells {
+        return Err(Error::usage("no cell is left to be written")
+            .at_key("--skip")
+            .expected(format!("below the number of cells, {}", options.n_cells))
+            .found(run.skip.to_string()));
+    }
     let mut seen = run.report.is_some().then(|| Statistics::new(simulator.n_genes()));
-    let mut report = write(&simulator, &run.out, seen.as_mut(), progress)?;
+    let mut report = write(&simulator, &run.out, run.skip, seen.as_mut(), progress)?;
     if let Some((path, simulator)) = &mouse {
-        report.mouse = Some(Box::new(write(simulator, path, None, progress)?));
+        report.mouse = Some(Box::new(write(simulator, path, run.skip, None, progress)?));
     }
     if let (Some(seen), Some(real), Some(path)) = (seen, &real, &run.report) {
         let page = compare::page(real, &seen.describe()?, run)?;
@@ -106,19 +114,21 @@ pub fn simulate(run: &SimulateRun, progress: &dyn Progress) -> Result<SimulateRe
 fn write(
     simulator: &Simulator,
     out: &Path,
+    skip: usize,
     mut seen: Option<&mut Statistics>,
     progress: &dyn Progress,
 ) -> Result<SimulateReport> {
-    let n_cells = simulator.options().n_cells;
-    let obs = simulator.obs(0..n_cells)?;
+    let end = simulator.options().n_cells;
+    let n_cells = end - skip;
+    let obs = simulator.obs(skip..end)?;
     let mut writer = Writer::create(out, &obs, &simulator.var())?;
     drop(obs);
     writer.begin_x(simulator.n_genes())?;
     progress.begin("simulating", n_cells as u64, "cells");
     let mut n_values = 0;
-    for start in (0..n_cells).step_by(CHUNK) {
+    for start in (skip..end).step_by(CHUNK) {
         progress.check()?;
-        let cells = simulator.chunk(start..(start + CHUNK).min(n_cells))?;
+        let cells = simulator.chunk(start..(start + CHUNK).min(end))?;
         n_values += cells.counts.nnz() as u64;
         writer.append_x(&cells.counts)?;
         if let Some(seen) = &mut seen {

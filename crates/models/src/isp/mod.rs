@@ -5,7 +5,9 @@
 //! rank-based [`crate::Model`] says of itself, so they are not tied to that family.
 
 mod edit;
+mod readout;
 mod shift;
 
 pub use edit::{Edit, Truncation, delete, delete_each, overexpress, overexpress_each};
+pub use readout::{Hidden, MaskedReadout};
 pub use shift::{Effect, effects, goal_shifts};

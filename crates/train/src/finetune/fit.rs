@@ -130,6 +130,14 @@ fn is_over(state: &FitState, patience: usize) -> bool {
     state.best.is_some_and(|(best, _)| state.epochs.len() >= best + patience)
 }
 
+/// Mean and standard deviation of the numbers of these cells, which the head's outputs are in units of; none for classes.
+pub fn standard_of(targets: &Targets, train: &[usize]) -> Option<(f64, f64)> {
+    match targets {
+        Targets::Numbers(values) => Some(mean_and_sd(train.iter().map(|&c| values[c]))),
+        Targets::Classes { .. } => None,
+    }
+}
+
 /// What the head says of every cell, `[cell, width]` row-major, with these weights. Numbers come in the units of the targets.
 ///
 /// # Errors
@@ -142,8 +150,7 @@ pub fn predict(
 ) -> Result<Vec<f32>> {
     let params = Params::new(weights.to_vec())?;
     let mut out = run(fit, cells, part_tokens, |batch| flat(&fit.network.logits(&params, batch)?))?;
-    if let Targets::Numbers(values) = fit.targets {
-        let (mean, sd) = mean_and_sd(fit.train.iter().map(|&c| values[c]));
+    if let Some((mean, sd)) = standard_of(fit.targets, fit.train) {
         out.iter_mut().for_each(|v| *v = (f64::from(*v) * sd + mean) as f32);
     }
     Ok(out)

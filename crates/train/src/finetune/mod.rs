@@ -17,7 +17,7 @@ mod state;
 mod tests;
 
 pub use examples::{Batch, Examples, Targets};
-pub use fit::{Fit, Watcher, fit, predict};
+pub use fit::{Fit, Watcher, fit, predict, standard_of};
 pub use network::{BlockWeights, Map, Network, Part};
 pub use options::{FitOptions, Method};
 pub use state::{Epoch, FitState};

@@ -56,7 +56,8 @@ impl Default for FitOptions {
             epochs: 10,
             patience: 3,
             batch: 16,
-            part_tokens: 2048,
+            // Several parts even of a small step, so that cores have something to do side by side.
+            part_tokens: 512,
             learning_rate: 1e-3,
             weight_decay: 0.01,
             clip: 1.0,

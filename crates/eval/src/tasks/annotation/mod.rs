@@ -26,7 +26,6 @@ mod run;
 mod tables;
 
 pub use distance::LabelTerms;
-pub use held_out::{Compared, HeldOut};
 pub use options::AnnotationOptions;
 pub use run::run;
 

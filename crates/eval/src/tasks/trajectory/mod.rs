@@ -27,6 +27,7 @@
 mod clonal;
 mod further;
 mod halves;
+mod held_out;
 mod judge;
 mod notes;
 mod options;

@@ -78,7 +78,7 @@ fn pick(of: &[f64], at: &[usize]) -> Vec<f64> {
 }
 
 /// Rows whose time and unit are known.
-fn scored_cells(cells: &Cells, options: &TrajectoryOptions, notes: &mut Notes) -> Result<Vec<usize>> {
+pub(super) fn scored_cells(cells: &Cells, options: &TrajectoryOptions, notes: &mut Notes) -> Result<Vec<usize>> {
     let known_time = |i: &usize| !options.time[*i].is_nan();
     let known_unit = |i: &usize| cells.unit.as_ref().is_none_or(|u| u.codes[*i] != Groups::MISSING);
     let timed: Vec<usize> = (0..cells.n).filter(known_time).collect();

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use microtome_core::{Error, Result};
-use microtome_models::families::geneformer::{Generation, write_untrained};
+use microtome_models::families::geneformer::{Generation, write_untrained, write_untrained_over};
 use microtome_models::{Dimensions, Model};
 use microtome_train::net::{Activation, Architecture, BertShape};
 use microtome_train::pretrain::{Masking, Objective, Vocabulary};
@@ -31,6 +31,10 @@ impl Imitation for Geneformer {
 
     fn begin(&self, size: Dimensions, material: &Material<'_>, seed: u64, out: &Path) -> Result<()> {
         write_untrained(Generation::V1, size, &vocabulary(material.data)?, seed, out)
+    }
+
+    fn begin_over(&self, like: &Path, size: Dimensions, seed: u64, out: &Path) -> Result<()> {
+        write_untrained_over(like, size, seed, out)
     }
 
     fn architecture(&self, model: &dyn Model, weights: &Checkpoint) -> Result<Box<dyn Architecture>> {

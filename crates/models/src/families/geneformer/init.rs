@@ -44,17 +44,7 @@ pub fn write_untrained(
         Generation::V1 => &["<pad>", "<mask>"],
         Generation::V2 => &["<pad>", "<mask>", "<cls>", "<eos>"],
     };
-    let bert = BertConfig {
-        n_blocks: shape.layers,
-        d_model: shape.d,
-        n_heads: shape.heads,
-        d_mlp: shape.ffn,
-        max_positions: shape.max_tokens,
-        vocab_size: specials.len() + genes.len(),
-        layer_norm_eps: 1e-12,
-        activation: Activation::Relu,
-    };
-    let config = Config { bert, type_vocab_size: 2, classifier: false };
+    let config = config_of(shape, specials.len() + genes.len());
     create(out)?;
     let names = specials.iter().map(|s| (*s).to_string()).chain(genes.iter().map(|g| g.ensembl_id.clone()));
     let tokens: Vec<(String, i64)> = names.zip(0..).collect();
@@ -70,15 +60,23 @@ pub fn write_untrained(
     write_model(&config, seed, out)
 }
 
+/// Writes untrained weights of `shape` over the published dictionaries of the folder `like`, which are copied beside them.
+///
+/// # Errors
+/// When the shape is not possible, `like` holds no dictionaries, or `out` holds a model already.
+pub fn write_untrained_over(like: &Path, shape: GeneformerShape, seed: u64, out: &Path) -> Result<()> {
+    let (files, vocabulary, _) = dictionaries(like)?;
+    shape.check()?;
+    let config = config_of(shape, vocabulary.len());
+    create(out)?;
+    copy_into(files.all(), out)?;
+    write_model(&config, seed, out)
+}
+
 /// Writes an untrained model of a published size over the dictionaries of `like`.
 pub(super) fn init_preset(preset: &str, like: &Path, seed: u64, out: &Path) -> Result<()> {
     let variant = untrained::preset("geneformer", VARIANTS, preset)?;
-    let folder = folder_of(like);
-    // A checkpoint folder says which dictionaries are its own; a bare vocabulary folder holds one set.
-    let size = Config::read(&folder.join("config.json")).ok().map(|c| c.bert.vocab_size);
-    let files = rank_files::find(&folder, size, &PUBLISHED)?;
-    let vocabulary = RankVocabulary::read(&files)?;
-    let generation = Generation::of(&vocabulary).map_err(|e| e.in_file(&files.tokens))?;
+    let (files, vocabulary, generation) = dictionaries(like)?;
     if generation_of_size(variant.d_vocab) != Some(generation) {
         return Err(Error::mismatch("the preset is of another generation than the dictionaries")
             .in_file(&files.tokens)
@@ -94,6 +92,16 @@ pub(super) fn init_preset(preset: &str, like: &Path, seed: u64, out: &Path) -> R
     create(out)?;
     copy_into(files.all(), out)?;
     write_model(&config, seed, out)
+}
+
+/// The dictionaries of a folder: a checkpoint folder says which are its own; a bare vocabulary folder holds one set.
+fn dictionaries(like: &Path) -> Result<(rank_files::DictionaryFiles, RankVocabulary, Generation)> {
+    let folder = folder_of(like);
+    let size = Config::read(&folder.join("config.json")).ok().map(|c| c.bert.vocab_size);
+    let files = rank_files::find(&folder, size, &PUBLISHED)?;
+    let vocabulary = RankVocabulary::read(&files)?;
+    let generation = Generation::of(&vocabulary).map_err(|e| e.in_file(&files.tokens))?;
+    Ok((files, vocabulary, generation))
 }
 
 /// Writes an untrained model of the same configuration and vocabulary as the checkpoint `of`.
@@ -115,6 +123,20 @@ fn check_genes(genes: &[GeneformerGene]) -> Result<()> {
             .found(g.median.to_string())),
         None => Ok(()),
     }
+}
+
+fn config_of(shape: GeneformerShape, vocab_size: usize) -> Config {
+    let bert = BertConfig {
+        n_blocks: shape.layers,
+        d_model: shape.d,
+        n_heads: shape.heads,
+        d_mlp: shape.ffn,
+        max_positions: shape.max_tokens,
+        vocab_size,
+        layer_norm_eps: 1e-12,
+        activation: Activation::Relu,
+    };
+    Config { bert, type_vocab_size: 2, classifier: false }
 }
 
 /// `config.json` comes last: a folder without it is not taken for a checkpoint.

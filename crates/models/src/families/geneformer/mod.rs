@@ -20,5 +20,5 @@ mod presets;
 mod tests;
 
 pub use card::FAMILY;
-pub use init::{GeneformerGene, GeneformerShape, write_untrained};
+pub use init::{GeneformerGene, GeneformerShape, write_untrained, write_untrained_over};
 pub use presets::Generation;

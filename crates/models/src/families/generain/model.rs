@@ -15,7 +15,7 @@ use crate::hugging_face::folder_of;
 use crate::model::{CellTotals, Model, ModelInfo, SiteInfo, TokenizeOptions};
 use crate::nn::Wanted;
 use crate::nn::gpt::lm::GptLm;
-use crate::{CellRule, Family, GeneMatch, Tap, Tokens};
+use crate::{BlockLayout, CellRule, Family, GeneMatch, Tap, Tokens};
 
 pub(super) struct GeneRain {
     pub(super) config: Config,
@@ -114,6 +114,10 @@ impl Model for GeneRain {
 
     fn gene_table(&self) -> Option<Matrix> {
         Matrix::new(self.info.d_vocab, self.info.d_model, self.network.words.clone()).ok()
+    }
+
+    fn block_layout(&self, block: usize) -> Option<BlockLayout> {
+        self.network.stack.block_layout(block)
     }
 
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()> {

@@ -7,7 +7,7 @@ use microtome_core::{Axis, BlockSite, Counts, Error, GeneTable, Matrix, Result, 
 use microtome_weights::{Audit, Checkpoint};
 use serde_json::json;
 
-use super::config::Config;
+use super::config::{self, Config};
 use super::network::Network;
 use super::{card, decoder, files, kit, tokens};
 use crate::model::{CellTotals, Model, ModelInfo, SiteInfo, TokenizeOptions};
@@ -15,7 +15,7 @@ use crate::nn::{Wanted, post_ln_weights};
 use crate::parity::{KitCase, KitPlan};
 use crate::tokenize::gene_list;
 use crate::tokenize::symbols::{Duplicates, match_symbols};
-use crate::{AttentionWeights, CellRule, Family, GeneMatch, MASKED, Tap, Tokens};
+use crate::{AttentionWeights, BlockLayout, CellRule, Family, GeneMatch, MASKED, Rewritten, Tap, Tokens};
 
 pub(super) const BIN_WEIGHT: &str = "embed.bin_weight";
 pub(super) const VALUE: &str = "embed.value";
@@ -38,6 +38,8 @@ pub(super) struct ScFoundation {
     config: Config,
     audit: Audit,
     weights: PathBuf,
+    /// Sub-model of the file.
+    part_name: &'static str,
     /// What tests do to every sub-model that is opened.
     #[cfg(test)]
     pub(super) alter: fn(&mut Network),
@@ -64,6 +66,7 @@ impl ScFoundation {
             config,
             audit,
             weights: weights.to_path_buf(),
+            part_name: part,
             #[cfg(test)]
             alter: |_| {},
         })
@@ -206,6 +209,16 @@ impl Model for ScFoundation {
 
     fn attention_weights(&self, block: usize) -> Option<AttentionWeights> {
         self.network.blocks.get(block).and_then(post_ln_weights)
+    }
+
+    fn block_layout(&self, block: usize) -> Option<BlockLayout> {
+        self.network.block_layout(block)
+    }
+
+    /// The file of the untrained models, which states in its header what the pickle of the published one does.
+    fn rewritten(&self) -> Rewritten {
+        let config = json!({ self.part_name: self.config.to_json() }).to_string();
+        Rewritten { file: files::UNTRAINED, metadata: vec![(config::METADATA.into(), config)], ..Rewritten::default() }
     }
 
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()> {

@@ -12,7 +12,8 @@ use super::config::Config;
 use super::decoder::Decoder;
 use super::model::{BIN_WEIGHT, CELL_RULE, MAX_EMBEDDING, ScFoundation, VALUE};
 use crate::nn::{SoftBins, Wanted, offer_cells, run_post_ln_stack};
-use crate::{CellRule, MASKED, Model, SiteData, Tap, Tokens};
+use crate::block_layout::BlockNames;
+use crate::{BlockLayout, CellRule, MASKED, Model, SiteData, Tap, Tokens};
 
 /// `eps` of torch's LayerNorm.
 pub(super) const NORM_EPS: f32 = 1e-5;
@@ -50,6 +51,22 @@ impl Network {
         let n_parameters =
             parameters.map(|t| t.shape.iter().map(|&n| n as u64).product::<u64>()).sum::<u64>() + d as u64;
         Ok((Self { d, values, mask, positions, blocks, norm, decoder, n_parameters }, audit))
+    }
+
+    /// Names of the tensors of a block.
+    pub(super) fn block_layout(&self, i: usize) -> Option<BlockLayout> {
+        let name = |part: &str| format!("encoder.transformer_encoder.{i}.{part}");
+        let names = BlockNames {
+            qkv: vec![name("self_attn.in_proj_")],
+            out: name("self_attn.out_proj"),
+            up: name("linear1"),
+            down: name("linear2"),
+            norm1: name("norm1"),
+            norm2: name("norm2"),
+            bias: true,
+            transposed: false,
+        };
+        BlockLayout::post_ln(self.blocks.get(i)?, &names)
     }
 
     /// Vectors of values; [`MASKED`] selects the mask.

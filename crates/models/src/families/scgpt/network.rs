@@ -16,6 +16,7 @@ use crate::nn::stored::{layer_norm, linear};
 use crate::nn::{ValueEncoder, Wanted, run_post_ln, sigmoid, unit_rows};
 use crate::{MapKind, SiteData, Tap, Tokens};
 use crate::BlockLayout;
+use crate::block_layout::BlockNames;
 
 /// Of every LayerNorm.
 pub(super) const EPS: f32 = 1e-5;
@@ -66,9 +67,17 @@ impl Network {
     /// Names of the tensors of a block.
     pub(super) fn block_layout(&self, i: usize, block: &PostLnBlock) -> Option<BlockLayout> {
         let b = format!("transformer_encoder.layers.{i}");
-        let qkv = format!("{b}.self_attn.{}", self.layout.trim_end_matches('.'));
-        let others = [out_name(&format!("{b}.self_attn"), self.layout), format!("{b}.linear1"), format!("{b}.linear2")];
-        BlockLayout::post_ln(block, &[qkv], others, [format!("{b}.norm1"), format!("{b}.norm2")])
+        let names = BlockNames {
+            qkv: vec![format!("{b}.self_attn.{}", self.layout.trim_end_matches('.'))],
+            out: out_name(&format!("{b}.self_attn"), self.layout),
+            up: format!("{b}.linear1"),
+            down: format!("{b}.linear2"),
+            norm1: format!("{b}.norm1"),
+            norm2: format!("{b}.norm2"),
+            bias: true,
+            transposed: false,
+        };
+        BlockLayout::post_ln(block, &names)
     }
 
     /// `norm(E[id])` of every token.

@@ -14,7 +14,7 @@ use super::network::Network;
 use crate::hugging_face::folder_of;
 use crate::model::{CellTotals, Model, ModelInfo, SiteInfo, TokenizeOptions};
 use crate::nn::Wanted;
-use crate::{CellRule, Family, GeneMatch, Tap, Tokens};
+use crate::{BlockLayout, CellRule, Family, GeneMatch, Rewritten, Tap, Tokens};
 
 pub(super) struct ScMulan {
     pub(super) config: Config,
@@ -115,6 +115,16 @@ impl Model for ScMulan {
 
     fn gene_table(&self) -> Option<Matrix> {
         Matrix::new(self.config.vocab_size, self.info.d_model, self.network.words.clone()).ok()
+    }
+
+    fn block_layout(&self, block: usize) -> Option<BlockLayout> {
+        self.network.stack.block_layout(block)
+    }
+
+    /// With the configuration that untrained models have, which states what the pickle of the published file does.
+    fn rewritten(&self) -> Rewritten {
+        let text = format!("{:#}\n", self.config.to_json());
+        Rewritten { texts: vec![("config.json".into(), text)], ..Rewritten::default() }
     }
 
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()> {

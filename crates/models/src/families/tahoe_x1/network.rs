@@ -12,7 +12,8 @@ use crate::nn::{
     Attend, CellQueryReadout, LayeredReadout, Mlp, Norm, PreLnBlock, Residual, ValueEncoder, Wanted, run_stack,
     unit_rows,
 };
-use crate::{SiteData, Tap, Tokens};
+use crate::block_layout::BlockNames;
+use crate::{BlockLayout, SiteData, Tap, Tokens};
 
 /// Of the gene, value and drug norms, whatever `norm_config` says.
 const ENCODER_EPS: f32 = 1e-5;
@@ -96,6 +97,22 @@ impl Network {
             audit.used.iter().map(|t| t.shape.iter().map(|&n| n as u64).product::<u64>()).sum();
         let network = Self { d, words, word_norm, values, drugs, blocks, norm, expression, cell_query, n_parameters };
         Ok((network, audit))
+    }
+
+    /// Names of the tensors of a block.
+    pub(super) fn block_layout(&self, i: usize) -> Option<BlockLayout> {
+        let name = |part: &str| format!("transformer_encoder.layers.{i}.{part}");
+        let names = BlockNames {
+            qkv: vec![name("self_attn.Wqkv")],
+            out: name("self_attn.out_proj"),
+            up: name("up_proj"),
+            down: name("down_proj"),
+            norm1: name("norm1"),
+            norm2: name("norm2"),
+            bias: true,
+            transposed: false,
+        };
+        BlockLayout::pre_ln(self.blocks.get(i)?, &names, false)
     }
 
     /// Vector of every token before its value is added.

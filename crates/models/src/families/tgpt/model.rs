@@ -15,7 +15,7 @@ use crate::hugging_face::{folder_of, weights_file};
 use crate::model::{CellTotals, Model, ModelInfo, SiteInfo, TokenizeOptions};
 use crate::nn::Wanted;
 use crate::nn::gpt::lm::GptLm;
-use crate::{CellRule, Family, GeneMatch, Tap, Tokens};
+use crate::{BlockLayout, CellRule, Family, GeneMatch, Tap, Tokens};
 
 pub(super) struct Tgpt {
     pub(super) config: Config,
@@ -127,6 +127,10 @@ impl Model for Tgpt {
 
     fn gene_table(&self) -> Option<Matrix> {
         Matrix::new(self.info.d_vocab, self.info.d_model, self.network.words.clone()).ok()
+    }
+
+    fn block_layout(&self, block: usize) -> Option<BlockLayout> {
+        self.network.stack.block_layout(block)
     }
 
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()> {

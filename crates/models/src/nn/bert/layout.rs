@@ -3,12 +3,20 @@
 use microtome_kernels::PostLnBlock;
 
 use crate::BlockLayout;
+use crate::block_layout::BlockNames;
 
 /// Names of `PREFIXencoder.layer.{i}`.
 pub(crate) fn block_layout(prefix: &str, i: usize, block: &PostLnBlock) -> Option<BlockLayout> {
     let name = |part: &str| format!("{prefix}encoder.layer.{i}.{part}");
-    let qkv = ["query", "key", "value"].map(|part| name(&format!("attention.self.{part}")));
-    let others = ["attention.output.dense", "intermediate.dense", "output.dense"].map(name);
-    let norms = ["attention.output.LayerNorm", "output.LayerNorm"].map(name);
-    BlockLayout::post_ln(block, &qkv, others, norms)
+    let names = BlockNames {
+        qkv: ["query", "key", "value"].map(|part| name(&format!("attention.self.{part}"))).to_vec(),
+        out: name("attention.output.dense"),
+        up: name("intermediate.dense"),
+        down: name("output.dense"),
+        norm1: name("attention.output.LayerNorm"),
+        norm2: name("output.LayerNorm"),
+        bias: true,
+        transposed: false,
+    };
+    BlockLayout::post_ln(block, &names)
 }

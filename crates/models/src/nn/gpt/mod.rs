@@ -41,6 +41,10 @@ pub(crate) struct Gpt {
     pub(crate) blocks: Vec<PreLnBlock>,
     /// `ln_f`.
     pub(crate) norm: LayerNorm,
+    /// How the file holds the linear maps.
+    layout: GptLayout,
+    /// Whether it has biases.
+    bias: bool,
     /// As published, unless a test says otherwise.
     pub(crate) causal: bool,
 }

@@ -5,6 +5,8 @@ use microtome_kernels::{AttentionShape, LayerNorm, Linear};
 use microtome_weights::Loader;
 
 use super::{Gpt, GptLayout, GptShape};
+use crate::BlockLayout;
+use crate::block_layout::BlockNames;
 use crate::nn::{Mlp, Norm, PreLnBlock, Residual};
 
 impl Gpt {
@@ -24,7 +26,24 @@ impl Gpt {
                 "a buffer that says which keys are hidden: the causal mask",
             );
         }
-        Ok(Self { blocks, norm: reader.norm(&format!("{prefix}ln_f"))?, causal: true })
+        let norm = reader.norm(&format!("{prefix}ln_f"))?;
+        Ok(Self { blocks, norm, layout, bias: shape.bias, causal: true })
+    }
+
+    /// Names of the tensors of a block, without what stands before `h.{i}`.
+    pub(crate) fn block_layout(&self, i: usize) -> Option<BlockLayout> {
+        let name = |part: &str| format!("h.{i}.{part}");
+        let names = BlockNames {
+            qkv: vec![name("attn.c_attn")],
+            out: name("attn.c_proj"),
+            up: name("mlp.c_fc"),
+            down: name("mlp.c_proj"),
+            norm1: name("ln_1"),
+            norm2: name("ln_2"),
+            bias: self.bias,
+            transposed: self.layout == GptLayout::Conv1d,
+        };
+        BlockLayout::pre_ln(self.blocks.get(i)?, &names, self.causal)
     }
 }
 
