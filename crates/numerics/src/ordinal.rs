@@ -4,6 +4,8 @@
 //! `P(level <= j | x) = sigmoid(t_j - x c)` with rising thresholds `t`. The negative log-likelihood is convex in `t` and `c`
 //! together (Pratt 1981) and grows without bound where two thresholds meet, so no constraint is needed.
 
+use std::cmp::Ordering;
+
 use crate::dense::{View, add_product, check_finite_matrix, transpose_product};
 use crate::features::{Reduced, Scale};
 use crate::lbfgs::{Objective, minimise};
@@ -235,7 +237,7 @@ impl Objective for Loss<'_> {
     fn value_and_gradient(&self, at: &[f64]) -> (f64, Vec<f64>) {
         let (n, w) = (self.levels.len(), self.width);
         let (coefficients, thresholds) = at.split_at(w);
-        if thresholds.windows(2).any(|t| !(t[0] < t[1])) {
+        if thresholds.windows(2).any(|t| t[0].partial_cmp(&t[1]) != Some(Ordering::Less)) {
             // Outside of what is defined: the line search steps back.
             return (f64::INFINITY, vec![0.0; at.len()]);
         }

@@ -221,7 +221,7 @@ pub fn claims(e: &Experiment, n_runs: usize, seed: u64) -> Result<Claims> {
                 ],
                 p: own.first().and_then(|r| r.p).unwrap_or(f64::NAN),
                 gains: [
-                    scores().fold(f64::MIN, f64::max) - scores().last().unwrap_or(f64::NAN),
+                    scores().fold(f64::MIN, f64::max) - scores().next_back().unwrap_or(f64::NAN),
                     s.gain_over_final.map_or(0.0, |g| g.estimate.value),
                     middle.and_then(|r| r.value).unwrap_or(f64::NAN),
                     s.detectable.unwrap_or(f64::NAN),

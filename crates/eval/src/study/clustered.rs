@@ -267,7 +267,8 @@ mod tests {
 
     #[test]
     fn a_cluster_of_one_label_is_skipped_and_still_answered() {
-        // Two places far apart: one of label 0 alone, one where the second feature tells labels apart.
+        // Two places far apart: one of label 0 alone, one where the second feature tells labels apart, though by less than
+        // neighbours differ in the first.
         let mut rng = Rng::new(1);
         let (n, m) = (120, 40);
         let mut draw = |n: usize| {
@@ -276,10 +277,10 @@ mod tests {
             for i in 0..n {
                 let far = i % 2 == 1;
                 let label = u32::from(far && i % 4 == 1);
-                let side = if far { 4.0 * f64::from(label) - 2.0 } else { 0.0 };
+                let side = if far { f64::from(label) - 0.5 } else { 0.0 };
                 let x = x.row_mut(i);
-                x[0] = (if far { 30.0 } else { -30.0 } + rng.normal()) as f32;
-                x[1] = (side + 0.3 * rng.normal()) as f32;
+                x[0] = (if far { 30.0 } else { -30.0 } + 2.0 * rng.normal()) as f32;
+                x[1] = (side + 0.1 * rng.normal()) as f32;
                 labels.push(label);
             }
             (x, labels)

@@ -146,7 +146,7 @@ impl Annotation<'_> {
     ) -> Result<Predicted> {
         let a = &self.assessment;
         let k = self.classes.names.len();
-        let mut scores = a.held_out(id, 2, |r| self.learner(reading, r, &matrices, false))?;
+        let mut scores = a.held_out(id, 2, |r| self.learner(reading, r, matrices, false))?;
         let hard = |p: &Prediction| Prediction {
             values: p.values.chunks_exact(k).map(top).collect(),
             remark: p.remark.clone(),

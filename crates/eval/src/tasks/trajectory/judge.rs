@@ -54,7 +54,7 @@ impl Asked<'_> {
     fn learner<'b>(&'b self, t: &'b Trajectory<'_>, reading: Supervised, r: usize) -> MaybeLearner<'b> {
         let x = self.matrices[r].as_ref().map_err(Clone::clone)?;
         let a = &self.assessment;
-        if reading == Supervised::OrdinalTime
+        if reading == Supervised::Ordinal
             && let Some(reason) = t.options.too_many_stages()
         {
             return Err(reason);

@@ -71,11 +71,11 @@ fn over_roots(by_root: &[Vec<f64>], n: usize) -> Vec<f64> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Supervised {
     /// Mean time of the `k` nearest training cells.
-    KnnTime,
+    Knn,
     /// Ridge regression, penalty chosen by grouped folds inside the training cells.
-    RidgeTime,
+    Ridge,
     /// Proportional-odds regression of ordered stages, penalty chosen likewise.
-    OrdinalTime,
+    Ordinal,
 }
 
 /// Every reading by the id that metrics name, with what it learns.
@@ -83,9 +83,9 @@ pub(super) const READINGS: [(&str, Option<Supervised>); 6] = [
     ("dpt", None),
     ("shortest_path", None),
     ("palantir", None),
-    ("knn_time", Some(Supervised::KnnTime)),
-    ("ridge_time", Some(Supervised::RidgeTime)),
-    ("ordinal_time", Some(Supervised::OrdinalTime)),
+    ("knn_time", Some(Supervised::Knn)),
+    ("ridge_time", Some(Supervised::Ridge)),
+    ("ordinal_time", Some(Supervised::Ordinal)),
 ];
 
 /// Representation, times and units of the scored cells.
@@ -104,7 +104,7 @@ impl Learner for TimeLearner<'_> {
         let times: Vec<f64> = from.iter().map(|&c| self.time[c]).collect();
         let (x, query) = (self.x.select_rows(&from), self.x.select_rows(&to));
         match self.reading {
-            Supervised::KnnTime => {
+            Supervised::Knn => {
                 let knn = knn_between(&query, &x, self.k, Metric::Euclidean)?;
                 let mean = |i: usize| {
                     let near = knn.row(i).0;
@@ -112,13 +112,13 @@ impl Learner for TimeLearner<'_> {
                 };
                 Ok((0..to.len()).map(mean).collect())
             }
-            Supervised::RidgeTime => {
+            Supervised::Ridge => {
                 let (units, folds) = self.inner(train);
                 let o = RidgeOptions::default();
                 let (ridge, alpha) = fit_nested(&x, &times, 1, &units, folds, self.seed, &o)?;
                 ridge.predict(&query, alpha)
             }
-            Supervised::OrdinalTime => {
+            Supervised::Ordinal => {
                 let mut stages = times.clone();
                 stages.sort_by(f64::total_cmp);
                 stages.dedup();
