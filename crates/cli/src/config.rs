@@ -18,7 +18,9 @@ const DATA: &str = "data";
 /// The command line with the flags of its file put in. A flag that was typed wins, and keeps out those of the file that conflict with it.
 pub(crate) fn expand(typed: Vec<OsString>) -> Result<Vec<OsString>> {
     // What is missing may be in the file, so that errors wait until then.
-    let Ok(matches) = Cli::command().ignore_errors(true).try_get_matches_from(&typed) else { return Ok(typed) };
+    let Ok(matches) = Cli::command().ignore_errors(true).try_get_matches_from(&typed) else {
+        return Ok(typed);
+    };
     let Some((name, found)) = matches.subcommand() else { return Ok(typed) };
     let mut root = Cli::command();
     root.build();
@@ -139,7 +141,9 @@ mod tests {
     fn a_file_says_what_was_not_typed() {
         let toml = "data = ['a.h5ad', 'b.h5ad']\nlr = 0.01\nbatch_tokens = 512\nsteps = 7\noverwrite = true\nresume = false\nout = 'm'\n";
         let all = expanded("r.toml", toml, &[]).unwrap();
-        for word in ["a.h5ad", "b.h5ad", "--lr=0.01", "--batch-tokens=512", "--steps=7", "--overwrite", "--out=m"] {
+        for word in
+            ["a.h5ad", "b.h5ad", "--lr=0.01", "--batch-tokens=512", "--steps=7", "--overwrite", "--out=m"]
+        {
             assert!(all.iter().any(|w| w == word), "{word} {all:?}");
         }
         assert!(!all.iter().any(|w| w.contains("resume")));

@@ -73,7 +73,8 @@ pub use open::OpenModel;
 pub use parity::parity;
 pub use perturb::{PerturbReport, Perturbation, perturb};
 pub use pretrain::{
-    AnnotationOptions, AnnotationReport, Asked, Begin, PretrainOptions, PretrainReport, Shape, Split, pretrain,
+    AnnotationOptions, AnnotationReport, Asked, Begin, PretrainOptions, PretrainReport, Shape, Split,
+    pretrain,
 };
 pub use render::report;
 pub use represent::CellStats;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use microtome::{
-    AnnotationOptions, Asked, Begin, PretrainOptions, PretrainReport, Recipe, Shape, SimulateOptions, SimulateRun, Split, pretrain,
-    simulate,
+    AnnotationOptions, Asked, Begin, PretrainOptions, PretrainReport, Recipe, Shape, SimulateOptions,
+    SimulateRun, Split, pretrain, simulate,
 };
 use microtome_core::{Progress, Result, Silent};
 use microtome_models::families::geneformer::{GeneformerGene, GeneformerShape, Generation, write_untrained};

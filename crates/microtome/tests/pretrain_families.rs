@@ -9,14 +9,14 @@ use microtome::{
     SimulateRun, Split, pretrain, simulate,
 };
 use microtome_core::{Silent, Site};
-use microtome_models::families::generain::Reference;
 use microtome_models::families::geneformer::{GeneformerGene, Generation};
+use microtome_models::families::generain::Reference;
 use microtome_models::families::{aido_cell, geneformer, generain, nicheformer, scgpt, tgpt};
 use microtome_models::taps::{Recorded, Recorder};
 use microtome_models::{Dimensions, Tokens};
 use microtome_train::net::{
-    Activation, AidoCellShape, Architecture, BertShape, Dropout, GptShape, Input, NamedTensor, NicheformerShape,
-    Params, Ragged, ScGptShape, Tensor,
+    Activation, AidoCellShape, Architecture, BertShape, Dropout, GptShape, Input, NamedTensor,
+    NicheformerShape, Params, Ragged, ScGptShape, Tensor,
 };
 use microtome_weights::{Checkpoint, TensorData, write_safetensors};
 
@@ -106,12 +106,7 @@ fn distances(folder: &Path, net: &dyn Architecture, tensors: &[NamedTensor], rea
 }
 
 /// The two passes agree, and those of every wrong network do not.
-fn agree(
-    write: impl Fn(&Path),
-    readouts: &[&str],
-    right: &dyn Architecture,
-    wrong: &[&dyn Architecture],
-) {
+fn agree(write: impl Fn(&Path), readouts: &[&str], right: &dyn Architecture, wrong: &[&dyn Architecture]) {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("model");
     write(&folder);

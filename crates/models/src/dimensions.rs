@@ -27,7 +27,10 @@ impl Dimensions {
         if dims.contains(&0) || self.max_tokens < 3 || !self.d.is_multiple_of(self.heads) {
             return Err(Error::usage("not a possible shape of a model")
                 .expected("positive dimensions, at least 3 tokens, heads that divide the width")
-                .found(format!("{dims:?} (blocks, width, heads, feed-forward), {} tokens", self.max_tokens)));
+                .found(format!(
+                    "{dims:?} (blocks, width, heads, feed-forward), {} tokens",
+                    self.max_tokens
+                )));
         }
         Ok(())
     }

@@ -29,8 +29,8 @@ mod yaml;
 
 pub use attention_view::{AttentionView, attention_site};
 pub use attention_weights::{AttentionWeights, NormPlace, NormWeights};
-pub use dimensions::Dimensions;
 pub use block_layout::{BlockLayout, StoredMap, no_block_layout};
+pub use dimensions::Dimensions;
 pub use evidence::Evidence;
 pub use families::{detect, families, find_family, open, open_in, open_shuffled};
 pub use microtome_kernels::{Precision, release_activations};

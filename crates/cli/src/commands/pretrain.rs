@@ -40,10 +40,7 @@ pub(super) fn pretrain(a: &args::Pretrain, progress: &dyn Progress) -> Result<u8
             Objective::Regression => Asked::Regression,
             Objective::Classification => Asked::Classification,
         }),
-        annotation: a
-            .annotation
-            .clone()
-            .map(|obs| AnnotationOptions { obs, weight: a.annotation_weight }),
+        annotation: a.annotation.clone().map(|obs| AnnotationOptions { obs, weight: a.annotation_weight }),
         split: Split {
             held_out: a.cells.held_out,
             unit: a.cells.unit.clone(),
@@ -80,13 +77,12 @@ pub(super) fn pretrain(a: &args::Pretrain, progress: &dyn Progress) -> Result<u8
         ),
     ];
     if let Some((step, best)) = report.best {
-        pairs.push((
-            "held-out loss",
-            format!("{} at step {step}, the weights that were written", loss(best)),
-        ));
+        pairs
+            .push(("held-out loss", format!("{} at step {step}, the weights that were written", loss(best))));
     }
     if let Some(b) = &report.baselines {
-        let guesses: Vec<String> = b.guesses.iter().map(|g| format!("{} by {}", loss(g.loss), g.by)).collect();
+        let guesses: Vec<String> =
+            b.guesses.iter().map(|g| format!("{} by {}", loss(g.loss), g.by)).collect();
         pairs.push(("guesses", guesses.join("; ")));
     }
     if let Some(a) = &report.annotation {
@@ -94,7 +90,10 @@ pub(super) fn pretrain(a: &args::Pretrain, progress: &dyn Progress) -> Result<u8
         let (found, guess) = (share(a.accuracy), share(a.most_frequent));
         pairs.push((
             "annotation",
-            format!("{found} of held-out cells right ({guess} by the most frequent of {} classes)", a.classes.len()),
+            format!(
+                "{found} of held-out cells right ({guess} by the most frequent of {} classes)",
+                a.classes.len()
+            ),
         ));
     }
     print::pairs(&pairs);

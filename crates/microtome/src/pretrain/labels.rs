@@ -49,7 +49,11 @@ impl Classes {
         if names.len() < 2 {
             return Err(Error::usage("an annotation needs at least two classes among the training cells")
                 .at_key(format!("obs[\"{}\"]", options.obs))
-                .found(if names.is_empty() { "no labels".into() } else { format!("\"{}\" only", names[0]) }));
+                .found(if names.is_empty() {
+                    "no labels".into()
+                } else {
+                    format!("\"{}\" only", names[0])
+                }));
         }
         let class = |l: Option<String>| names.binary_search(&l?).ok().map(|i| i as u32);
         let of_cell = labels.into_iter().map(class).collect();

@@ -19,9 +19,7 @@ use std::path::{Path, PathBuf};
 
 use microtome_core::{Error, InputFile, Progress, Result};
 use microtome_train::net::Params;
-use microtome_train::pretrain::{
-    Baselines, Masking, Objective, Recipe, Task, Validated, pretrain as train,
-};
+use microtome_train::pretrain::{Baselines, Masking, Objective, Recipe, Task, Validated, pretrain as train};
 use serde::Serialize;
 use serde_json::json;
 

@@ -105,10 +105,8 @@ fn tensors(weights: &Checkpoint) -> Result<BTreeMap<String, NamedTensor>> {
 }
 
 fn write_weights<'t>(tensors: impl IntoIterator<Item = &'t NamedTensor>, path: &Path) -> Result<()> {
-    let all: Vec<_> = tensors
-        .into_iter()
-        .map(|t| (t.name.clone(), t.shape.clone(), TensorData::F32(&t.values)))
-        .collect();
+    let all: Vec<_> =
+        tensors.into_iter().map(|t| (t.name.clone(), t.shape.clone(), TensorData::F32(&t.values))).collect();
     write_safetensors(path, &all, &[("format".into(), "pt".into())])
 }
 

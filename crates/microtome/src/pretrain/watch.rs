@@ -128,10 +128,7 @@ impl<'p> Log<'p> {
 }
 
 fn of_record(r: &Record) -> String {
-    format!(
-        "{},{},,{},{},{},{},{},\n",
-        r.step, r.loss, r.rate, r.gradient_norm, r.tokens, r.cells, r.besides
-    )
+    format!("{},{},,{},{},{},{},{},\n", r.step, r.loss, r.rate, r.gradient_norm, r.tokens, r.cells, r.besides)
 }
 
 fn of_validated(v: &Validated) -> String {
@@ -174,8 +171,10 @@ impl Watcher for Log<'_> {
             self.events.scalar("accuracy/held_out", v.step, a)?;
         }
         let last = if self.last.is_nan() { String::new() } else { format!("loss {:.4}, ", self.last) };
-        self.progress
-            .note(&format!("step {} of {}: {last}held-out loss {:.4}{beside}{classes}", v.step, self.steps, v.loss));
+        self.progress.note(&format!(
+            "step {} of {}: {last}held-out loss {:.4}{beside}{classes}",
+            v.step, self.steps, v.loss
+        ));
         Ok(())
     }
 

@@ -108,7 +108,8 @@ impl Architecture for AidoCellShape {
 
 fn block(params: &Params, s: &AidoCellShape, i: usize) -> Outcome<GatedBlock> {
     let (name, d, f) = (AidoCellShape::block(i), s.d_model, s.d_mlp);
-    let linear = |part: &str, n_out, n_in| Linear::without_bias(params, &format!("{name}.{part}"), n_out, n_in);
+    let linear =
+        |part: &str, n_out, n_in| Linear::without_bias(params, &format!("{name}.{part}"), n_out, n_in);
     let qkv = ["query", "key", "value"].map(|part| linear(&format!("attention.self.{part}"), d, d));
     Ok(GatedBlock {
         attention: AttentionShape { n_heads: s.n_heads, d_head: d / s.n_heads.max(1), causal: false },

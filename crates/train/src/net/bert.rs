@@ -4,8 +4,8 @@ use candle_core::{Result, Tensor};
 use microtome_core::Result as Outcome;
 
 use super::block::{Block, NormPlacement};
-use super::ops::{Activation, AttentionShape};
 use super::network::rows_of;
+use super::ops::{Activation, AttentionShape};
 use super::{Architecture, Dropout, Input, Linear, Network, Norm, Params, failed};
 
 /// Dimensions of the network, as `config.json` states them.

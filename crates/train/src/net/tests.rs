@@ -223,8 +223,16 @@ fn whole_networks() {
 #[test]
 fn whole_networks_over_values() {
     let scgpt = ScGptShape { n_blocks: 2, d_model: 6, n_heads: 2, d_mlp: 5, vocab_size: 9 };
-    let aido =
-        AidoCellShape { n_blocks: 2, d_model: 6, n_heads: 2, d_mlp: 5, n_tokens: 9, n_bins: 4, alpha: 0.7, eps: 1e-5 };
+    let aido = AidoCellShape {
+        n_blocks: 2,
+        d_model: 6,
+        n_heads: 2,
+        d_mlp: 5,
+        n_tokens: 9,
+        n_bins: 4,
+        alpha: 0.7,
+        eps: 1e-5,
+    };
     let all: [&dyn Architecture; 2] = [&scgpt, &aido];
     for architecture in all {
         let params = params_of(architecture);

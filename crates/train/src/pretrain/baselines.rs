@@ -50,9 +50,8 @@ impl Baselines {
             Objective::NextGene(size) => {
                 let mut counts = vec![1f64; *size];
                 train.iter().flat_map(|c| c.ids.iter().skip(1)).for_each(|t| counts[*t as usize] += 1.0);
-                let shown = |q: &Question, row: u32| {
-                    q.ids[..=row as usize].iter().map(|t| counts[*t as usize]).sum()
-                };
+                let shown =
+                    |q: &Question, row: u32| q.ids[..=row as usize].iter().map(|t| counts[*t as usize]).sum();
                 frequencies(&counts, asked, shown, "gene frequency among genes not named so far")
             }
             Objective::MaskedValues { .. } => values(train, asked),

@@ -182,8 +182,7 @@ impl Pass {
     /// Losses of the answers one by one.
     fn losses(&self, task: &Task<'_>) -> Result<Vec<f32>> {
         if let Objective::MaskedValues { .. } = task.objective {
-            let answers =
-                self.answers.flatten_all().and_then(|a| a.to_vec1::<f32>()).map_err(failed)?;
+            let answers = self.answers.flatten_all().and_then(|a| a.to_vec1::<f32>()).map_err(failed)?;
             return Ok(answers.iter().zip(&self.numbers).map(|(a, n)| (a - n) * (a - n)).collect());
         }
         ops::token_losses(&self.answers, &self.classes).map_err(failed)

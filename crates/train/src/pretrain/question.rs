@@ -121,8 +121,9 @@ mod tests {
                     _ => other += 1,
                 }
             }
-            let kept =
-                (0..400u32).filter(|p| !h.rows.contains(p)).all(|p| h.ids[p as usize] == cell.ids[p as usize]);
+            let kept = (0..400u32)
+                .filter(|p| !h.rows.contains(p))
+                .all(|p| h.ids[p as usize] == cell.ids[p as usize]);
             assert!(kept, "what is not asked for is left alone");
         }
         let of = |n: i32| f64::from(n) / 12_000.0;
@@ -149,14 +150,16 @@ mod tests {
     #[test]
     fn hidden_values_are_the_answers_and_stay_where_they_are_not_hidden() {
         let cell = genes((10..50).collect(), 12);
-        let hidden = draw(&cell, &Objective::MaskedValues { mask: -1.0 }, Masking::of_values(0.4), 0).unwrap();
+        let hidden =
+            draw(&cell, &Objective::MaskedValues { mask: -1.0 }, Masking::of_values(0.4), 0).unwrap();
         assert_eq!((hidden.rows.len(), &hidden.ids), (15, &cell.ids));
         for (p, v) in (0..40).zip(&hidden.values) {
             let asked = hidden.rows.binary_search(&p).ok();
             assert_eq!(*v, asked.map_or(cell.values[p as usize], |_| -1.0));
             assert!(asked.is_none_or(|i| hidden.numbers[i] == cell.values[p as usize]));
         }
-        let binned = draw(&cell, &Objective::MaskedBins { mask: -1.0, n: 10 }, Masking::of_values(0.4), 0).unwrap();
+        let binned =
+            draw(&cell, &Objective::MaskedBins { mask: -1.0, n: 10 }, Masking::of_values(0.4), 0).unwrap();
         assert_eq!((&binned.rows, &binned.values), (&hidden.rows, &hidden.values));
         let expected: Vec<u32> = hidden.numbers.iter().map(|v| (*v as u32).min(9)).collect();
         assert_eq!(binned.classes, expected);

@@ -181,12 +181,7 @@ fn go_on(
     pretrain(&params_of(task), task, cells, (&train, &held), recipe, from, notes, progress)
 }
 
-fn go(
-    recipe: &Recipe,
-    from: Option<Kept>,
-    notes: &mut Notes,
-    progress: &dyn Progress,
-) -> Result<Outcome> {
+fn go(recipe: &Recipe, from: Option<Kept>, notes: &mut Notes, progress: &dyn Progress) -> Result<Outcome> {
     go_on(&masked_genes(), &TwoKinds, recipe, from, notes, progress)
 }
 

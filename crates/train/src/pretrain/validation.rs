@@ -21,7 +21,12 @@ pub(super) struct HeldOut {
 
 impl HeldOut {
     /// At most as many cells as the recipe says, drawn from `held_out`.
-    pub(super) fn new(cells: &dyn Cells, held_out: &[usize], task: &Task<'_>, recipe: &Recipe) -> Result<Self> {
+    pub(super) fn new(
+        cells: &dyn Cells,
+        held_out: &[usize],
+        task: &Task<'_>,
+        recipe: &Recipe,
+    ) -> Result<Self> {
         let chosen = choose(held_out, recipe.validation_cells, recipe.seed, 0);
         let read = cells.read(&chosen)?;
         let ask = |(cell, read): (&usize, Cell)| {
@@ -43,7 +48,8 @@ impl HeldOut {
         task: &Task<'_>,
         recipe: &Recipe,
     ) -> Result<(f64, Option<f64>)> {
-        let Looked { losses, labelled, right } = gradient::look(params, task, &self.cells, recipe.part_tokens)?;
+        let Looked { losses, labelled, right } =
+            gradient::look(params, task, &self.cells, recipe.part_tokens)?;
         let mean = losses.iter().map(|l| f64::from(*l)).sum::<f64>() / losses.len().max(1) as f64;
         Ok((mean, (labelled > 0).then(|| right as f64 / labelled as f64)))
     }

@@ -27,7 +27,13 @@ impl Activation {
         match self {
             Self::None => x,
             Self::Relu => x.max(0.0),
-            Self::LeakyRelu(slope) => if x < 0.0 { x * slope } else { x },
+            Self::LeakyRelu(slope) => {
+                if x < 0.0 {
+                    x * slope
+                } else {
+                    x
+                }
+            }
             Self::Silu => x / (1.0 + libm::expf(-x)),
             Self::GeluErf => 0.5 * x * (1.0 + libm::erff(x * FRAC_1_SQRT_2)),
             Self::GeluTanh => 0.5 * x * (1.0 + tanh_of(x).0),
@@ -40,7 +46,13 @@ impl Activation {
         match self {
             Self::None => 1.0,
             Self::Relu => f32::from(x > 0.0),
-            Self::LeakyRelu(slope) => if x < 0.0 { slope } else { 1.0 },
+            Self::LeakyRelu(slope) => {
+                if x < 0.0 {
+                    slope
+                } else {
+                    1.0
+                }
+            }
             Self::Silu => {
                 let share = 1.0 / (1.0 + libm::expf(-x));
                 share * (1.0 + x * (1.0 - share))
