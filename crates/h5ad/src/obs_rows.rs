@@ -20,15 +20,19 @@ pub struct ObsRows {
 
 #[derive(Debug)]
 enum Names {
-    Stored(Reader),
+    Stored(Box<Reader>),
     Known(Vec<String>),
 }
 
 impl ObsRows {
     /// The table `frame` of the file `path`. Columns in an encoding that is not read are left out, each with a note.
     pub(crate) fn of_frame(path: PathBuf, frame: &Frame, notes: &mut Vec<String>) -> Result<Self> {
-        let mut table =
-            Self { path, n_rows: frame.len()?, names: Names::Stored(frame.name_reader()?), columns: vec![] };
+        let mut table = Self {
+            path,
+            n_rows: frame.len()?,
+            names: Names::Stored(Box::new(frame.name_reader()?)),
+            columns: vec![],
+        };
         table.check_names()?;
         for name in frame.column_names()? {
             let checked = frame.reader(&name).and_then(|reader| {
@@ -51,7 +55,8 @@ impl ObsRows {
 
     /// A table of stored names alone.
     pub(crate) fn of_names(path: PathBuf, names: Reader) -> Result<Self> {
-        let table = Self { path, n_rows: names.len(), names: Names::Stored(names), columns: vec![] };
+        let table =
+            Self { path, n_rows: names.len(), names: Names::Stored(Box::new(names)), columns: vec![] };
         table.check_names()?;
         Ok(table)
     }

@@ -96,7 +96,7 @@ pub(crate) enum Command {
     Init(Init),
     /// Write simulated cells with known truth: pseudotime, cell types, regulators, knock-downs, drugs, clones, mouse orthologs
     Simulate(Simulate),
-    /// Train a model on cells: hidden genes are to be named from the others
+    /// Train a model on cells: hidden genes, hidden values or the next gene are to be told from the others
     Pretrain(Pretrain),
     /// Train adapters, all weights or a probe for a label, judged on held-out units beside the frozen model and simple baselines
     Finetune(Finetune),

@@ -80,7 +80,8 @@ impl Plan<'_> {
         let edits = self.edits(model, regulator, cells);
         let sides = edits.iter().map(|(c, e)| readout.hide(e, &self.places(model, *c, e)));
         let (before, after): (Vec<_>, Vec<_>) = sides.unzip();
-        let (before, after) = (readout.expected(&before, tokens_together())?, readout.expected(&after, TOKENS)?);
+        let (before, after) =
+            (readout.expected(&before, tokens_together())?, readout.expected(&after, tokens_together())?);
         let ratio =
             |(t, (b, a)): (usize, (&f64, &f64))| (*b > 0.0 && *a > 0.0).then(|| (t as u32, (b / a).ln()));
         Ok(before.iter().zip(&after).enumerate().filter_map(ratio).collect())
