@@ -54,7 +54,7 @@ impl HeldOut {
             .collect();
         let learner = |r: usize| -> Result<MaybeLearner<'_>> {
             Ok(matrices[r].as_ref().map_err(Clone::clone).map(|x| {
-                let (reading, seed) = (Supervised::RidgeTime, protocol.seed);
+                let (reading, seed) = (Supervised::Ridge, protocol.seed);
                 Box::new(TimeLearner { reading, x, time: &self.truth, units: &self.units, k: 0, seed }) as _
             }))
         };
