@@ -285,7 +285,7 @@ mod tests {
         let (truth, ranking) = planted(1.0, 1);
         let said =
             |r: &[Rankings], min| compare(r, &truth, min, &protocol(), &Silent).unwrap_err().to_string();
-        assert!(said(&[ranking.clone()], 7).contains("enough known targets"));
+        assert!(said(std::slice::from_ref(&ranking), 7).contains("enough known targets"));
         let short = Rankings { scores: ranking.scores[1..].to_vec(), ..ranking };
         assert!(said(&[short], 3).contains("every regulator and gene"));
         assert!(said(&[], 3).contains("every regulator and gene"));

@@ -22,10 +22,11 @@ impl Expression {
     pub(super) fn new(counts: &Counts) -> Result<Self> {
         let normal = log1p_cp10k(counts)?.counts;
         let mut columns = vec![vec![0.0; normal.n_cells()]; normal.n_genes()];
-        for cell in 0..normal.n_cells() {
+        let mut place = |cell: usize| {
             let (genes, values) = normal.row(cell);
             genes.iter().zip(values).for_each(|(&g, &v)| columns[g as usize][cell] = v);
-        }
+        };
+        (0..normal.n_cells()).for_each(&mut place);
         Ok(Self { columns })
     }
 
