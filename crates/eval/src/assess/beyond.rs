@@ -146,9 +146,9 @@ mod tests {
         assert!(Explained::fit(&x.select_rows(&[0, 1]), &c.select_rows(&[0, 1])).is_err());
         let (c, x, rest) = draw(50);
         let left = fit.remainder(&x, &c).unwrap();
-        for i in 0..50 {
+        for (i, rest) in rest.iter().enumerate() {
             assert_eq!((left.row(i)[0], left.row(i)[599]), (0.0, 0.0), "rounding does not count");
-            assert!((left.row(i)[600] - rest[i]).abs() < 0.5, "{} {}", left.row(i)[600], rest[i]);
+            assert!((left.row(i)[600] - rest).abs() < 0.5, "{} {rest}", left.row(i)[600]);
         }
     }
 
