@@ -152,7 +152,7 @@ pub(crate) struct DataArgs {
     #[arg(long, value_name = "OBS", help_heading = "How cells are prepared")]
     pub(crate) assay_key: Option<String>,
     /// For models that take a context from obs (assay, specie, ...): give every cell this value instead; repeat for several
-    #[arg(long = "context", value_name = "OBS=VALUE", value_parser = pair, help_heading = "How cells are prepared")]
+    #[arg(long = "assume", value_name = "OBS=VALUE", value_parser = pair, help_heading = "How cells are prepared")]
     pub(crate) contexts: Vec<(String, String)>,
 }
 

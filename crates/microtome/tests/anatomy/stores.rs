@@ -436,7 +436,7 @@ fn curvature_follows_the_order_of_tokens_where_there_is_one() {
     }
 
     let other = tempfile::tempdir().unwrap();
-    let without = with_groups("scgpt/impl_dsbn_batch", other.path());
+    let without = with_groups("aido_cell/mlm_bin", other.path());
     extract(&without, &Silent).unwrap();
     let store = GeneStore::open(&without.out).unwrap();
     let found = store.flow(&store.manifest().models[0], "0").unwrap();

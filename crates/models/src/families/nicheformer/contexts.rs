@@ -90,7 +90,7 @@ fn token(specials: &BTreeMap<String, u32>, column: &str, word: &str, value: &str
         .expected(format!("one of: {}, or {UNKNOWN}", known.join(", ")))
         .found(format!("\"{value}\""))
         .remedy(closest(&value, known.iter().copied()).map_or_else(
-            || format!("give all cells another: --context {column}={UNKNOWN}"),
-            |n| format!("did you mean {n}? --context {column}={n} gives it to all cells"),
+            || format!("give all cells another: --assume {column}={UNKNOWN}"),
+            |n| format!("did you mean {n}? --assume {column}={n} gives it to all cells"),
         )))
 }

@@ -35,6 +35,9 @@ impl Network {
         let loader = Loader::new(checkpoint);
         if checkpoint.value("model_args").is_some() {
             loader.scope("model")?;
+        } else {
+            // A checkpoint that was written again keeps the names of the published container.
+            loader.strip_prefix("model.")?;
         }
         // Of distributed and of compiled training.
         for prefix in ["module.", "_orig_mod."] {
