@@ -1,11 +1,11 @@
 //! Cells, numbers and folds of the task's regression, for numbers that are predicted elsewhere.
 
-use microtome_core::{Matrix, Progress, Result};
+use microtome_core::{Progress, Result};
 
 use super::readings::{Supervised, TimeLearner};
 use super::run::{MIN_UNITS_LEARNED, scored_cells};
 use super::{TASK, TrajectoryOptions};
-use crate::assess::{Assessment, MaybeLearner, Notes, reading_folds};
+use crate::assess::{Assessment, MaybeLearner, Notes, reading_folds, rows_of};
 use crate::protocol::{Protocol, Units};
 use crate::{Cells, HeldOut, Representation};
 
@@ -48,10 +48,7 @@ impl HeldOut {
             protocol,
             progress,
         };
-        let matrices: Vec<Result<Matrix, String>> = representations
-            .iter()
-            .map(|r| r.defect().map_or_else(|| Ok(r.matrix.select_rows(&self.cells)), Err))
-            .collect();
+        let matrices = rows_of(representations, &self.cells);
         let learner = |r: usize| -> Result<MaybeLearner<'_>> {
             Ok(matrices[r].as_ref().map_err(Clone::clone).map(|x| {
                 let (reading, seed) = (Supervised::Ridge, protocol.seed);
