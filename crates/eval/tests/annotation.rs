@@ -86,6 +86,23 @@ fn a_planted_block_is_found_and_controls_stand_where_they_must() {
     let right = (0..336)
         .filter(|&i| column.values.text(i).as_deref() == Some(&labels.names[labels.codes[i] as usize]));
     assert!(right.count() > 300);
+    // The metrics of the field know the planted block from noise, and say why they have no interval.
+    let field = |model: &str, block: Option<usize>, metric: &str| {
+        let of = |r: &&Record| r.model == model && r.block == block && r.metric == metric;
+        out.records.iter().find(of).unwrap_or_else(|| panic!("no record {model} {metric}"))
+    };
+    let (good, noise) = (field("toy", Some(1), "rogi_xd"), field("random_embedding", None, "rogi_xd"));
+    assert!(
+        !good.higher_is_better && good.value.unwrap() < noise.value.unwrap() - 0.05,
+        "{good:?} {noise:?}"
+    );
+    let (good, noise) = (field("toy", Some(1), "knn_purity"), field("random_embedding", None, "knn_purity"));
+    assert!(good.value.unwrap() > 0.9 && (noise.value.unwrap() - 0.25).abs() < 0.05, "{good:?} {noise:?}");
+    assert!(good.ci_low.is_none() && good.reason.as_ref().unwrap().contains("not resampled"));
+    let kept = "neighbour_preservation";
+    assert_eq!(field("pca_8_hvg_100", None, kept).value, Some(1.0), "all of its own neighbours");
+    assert!(field("random_embedding", None, kept).value.unwrap() < 0.1);
+    assert!(out.tables.iter().any(|t| t.title == "Metrics of the field"));
 }
 
 #[test]
@@ -167,6 +184,8 @@ fn mistakes_are_measured_in_the_ontology_and_bad_input_is_refused() {
     assert!(distance.ci_low.unwrap() < v && v < distance.ci_high.unwrap());
     let perfect = row(&out, "noisy_classes", "knn_lcad_all_cells").value.unwrap();
     assert!(perfect < 0.05);
+    let walks = row(&out, "noisy_classes", "scgraph_onto_rwr_unit");
+    assert!(walks.value.is_none() && walks.reason.as_ref().unwrap().contains("4 cell types"), "{walks:?}");
 
     assert!(options.clone().with_headline("knn_lcad").is_err());
     assert!(options.clone().with_headline("logistic_f1_macro").is_ok());

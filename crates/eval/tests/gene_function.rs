@@ -87,6 +87,10 @@ fn a_planted_block_is_found_and_controls_stand_where_they_must() {
     assert_eq!(table.rows[0][..3], ["a", "60", "0.250"]);
     let left = out.tables.iter().find(|t| t.title == "Gene sets left out").unwrap();
     assert_eq!(left.rows, [["small", "5", "fewer than 10"]]);
+    let index = |model: &str| row(&out, model, "attribute_learning_index");
+    let (top, floor) = (index("noisy_sets"), index("random_embedding"));
+    assert!(top.value.unwrap() > 0.8 && floor.value.unwrap() < 0.35, "{top:?} {floor:?}");
+    assert!(top.reason.as_ref().unwrap().contains("with permuted sets, p = 0.0"), "{top:?}");
 }
 
 #[test]

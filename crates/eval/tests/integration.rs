@@ -95,6 +95,46 @@ fn the_block_that_mixes_batches_and_keeps_types_wins_over_both_failures() {
         table.rows.iter().any(|r| r[0] == "toy, blocks.2.resid_post")
             && table.rows.iter().all(|r| r.len() == table.header.len())
     );
+    // Batch-balanced neighbours find the types in a space whose own neighbours find types and batches.
+    let (graph, space) = ("bbknn_pca_8_hvg_100", "pca_8_hvg_100");
+    let nmi = "nmi_ari_cluster_labels_leiden_nmi";
+    let of = |model: &str| row(&out, model, None, nmi).value.unwrap();
+    assert!(of(graph) > 0.95 && of(space) < 0.8, "{} {}", of(graph), of(space));
+    assert!(row(&out, graph, None, "graph_connectivity").value.unwrap() > 0.99);
+    assert!(table.rows.iter().any(|r| r[0].starts_with(graph) && r[1] == "n/a"));
+    let few = row(&out, "toy", Some(2), "scgraph_corr_weighted");
+    assert!(few.value.is_none() && few.reason.is_some(), "no log-normalised expression is given: {few:?}");
+}
+
+/// Distances between types as within batches: a space that keeps them agrees with the consensus, one of noise does not.
+#[test]
+fn distances_between_types_are_compared_with_those_within_batches() {
+    let n = 480;
+    let labels = groups("type", 6, (0..n).map(|i| (i / 8 % 6) as u32).collect());
+    let batches = groups("batch", 2, (0..n).map(|i| (i / 4 % 2) as u32).collect());
+    let o = IntegrationOptions { k: 10, ..IntegrationOptions::new(labels.clone(), batches) };
+    let mut rng = Rng::new(8);
+    // Types along a line, so that their distances differ; expression is not negative.
+    let mut space = |signal: f64, low: f32| {
+        let mut m = Matrix::zeros(n, 12);
+        for i in 0..n {
+            m.row_mut(i).iter_mut().for_each(|v| *v = (low + rng.normal() as f32).max(0.0));
+            for c in 0..6 {
+                m.row_mut(i)[c] += (signal * f64::from(labels.codes[i])) as f32;
+            }
+        }
+        m
+    };
+    let all = vec![
+        block("toy", Role::Model, 0, 2, space(2.0, 4.0)),
+        block("toy", Role::Model, 1, 2, space(0.0, 4.0)),
+        Representation::simple("log_normalised", Role::Baseline, space(2.0, 4.0)),
+    ];
+    let out = go(&cells(n, Some(8)), &o, &all, 2);
+    for metric in ["scgraph_corr_weighted", "scgraph_corr_pca", "scgraph_rank_pca"] {
+        let of = |b| row(&out, "toy", Some(b), metric).value.unwrap();
+        assert!(of(0) > 0.85 && of(1) < 0.7, "{metric} {} {}", of(0), of(1));
+    }
 }
 
 #[test]

@@ -59,6 +59,15 @@ fn a_planted_block_is_found_and_the_baseline_beaten() {
     assert!(minus.ci_low.unwrap() > 0.0 && minus.p_adj.unwrap() < 0.05, "{minus:?}");
     let best = row(&out, "toy", Some(2), "dpt_spearman", "all");
     assert!(best.p_adj.unwrap() <= 0.01 && best.ci_method.as_deref() == Some("percentile_t"), "{best:?}");
+    // The metrics of the field see the same block, and compare spaces with the principal components.
+    let of = |model: &str, block, metric: &str| row(&out, model, block, metric, "all").value.unwrap();
+    for metric in ["knn_roughness", "rogi_xd", "rogi"] {
+        assert!(of("toy", Some(2), metric) < of("toy", Some(0), metric), "{metric}");
+        assert!(of("noisy_truth", None, metric) < of("random_embedding", None, metric), "{metric}");
+    }
+    let pca = all.iter().find(|r| r.role == Role::Baseline).unwrap().model.clone();
+    assert_eq!((of(&pca, None, "neighbour_preservation"), of(&pca, None, "distance_emd")), (1.0, 0.0));
+    assert!(of("toy", Some(2), "neighbour_preservation") < 0.5 && of("toy", Some(2), "distance_emd") > 0.0);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use microtome_core::{Error, Progress, Result};
 use microtome_models::taps::Pooling;
-use microtome_train::SimulateOptions;
+use microtome_train::{SimulateOptions, Preset};
 
 use crate::budget::RunOptions;
 use crate::data::DataOptions;
@@ -42,8 +42,12 @@ pub fn demo(options: &DemoOptions, progress: &dyn Progress) -> Result<ScanReport
         std::fs::remove_dir_all(&model)
             .map_err(|e| Error::output("cannot remove an earlier demo").in_file(&model).caused_by(e))?;
     }
-    let simulated =
-        SimulateOptions { n_cells: options.n_cells, seed: options.seed, ..SimulateOptions::default() };
+    // As deep as the cells the bundled model learned from.
+    let simulated = SimulateOptions {
+        n_cells: options.n_cells,
+        seed: options.seed,
+        ..SimulateOptions::from(Preset::Deep)
+    };
     simulate(&SimulateRun { options: simulated, out: cells.clone(), ..SimulateRun::default() }, progress)?;
     let data = DataOptions { path: cells, seed: options.seed, ..DataOptions::default() };
     demo_model::write(&model)?;

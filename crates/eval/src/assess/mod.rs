@@ -1,6 +1,7 @@
 //! What every task does once it has predictions: score, resample, choose, compare, record.
 
 mod beyond;
+mod field;
 mod headline;
 mod interaction;
 mod learned;
@@ -11,6 +12,7 @@ mod summary;
 mod unit_scores;
 
 pub(crate) use beyond::{Covariates, Explained, JUDGED_BEYOND, baseline};
+pub(crate) use field::{Field, MAX_FIELD_CELLS, row as field_row};
 pub(crate) use headline::Nested;
 pub(crate) use interaction::Interactions;
 pub(crate) use learned::{Half, Learner, MaybeLearner, READING_FOLDS, reading_folds};

@@ -6,6 +6,7 @@ use super::place::all_at_one_place;
 use super::score::{Score, mean_of, same_number};
 use crate::Groups;
 use microtome_core::{Direction, Result};
+use microtome_numerics::graph::Graph;
 use microtome_numerics::knn::Knn;
 use microtome_numerics::subgraph::largest_strong_component;
 use rayon::prelude::*;
@@ -82,10 +83,35 @@ pub fn graph_connectivity(knn: &Knn, labels: &[u32], edges: Edges) -> Result<Sco
                 }
             }
         }
-        largest_strong_component(&targets).map(|largest| Some(largest as f64 / members.len() as f64))
+        largest_share(&targets)
     };
     let shares: Result<Vec<_>> = groups.members.par_iter().map(share).collect();
     Ok(note(mean_of(shares?, "")))
+}
+
+fn largest_share(targets: &[Vec<u32>]) -> Result<Option<f64>> {
+    largest_strong_component(targets).map(|largest| Some(largest as f64 / targets.len() as f64))
+}
+
+/// [`GRAPH_CONNECTIVITY`] of a graph that was made otherwise than from nearest neighbours. `n_used` counts labels. Errors when
+/// lengths differ.
+pub fn connectivity_of_graph(graph: &Graph, labels: &[u32]) -> Result<Score> {
+    same_number("labels and nodes", graph.n(), labels.len())?;
+    let groups = Grouping::new(labels);
+    if labels.is_empty() {
+        return Ok(Score::undefined("no cells"));
+    }
+    let mut place = vec![0; labels.len()];
+    for members in &groups.members {
+        members.iter().enumerate().for_each(|(at, &m)| place[m] = at as u32);
+    }
+    let targets = |i: usize| -> Vec<u32> {
+        let own = graph.row(i).0.iter().map(|&j| j as usize).filter(|&j| labels[j] == labels[i]);
+        own.map(|j| place[j]).collect()
+    };
+    let share = |members: &Vec<usize>| largest_share(&members.iter().map(|&m| targets(m)).collect::<Vec<_>>());
+    let shares: Result<Vec<_>> = groups.members.par_iter().map(share).collect();
+    Ok(mean_of(shares?, ""))
 }
 
 #[cfg(test)]

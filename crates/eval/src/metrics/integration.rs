@@ -8,10 +8,10 @@ use super::connectivity::{self, Edges, graph_connectivity};
 use super::definition::{Definition, Need};
 use super::groups::Usable;
 use super::neighbours::{KNN_PURITY, KNN_PURITY_ACROSS, knn_purity, knn_purity_across_batches};
-use super::score::Score;
+use super::score::{Named, Score};
 use super::{clusters, isolated, kbet, lisi, pcr, silhouette};
 use microtome_core::{Direction, Matrix, Result};
-use microtome_numerics::graph::umap_weights;
+use microtome_numerics::graph::{Graph, umap_weights};
 use microtome_numerics::kmeans::KMeansOptions;
 use microtome_numerics::knn::{Metric, exact_knn};
 
@@ -46,9 +46,6 @@ pub struct Integration<'a> {
     /// Seed of clusterings and eigenvectors.
     pub seed: u64,
 }
-
-/// A metric of the library and its score.
-pub type Named = (&'static Definition, Score);
 
 /// Every integration metric. Cells without a label or batch, or with values that are not finite, are left out of all of
 /// them alike and counted. Errors when lengths differ.
@@ -126,6 +123,19 @@ fn on_neighbours(
         (&isolated::ISOLATED_LABELS_F1, f1),
     ]);
     Ok(())
+}
+
+/// The integration metrics of a method that gives a graph and no coordinates; the others do not exist for it. Cells without a
+/// label or batch must not be in the graph. Errors when lengths differ.
+pub fn graph_integration(graph: &Graph, labels: &[u32], batches: &[u32], seed: u64) -> Result<Vec<Named>> {
+    let grid = leiden_grid(graph, seed)?;
+    let best = best_agreement(&grid, labels)?;
+    Ok(vec![
+        (&connectivity::GRAPH_CONNECTIVITY, connectivity::connectivity_of_graph(graph, labels)?),
+        (&clusters::NMI_LEIDEN, best.nmi),
+        (&clusters::ARI_LEIDEN, best.ari),
+        (&isolated::ISOLATED_LABELS_F1, isolated::isolated_labels_f1(&grid, labels, batches)?),
+    ])
 }
 
 /// Weighted mean of the two sides of scib-metrics; no number where a side has none.

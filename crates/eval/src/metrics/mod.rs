@@ -20,7 +20,7 @@ mod spearman;
 
 pub use centroids::LabelDistances;
 pub use definition::{Definition, Need};
-pub use score::Score;
+pub use score::{Named, Score};
 
 pub(crate) use area_set::AreaSet;
 use class_set::ClassSet;

@@ -1,5 +1,6 @@
 //! What every metric hands back.
 
+use super::definition::Definition;
 use microtome_core::{Error, Result};
 
 /// A number, or the reason why there is none, with what it rests on.
@@ -14,6 +15,9 @@ pub struct Score {
     /// Why there is no number, or why something was left out.
     pub reason: Option<String>,
 }
+
+/// A metric of the library and its score.
+pub type Named = (&'static Definition, Score);
 
 impl Score {
     /// A number over `n_used`; a value that is not finite has no number and says so.

@@ -10,6 +10,9 @@
 //!   do not explain of the representation, by least squares on the training cells. It shows what a model adds to them; the
 //!   same of log-normalised expression shows what else expression holds.
 //!
+//! Purity of neighbourhoods, ROGI-XD, agreement with the ontology (OntoRWR) and the neighbours shared with principal components
+//! are recorded without an interval, because published tables hold them; none of them decides.
+//!
 //! Labels are scored when at least two units have them, because a label of one unit cannot be learnt elsewhere and is
 //! always wrong; a label that is missing in the training units of a fold is wrong for every representation alike.
 //! Where no unit is named, cells are dealt into folds at random and the result is called optimistic.
@@ -18,6 +21,7 @@
 //! have. Classifiers are fitted again for the nested choice of depth, not in a replicate.
 
 mod distance;
+mod field;
 mod held_out;
 mod labels;
 mod options;

@@ -72,7 +72,7 @@ pub fn run(
 /// The task on one data set.
 pub(super) struct Annotation<'a> {
     pub(super) assessment: Assessment<'a>,
-    options: &'a AnnotationOptions,
+    pub(super) options: &'a AnnotationOptions,
     pub(super) classes: &'a Classes,
     /// What one of the readings looks beyond.
     covariates: Result<Covariates, String>,
@@ -130,6 +130,9 @@ impl Annotation<'_> {
         }
         interactions.add_to(&mut outcome);
         outcome.tables.insert(0, self.grid(&outcome.records, &outcome.summaries));
+        let field = self.field(&matrices)?;
+        outcome.tables.extend(self.further_table(&field, &outcome.summaries));
+        outcome.records.extend(a.field_records(&field));
         outcome.tables.extend(self.classes.left_out.clone());
         outcome.notes = notes.all;
         outcome.choices.insert("outer_folds".into(), folds_words);

@@ -86,7 +86,7 @@ pub fn run(
 }
 
 /// The scored sets and what every scored gene belongs to.
-struct Sets {
+pub(super) struct Sets {
     names: Vec<String>,
     /// Bit `s` says that the gene is in set `s`.
     truth: Vec<f64>,
@@ -153,7 +153,12 @@ impl Sets {
         })
     }
 
-    fn is_member(&self, gene: usize, set: usize) -> bool {
+    /// Number of scored sets.
+    pub(super) fn n(&self) -> usize {
+        self.names.len()
+    }
+
+    pub(super) fn is_member(&self, gene: usize, set: usize) -> bool {
         self.member[self.patterns[gene] as usize][set]
     }
 
@@ -165,10 +170,10 @@ impl Sets {
 }
 
 /// The task on one data set.
-struct GeneFunction<'a> {
-    assessment: Assessment<'a>,
+pub(super) struct GeneFunction<'a> {
+    pub(super) assessment: Assessment<'a>,
     options: &'a GeneFunctionOptions,
-    sets: &'a Sets,
+    pub(super) sets: &'a Sets,
 }
 
 fn statistic(metric: &Metric) -> Statistic {
@@ -216,6 +221,9 @@ impl GeneFunction<'_> {
         }
         a.check_controls(self.options.headline, CEILING, &outcome.records, &mut notes);
         outcome.tables.extend(self.by_set(&predictions, &outcome.summaries));
+        let field = self.field()?;
+        outcome.tables.extend(self.field_table(&field, &outcome.summaries));
+        outcome.records.extend(a.field_records(&field));
         outcome.tables.extend(self.sets.left_out.clone());
         let shares: Vec<f64> = (0..self.sets.names.len()).map(|s| self.prevalence(s)).collect();
         notes.all.push(format!(

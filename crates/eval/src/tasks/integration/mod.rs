@@ -11,12 +11,14 @@
 //! The headline is also read in what total counts, detected genes and the principal components of expression do not explain
 //! of a representation (least squares on all cells; no label takes part).
 //!
-//! The metrics of the field (scIB's with the corrections of scib-metrics, BRAS, CiLISI, kBET without the order bug) are
+//! The metrics of the field (scIB's with the corrections of scib-metrics, BRAS, CiLISI, kBET without the order bug, scGraph) are
 //! recorded for every representation without an interval: they are not means over cells, and a cell drawn twice would be
-//! its own neighbour. scIB's total is kept for comparability alone: it averages what has opposite failures.
+//! its own neighbour. scIB's total is kept for comparability alone: it averages what has opposite failures. Batch-balanced
+//! neighbours (BBKNN) are a baseline without coordinates and have those of the metrics that a graph has.
 //!
 //! What the intervals cover: units (and cells within them) are resampled with the neighbours they already have.
 
+mod field;
 mod mixing;
 mod options;
 mod run;

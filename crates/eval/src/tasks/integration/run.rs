@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use microtome_core::{Direction, Error, Matrix, Progress, Record, Result, Role};
+use microtome_core::{Error, Matrix, Progress, Result};
 use microtome_numerics::{Metric as Distance, exact_knn};
 use serde_json::json;
 
@@ -11,7 +11,6 @@ use super::{IntegrationOptions, TASK};
 use crate::assess::{
     Assessment, Covariates, Explained, Interactions, Notes, Prediction, Scored, attempt, rows_of, with_controls,
 };
-use crate::metrics::integration::{Integration as Input, Named, integration};
 use crate::protocol::nested::Folds;
 use crate::protocol::{Protocol, ScoreSet, Units};
 use crate::{Cells, Groups, Representation, TaskOutcome};
@@ -20,8 +19,6 @@ use crate::{Cells, Groups, Representation, TaskOutcome};
 const CEILING: f64 = 0.8;
 /// Fewest cells that are worth scoring.
 const MIN_CELLS: usize = 20;
-/// Most cells for the metrics of the field, whose silhouettes compare all pairs.
-const MAX_FIELD_CELLS: usize = 20_000;
 
 /// Runs the task on all representations.
 ///
@@ -113,7 +110,7 @@ pub(super) struct Integrated<'a> {
     pub(super) assessment: Assessment<'a>,
     pub(super) options: &'a IntegrationOptions,
     /// Rows of the data set that are scored.
-    scored: &'a [usize],
+    pub(super) scored: &'a [usize],
     groups: Arc<Mixing>,
 }
 
@@ -175,7 +172,7 @@ impl Integrated<'_> {
         interactions.add_to(&mut outcome);
         a.check_controls(self.options.headline, CEILING, &outcome.records, &mut notes);
         if self.options.field_metrics {
-            let field = self.field(&matrices)?;
+            let field = self.field(&matrices, &mut notes.all)?;
             outcome.tables.extend(self.field_table(&field, &outcome.summaries));
             outcome.records.extend(self.field_records(&field));
         }
@@ -186,65 +183,6 @@ impl Integrated<'_> {
         outcome.notes = notes.all;
         self.choices(&mut outcome.choices, k);
         Ok(outcome)
-    }
-
-    /// The metrics of the field on every representation.
-    fn field(&self, matrices: &[Result<Matrix, String>]) -> Result<Vec<Result<Vec<Named>, String>>> {
-        let a = &self.assessment;
-        let n = self.scored.len();
-        if n > MAX_FIELD_CELLS {
-            let reason = format!("not computed for more than {MAX_FIELD_CELLS} cells");
-            return Ok(matrices.iter().map(|_| Err(reason.clone())).collect());
-        }
-        let before = a
-            .representations
-            .iter()
-            .position(|r| r.role == Role::Baseline && r.model.starts_with(&self.options.before))
-            .and_then(|r| matrices[r].as_ref().ok());
-        let codes = |g: &Groups| self.scored.iter().map(|&i| g.codes[i]).collect::<Vec<_>>();
-        let (labels, batches) = (codes(&self.options.labels), codes(&self.options.batches));
-        a.each("integration metrics", |r| {
-            let x = match &matrices[r] {
-                Err(reason) => return Ok(Err(reason.clone())),
-                Ok(x) => x,
-            };
-            attempt(integration(&Input {
-                embedding: x,
-                before,
-                labels: &labels,
-                batches: &batches,
-                k_purity: self.options.k,
-                seed: a.protocol.seed,
-            }))
-        })
-    }
-
-    /// One row per metric and representation. There is no interval: see the module's description.
-    fn field_records(&self, field: &[Result<Vec<Named>, String>]) -> Vec<Record> {
-        let a = &self.assessment;
-        let Some(named) = field.iter().find_map(|f| f.as_ref().ok()) else { return vec![] };
-        let mut out = vec![];
-        for (i, (definition, _)) in named.iter().enumerate() {
-            for (r, scores) in field.iter().enumerate() {
-                let higher = definition.direction == Direction::Higher;
-                let mut record = a.plain_record(r, definition.id, definition.version, higher);
-                match scores {
-                    Err(reason) => record.reason = Some(reason.clone()),
-                    Ok(scores) => {
-                        let score = &scores[i].1;
-                        record.value = score.value;
-                        let why = "no interval: the metric is not a mean over cells and is not resampled";
-                        record.reason = Some(match &score.reason {
-                            Some(reason) if score.value.is_none() => reason.clone(),
-                            Some(reason) => format!("{reason}; {why}"),
-                            None => why.into(),
-                        });
-                    }
-                }
-                out.push(record);
-            }
-        }
-        out
     }
 
     fn choices(&self, choices: &mut serde_json::Map<String, serde_json::Value>, k: usize) {

@@ -16,6 +16,9 @@
 //! is the later one later? Descent, not a model of expression, vouches for that order. Units are the named ones, otherwise
 //! the clones, and readings that learn never see a cell of a unit they are asked about.
 //!
+//! Roughness of time (ROGI, ROGI-XD, the error of the nearest cells) and how far neighbours and distances are those of principal
+//! components are recorded without an interval, because published tables hold them; none of them decides.
+//!
 //! Held-out predictions are compared with time over all cells together, but a prediction never uses the time of a
 //! cell of the same fold. A representation that holds nothing may then score a little below zero; the control
 //! `random_embedding` shows how much.
@@ -25,6 +28,7 @@
 //! again, so the variability of graph and fit themselves is not in the interval.
 
 mod clonal;
+mod field;
 mod further;
 mod halves;
 mod held_out;

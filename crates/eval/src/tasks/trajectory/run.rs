@@ -168,6 +168,9 @@ impl Trajectory<'_> {
         }
         interactions.add_to(&mut outcome);
         outcome.columns = self.pseudotimes(dpts);
+        let field = self.field()?;
+        outcome.tables.extend(self.field_table(&field, &outcome.summaries));
+        outcome.records.extend(a.field_records(&field));
         outcome.notes = notes.all;
         self.choices(&mut outcome.choices, root_words);
         Ok(outcome)
