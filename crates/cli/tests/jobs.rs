@@ -27,6 +27,11 @@ fn scan_embed_doctor_tokenize_perturb_report() {
     let missing = inspection["audit"]["missing"].as_array().expect("a list");
     assert!(missing.iter().all(|m| m.as_str().is_some_and(|m| m.contains("tied to"))), "{missing:?}");
     assert!(succeeds(&["models"]).contains("v2-316m"));
+    let lcad = succeeds(&["metrics", "lcad"]);
+    assert!(
+        lcad.contains("knn_lcad_symmetric") && lcad.contains("differs:") && !lcad.contains("dpt_spearman"),
+        "{lcad}"
+    );
 
     let tokens = bench.path("tokens.safetensors");
     let report =

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use microtome_core::{Error, Progress, Result};
 use microtome_models::taps::Pooling;
-use microtome_train::{SimulateOptions, Preset};
+use microtome_train::{Preset, SimulateOptions};
 
 use crate::budget::RunOptions;
 use crate::data::DataOptions;

@@ -7,6 +7,7 @@ mod anatomy;
 mod attention;
 mod budget;
 mod card;
+mod catalogue;
 mod data;
 mod demo;
 mod demo_model;
@@ -50,6 +51,7 @@ pub use anatomy::{
 };
 pub use attention::{AttentionOf, AttentionOptions, AttentionReport, attention};
 pub use budget::RunOptions;
+pub use catalogue::{Catalogue, ControlEntry, MetricEntry, TaskEntry, catalogue};
 pub use data::{Data, DataOptions, PrepareOptions};
 pub use demo::{DemoOptions, demo};
 pub use doctor::{Diagnosis, doctor};

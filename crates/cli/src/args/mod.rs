@@ -4,6 +4,7 @@ mod anatomy;
 mod checkpoint;
 mod data;
 mod finetune;
+mod metrics;
 mod pretrain;
 mod run;
 mod scan;
@@ -22,6 +23,7 @@ pub(crate) use anatomy::{
 pub(crate) use checkpoint::{Init, Inspect, Parity};
 pub(crate) use data::{Attention, Doctor, Embed, Perturb, PerturbKind, Tokenize};
 pub(crate) use finetune::{Finetune, FinetuneMethod, Merge};
+pub(crate) use metrics::Metrics;
 pub(crate) use pretrain::{Decay, Objective, Pretrain};
 pub(crate) use run::{Precision, RunArgs};
 pub(crate) use scan::{Demo, ReferenceDe, Report, Scan};
@@ -72,6 +74,8 @@ pub(crate) enum Command {
     Study(Study),
     /// List model families, published variants, licences and needed files
     Models(Json),
+    /// List tasks, metrics, baselines and controls with their definitions, citations and where they differ from these
+    Metrics(Metrics),
     /// Say what a checkpoint is: family, variant, dimensions, what became of every tensor
     Inspect(Inspect),
     /// Check a data set against a model before running: counts, gene overlap, species, predicted time and memory

@@ -4,6 +4,7 @@ mod anatomy;
 mod checkpoint;
 mod data;
 mod finetune;
+mod metrics;
 mod parity;
 mod pretrain;
 mod scan;
@@ -21,6 +22,7 @@ use crate::args::{Command, DataArgs, Pool, Precision, RunArgs};
 pub(crate) fn run(command: Command, progress: &dyn Progress) -> Result<u8> {
     match command {
         Command::Models(a) => checkpoint::models(&a),
+        Command::Metrics(a) => metrics::metrics(&a),
         Command::Inspect(a) => checkpoint::inspect(&a),
         Command::Init(a) => checkpoint::init(&a),
         Command::Doctor(a) => data::doctor(&a, progress),
