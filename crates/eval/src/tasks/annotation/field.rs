@@ -15,10 +15,10 @@ use crate::metrics::{Named, Score};
 use crate::{Groups, OutcomeTable};
 
 const COLUMNS: [(&str, &str); 4] = [
-    (KNN_PURITY.id, "purity of neighbours"),
-    (ROGI_XD.id, "roughness (ROGI-XD, low is smooth)"),
-    (ONTO_RWR.id, "distances as in the ontology"),
-    (NEIGHBOUR_PRESERVATION.id, "neighbours shared with PCA"),
+    (KNN_PURITY.id, "purity"),
+    (ROGI_XD.id, "ROGI-XD"),
+    (ONTO_RWR.id, "OntoRWR"),
+    (NEIGHBOUR_PRESERVATION.id, "shared with PCA"),
 ];
 
 impl Annotation<'_> {
@@ -69,8 +69,9 @@ impl Annotation<'_> {
     pub(super) fn further_table(&self, field: &Field, summaries: &[Summary]) -> Option<OutcomeTable> {
         let words = (
             "Metrics of the field",
-            "None of them decides and none has an interval: neighbours and trees are those of all cells, whatever their unit. A model \
-             that shares its neighbours with principal components tells what these tell.",
+            "None of them decides and none has an interval: neighbours and trees are those of all cells, whatever their unit. Purity: \
+             neighbours of the own label, mean over labels. ROGI-XD: roughness of the labels, low is smooth. OntoRWR: distances between \
+             labels as in the ontology. A model that shares its neighbours with principal components tells what these tell.",
         );
         self.assessment.field_table(words, &COLUMNS, field, summaries)
     }

@@ -15,10 +15,10 @@ use crate::metrics::roughness::{KNN_ROUGHNESS, ROGI, ROGI_XD, Tree, knn_roughnes
 use crate::metrics::{Named, Score};
 
 const COLUMNS: [(&str, &str); 4] = [
-    (KNN_ROUGHNESS.id, "error of the nearest cells' time"),
-    (ROGI_XD.id, "roughness (ROGI-XD)"),
-    (NEIGHBOUR_PRESERVATION.id, "neighbours shared with PCA"),
-    (DISTANCE_EMD.id, "distances moved from PCA's"),
+    (KNN_ROUGHNESS.id, "kNN error"),
+    (ROGI_XD.id, "ROGI-XD"),
+    (NEIGHBOUR_PRESERVATION.id, "shared with PCA"),
+    (DISTANCE_EMD.id, "moved from PCA"),
 ];
 
 impl Trajectory<'_> {
@@ -54,9 +54,9 @@ impl Trajectory<'_> {
     pub(super) fn field_table(&self, field: &Field, summaries: &[Summary]) -> Option<OutcomeTable> {
         let words = (
             "Metrics of the field",
-            "None of them decides and none has an interval. The first two are low where near cells are of like time; the last two \
-             compare the space with principal components: sharing all neighbours with them, or moving no distance, is telling what \
-             they tell.",
+            "None of them decides and none has an interval. The error of predicting a cell's time by its nearest cells and the roughness \
+             of time are low where near cells are of like time. The last two compare the space with principal components: sharing all \
+             neighbours with them, or moving no distance, is telling what they tell.",
         );
         self.asked.assessment.field_table(words, &COLUMNS, field, summaries)
     }
