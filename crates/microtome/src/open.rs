@@ -5,8 +5,12 @@ use std::path::{Path, PathBuf};
 use microtome_core::{InputFile, Result};
 use microtome_h5ad::Slot;
 use microtome_models::{Model, Precision};
+use microtome_weights::Checkpoint;
 
 use crate::hash;
+
+/// Role of a file that an index of weights names.
+pub(crate) const SHARD: &str = "weights shard";
 
 /// An opened checkpoint.
 pub struct OpenModel {
@@ -31,12 +35,15 @@ impl OpenModel {
     /// Opens a checkpoint of any family.
     pub fn open_in(path: &Path, precision: Precision) -> Result<Self> {
         let model = open_model(path, precision)?;
-        let inputs = model
-            .info()
-            .files
-            .iter()
-            .map(|(role, file)| hash::input_file(role, file))
-            .collect::<Result<_>>()?;
+        let mut inputs = vec![];
+        for (role, file) in &model.info().files {
+            inputs.push(hash::input_file(role, file)?);
+            if role == "weights" && file.extension().is_some_and(|e| e == "json") {
+                for shard in Checkpoint::open(file)?.files().iter().filter(|f| *f != file) {
+                    inputs.push(hash::input_file(SHARD, shard)?);
+                }
+            }
+        }
         Ok(Self { model, path: path.to_path_buf(), name: name_of(path), inputs, precision })
     }
 

@@ -8,6 +8,17 @@ use microtome_core::{Error, ErrorKind, Result};
 
 /// Writes `text` beside `path` and renames it into place.
 pub(crate) fn write_atomic(path: &Path, text: &[u8]) -> Result<()> {
+    atomically(path, |f| f.write_all(text))
+}
+
+/// Copies a file beside `path` and renames it into place; a few bytes at a time, however large it is.
+pub(crate) fn copy_atomic(from: &Path, path: &Path) -> Result<()> {
+    let mut source = fs::File::open(from)
+        .map_err(|e| Error::unreadable("cannot read the file").in_file(from).caused_by(e))?;
+    atomically(path, |f| std::io::copy(&mut source, f).map(drop))
+}
+
+fn atomically(path: &Path, write: impl FnOnce(&mut fs::File) -> std::io::Result<()>) -> Result<()> {
     let bad = |e: std::io::Error| {
         Error::output("cannot write the file")
             .in_file(path)
@@ -17,7 +28,7 @@ pub(crate) fn write_atomic(path: &Path, text: &[u8]) -> Result<()> {
     let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("out");
     let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
     let written = fs::File::create(&temporary).and_then(|mut f| {
-        f.write_all(text)?;
+        write(&mut f)?;
         f.sync_all()
     });
     let renamed = written.and_then(|()| fs::rename(&temporary, path));

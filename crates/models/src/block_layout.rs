@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use microtome_core::Error;
-use microtome_kernels::{Activation, AttentionShape, PostLnBlock};
+use microtome_kernels::{Activation, AttentionShape, Linear, PostLnBlock};
 
 use crate::NormPlace;
 use crate::nn::{Mlp, Norm, PreLnBlock, Residual};
@@ -32,25 +32,32 @@ pub struct StoredNorm {
     pub bias: Option<String>,
 }
 
-/// A block of softmax attention and a feed-forward part of two maps, by the names of its tensors. Names are those that the
-/// family asks for; a file may have them under a prefix (`bert.`, `module.`, a dictionary of its own).
+/// A block of softmax attention and a feed-forward part, by the names of its tensors. Names are those that the family asks for; a
+/// file may have them under a prefix (`bert.`, `module.`, a dictionary of its own).
 #[derive(Clone, Debug, PartialEq)]
 pub struct BlockLayout {
-    /// Heads; queries, keys and values have as many, each `d / n_heads` wide and scaled by the root of it.
+    /// Heads of the queries, each `d / n_heads` wide; scores are scaled by the root of it.
     pub n_heads: usize,
-    /// Queries, keys, values, output of the attention, and the two maps of the feed-forward part.
-    pub maps: [StoredMap; 6],
-    /// Of the attention.
-    pub norm1: StoredNorm,
-    /// Of the feed-forward part.
-    pub norm2: StoredNorm,
-    /// Added to variances.
+    /// Heads of keys and values; divides `n_heads`.
+    pub n_kv_heads: usize,
+    /// Scores become `cap tanh(score / cap)` where given.
+    pub soft_cap: Option<f32>,
+    /// Queries, keys, values, output of the attention, and the maps into and out of the feed-forward part; behind them the gate,
+    /// where that part is gated.
+    pub maps: Vec<StoredMap>,
+    /// Of the attention and of the feed-forward part.
+    pub norms: [StoredNorm; 2],
+    /// Added to variances, or to mean squares.
     pub eps: f32,
-    /// `relu`, `gelu` or `gelu_new`.
+    /// True for layer norms, false for RMS norms.
+    pub centres: bool,
+    /// `relu`, `gelu`, `gelu_new` or `silu`: of the gate, otherwise between the maps of the feed-forward part.
     pub activation: &'static str,
     /// Where the norms sit.
     pub norm_place: NormPlace,
-    /// Whether a token sees only those before it.
+    /// What the attention and the feed-forward part give is added to their normed input, not to the stream.
+    pub adds_to_normed: bool,
+    /// Whether a token sees only itself and those before it.
     pub causal: bool,
 }
 
@@ -59,63 +66,97 @@ pub(crate) struct BlockNames {
     /// Three maps, or one with the rows of all.
     pub(crate) qkv: Vec<String>,
     pub(crate) out: String,
+    /// Where the feed-forward part is gated.
+    pub(crate) gate: Option<String>,
     pub(crate) up: String,
     pub(crate) down: String,
-    pub(crate) norm1: String,
-    pub(crate) norm2: String,
-    /// Whether maps and norms have biases.
-    pub(crate) bias: bool,
+    pub(crate) norms: [String; 2],
+    /// Whether the file has biases of the norms.
+    pub(crate) norm_bias: bool,
     /// Whether maps are stored the other way round.
     pub(crate) transposed: bool,
 }
 
+/// The maps of a block as the engine holds them.
+struct Maps<'a> {
+    shape: &'a AttentionShape,
+    qkv: &'a Linear,
+    out: &'a Linear,
+    gate: Option<&'a Linear>,
+    up: &'a Linear,
+    down: &'a Linear,
+}
+
 impl BlockNames {
-    fn map(&self, name: &str, rows: Range<usize>, n_in: usize) -> StoredMap {
+    /// Those of `torch.nn.TransformerEncoderLayer`.
+    pub(crate) fn torch(block: &str) -> Self {
+        let name = |part: &str| format!("{block}.{part}");
+        Self {
+            qkv: vec![name("self_attn.in_proj_")],
+            out: name("self_attn.out_proj"),
+            gate: None,
+            up: name("linear1"),
+            down: name("linear2"),
+            norms: [name("norm1"), name("norm2")],
+            norm_bias: true,
+            transposed: false,
+        }
+    }
+
+    fn map(&self, name: &str, rows: Range<usize>, linear: &Linear) -> StoredMap {
         let dot = if name.ends_with('_') { "" } else { "." };
         StoredMap {
             weight: format!("{name}{dot}weight"),
-            bias: self.bias.then(|| format!("{name}{dot}bias")),
+            bias: linear.bias().map(|_| format!("{name}{dot}bias")),
             rows,
-            n_in,
+            n_in: linear.n_in(),
             transposed: self.transposed,
         }
     }
 
-    fn maps(&self, d: usize, f: usize) -> Option<[StoredMap; 6]> {
-        let one = |k: usize| match &self.qkv[..] {
-            [all] => Some(self.map(all, k * d..(k + 1) * d, d)),
-            [_, _, _] => Some(self.map(&self.qkv[k], 0..d, d)),
-            _ => None,
+    fn maps(&self, m: &Maps<'_>) -> Option<Vec<StoredMap>> {
+        let (q, kv) = (m.shape.n_heads * m.shape.d_head, m.shape.n_kv_heads * m.shape.d_head);
+        let rows = [0..q, q..q + kv, q + kv..q + 2 * kv];
+        let mut out: Vec<StoredMap> = match &self.qkv[..] {
+            [all] => rows.map(|rows| self.map(all, rows, m.qkv)).into(),
+            [_, _, _] => {
+                rows.iter().zip(&self.qkv).map(|(r, name)| self.map(name, 0..r.len(), m.qkv)).collect()
+            }
+            _ => return None,
         };
-        Some([
-            one(0)?,
-            one(1)?,
-            one(2)?,
-            self.map(&self.out, 0..d, d),
-            self.map(&self.up, 0..f, d),
-            self.map(&self.down, 0..d, f),
-        ])
+        let whole = |name: &str, linear: &Linear| self.map(name, 0..linear.n_out(), linear);
+        out.extend([whole(&self.out, m.out), whole(&self.up, m.up), whole(&self.down, m.down)]);
+        match (&self.gate, m.gate) {
+            (Some(name), Some(gate)) => out.push(whole(name, gate)),
+            (None, None) => {}
+            _ => return None,
+        }
+        Some(out)
     }
 
-    fn norm(&self, name: &str) -> StoredNorm {
-        StoredNorm { weight: format!("{name}.weight"), bias: self.bias.then(|| format!("{name}.bias")) }
+    fn norms(&self) -> [StoredNorm; 2] {
+        self.norms.each_ref().map(|name| StoredNorm {
+            weight: format!("{name}.weight"),
+            bias: self.norm_bias.then(|| format!("{name}.bias")),
+        })
     }
 
-    fn layout(&self, shape: &AttentionShape, d: usize, f: usize) -> Option<BlockLayout> {
+    fn layout(&self, m: &Maps<'_>) -> Option<BlockLayout> {
+        let shape = m.shape;
         let plain = AttentionShape::new(shape.n_heads, shape.d_head);
-        let usual = shape.n_kv_heads == shape.n_heads
-            && shape.scale == plain.scale
-            && shape.soft_cap.is_none()
-            && shape.n_heads * shape.d_head == d;
-        usual.then_some(())?;
+        let fits = shape.scale == plain.scale && shape.n_heads * shape.d_head == m.out.n_out();
+        fits.then_some(())?;
         Some(BlockLayout {
             n_heads: shape.n_heads,
-            maps: self.maps(d, f)?,
-            norm1: self.norm(&self.norm1),
-            norm2: self.norm(&self.norm2),
+            n_kv_heads: shape.n_kv_heads,
+            soft_cap: shape.soft_cap,
+            maps: self.maps(m)?,
+            norms: self.norms(),
             eps: 0.0,
+            centres: true,
             activation: "relu",
             norm_place: NormPlace::AfterAttention,
+            adds_to_normed: false,
             causal: false,
         })
     }
@@ -124,22 +165,30 @@ impl BlockNames {
 impl BlockLayout {
     /// A post-LN block whose parts are under these names; `None` where the trainer lacks its arithmetic.
     pub(crate) fn post_ln(block: &PostLnBlock, names: &BlockNames) -> Option<Self> {
-        let layout = names.layout(&block.shape, block.out.n_out(), block.up.n_out())?;
+        let PostLnBlock { shape, qkv, out, up, down, .. } = block;
+        let layout = names.layout(&Maps { shape, qkv, out, gate: None, up, down })?;
         Some(Self { eps: block.norm1.eps, activation: word(block.activation)?, ..layout })
     }
 
     /// The same of a pre-LN block.
     pub(crate) fn pre_ln(block: &PreLnBlock, names: &BlockNames, causal: bool) -> Option<Self> {
-        let (Mlp::Plain { up, activation, .. }, Norm::Layer(norm), Residual::Stream) =
-            (&block.mlp, &block.norm1, block.residual)
-        else {
-            return None;
+        let (gate, activation, up, down) = match &block.mlp {
+            Mlp::Plain { up, activation, down } => (None, *activation, up, down),
+            Mlp::Gated { gate, activation, up, down } => (Some(gate), *activation, up, down),
         };
-        let layout = names.layout(&block.shape, block.out.n_out(), up.n_out())?;
+        let (eps, centres) = match (&block.norm1, &block.norm2) {
+            (Norm::Layer(first), Norm::Layer(second)) if first.eps == second.eps => (first.eps, true),
+            (Norm::Rms(first), Norm::Rms(second)) if first.eps == second.eps => (first.eps, false),
+            _ => return None,
+        };
+        let layout =
+            names.layout(&Maps { shape: &block.shape, qkv: &block.qkv, out: &block.out, gate, up, down })?;
         Some(Self {
-            eps: norm.eps,
-            activation: word(*activation)?,
+            eps,
+            centres,
+            activation: word(activation)?,
             norm_place: NormPlace::BeforeAttention,
+            adds_to_normed: block.residual == Residual::Normed,
             causal,
             ..layout
         })
@@ -151,7 +200,8 @@ fn word(activation: Activation) -> Option<&'static str> {
         Activation::Relu => Some("relu"),
         Activation::GeluErf => Some("gelu"),
         Activation::GeluTanh => Some("gelu_new"),
-        _ => None,
+        Activation::Silu => Some("silu"),
+        Activation::None => None,
     }
 }
 
@@ -172,19 +222,20 @@ impl Default for Rewritten {
     }
 }
 
-/// What to say of a family that is not offered.
+/// What to say of a model that is not offered.
 pub fn no_block_layout(family: &str) -> Error {
     let reason = match family {
-        "aido_cell" => "its feed-forward part is gated (three maps)",
-        "scprint" => "it carries its residual past the norms and shares keys among heads",
-        "transcriptformer" => "it adds to the normed stream, and counts enter its attention",
-        "nicheformer" | "uce" => "padding takes part in its attention",
-        "scbert" | "cellfm" => "its attention has no softmax",
-        _ => "its blocks are not known to the trainer",
+        "scbert" => "its attention is linear, without softmax",
+        "cellfm" => "its blocks retain, without softmax",
+        "uce" => {
+            "its width does not divide into the number of heads, which the checkpoint does not state: put uce_config.json with n_heads, \
+             sample_size, max_tokens and chromosome_offset beside the weights"
+        }
+        _ => "its configuration asks for arithmetic that the trainer does not have",
     };
-    Error::unsupported("adapters are not offered for this family")
+    Error::unsupported("adapters are not offered for this model")
         .at_key(family)
-        .expected("geneformer, langcell, sccello, genecompass, scgpt, scfoundation, tahoe_x1, tgpt, scmulan or generain")
+        .expected("softmax attention: every family but scbert and cellfm")
         .found(reason)
         .remedy("probe its frozen representations instead: --method mlp, or scan")
 }

@@ -275,6 +275,11 @@ pub trait Model: Send + Sync {
     fn block_layout(&self, _block: usize) -> Option<BlockLayout> {
         None
     }
+    /// What every token adds as a key to the scores of the attention of every block, before a cap (`-inf` hides it), one number per
+    /// token; `None` where nothing is added.
+    fn key_bias(&self, _tokens: &Tokens) -> Option<Vec<f32>> {
+        None
+    }
     /// How the model is written again as safetensors, where that takes more than its tensors and the files it was read from.
     fn rewritten(&self) -> Rewritten {
         Rewritten::default()

@@ -17,9 +17,9 @@ The report puts what was trained beside the frozen model at every depth (logisti
 same cells and held-out units, with paired intervals and one sentence (ridge regression and Spearman correlation for numbers). tuned/adapter holds the adapter (safetensors and JSON); the
 checkpoint itself is only read. Ctrl-C keeps the last finished epoch; --resume goes on to the same numbers.
 
-Adapters: geneformer, langcell, sccello, genecompass, scgpt, scfoundation, tahoe_x1, tgpt, scmulan, generain. Not: aido_cell (gated
-feed-forward part), scprint (residual carried past the norms), transcriptformer (adds to the normed stream), nicheformer and uce (padding
-takes part in attention), scbert and cellfm (no softmax). The MLP probe: every family. Training on masked genes: pretrain --from.")]
+Adapters and all weights: every family with softmax attention, which is all but scbert and cellfm (MLP probe: every family). Training runs
+in f32 on the CPU and keeps what every block made of a cell until its gradient is known: cells of AIDO.Cell have 19,266 tokens and need
+--first-block near the end. Training on masked genes: pretrain --from.")]
 pub(crate) struct Finetune {
     #[command(flatten)]
     pub(crate) data: DataArgs,

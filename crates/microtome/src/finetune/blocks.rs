@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use microtome_core::{Error, Result};
 use microtome_models::{BlockLayout, Model, NormPlace, StoredMap, StoredNorm, no_block_layout};
-use microtome_train::finetune::{BlockWeights, Map};
+use microtome_train::finetune::{BlockWeights, Map, NormWeights};
 use microtome_train::net::NormPlacement;
 use microtome_train::net::ops::{Activation, AttentionShape};
 use microtome_weights::Checkpoint;
@@ -19,7 +19,7 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    /// Errors when the family is not offered, or the weights are not in one file.
+    /// Errors when the model is not offered, or its weights are neither in one file nor listed by one index.
     pub(super) fn open(model: &dyn Model) -> Result<Self> {
         let info = model.info();
         let layouts: Option<Vec<BlockLayout>> = (0..info.n_blocks).map(|i| model.block_layout(i)).collect();
@@ -27,14 +27,6 @@ impl Stored {
         let path = weights_file(model)?;
         let used = model.audit().used.iter().map(|t| t.name.clone()).collect();
         Ok(Self { checkpoint: Checkpoint::open(&path)?, layouts, path, used })
-    }
-
-    /// Whether all maps and norms have biases, as full fine-tuning trains them.
-    pub(super) fn has_all_biases(&self) -> bool {
-        let full = |l: &BlockLayout| {
-            l.maps.iter().all(|m| m.bias.is_some()) && l.norm1.bias.is_some() && l.norm2.bias.is_some()
-        };
-        self.layouts.iter().all(full)
     }
 
     /// Name in the file of what the family asks for as `name`: what it uses under that name, with or without something in front.
@@ -72,18 +64,17 @@ impl Stored {
         let all = shape.get(usize::from(m.transposed)).copied().unwrap_or(m.rows.end);
         let stored = self.read(&m.weight, all * m.n_in)?;
         let weight = if m.transposed { transposed(&stored, m.n_in, all) } else { stored };
-        let bias = match &m.bias {
-            Some(name) => self.read(name, all)?,
-            None => vec![0.0; all],
-        };
         let r = m.rows.clone();
-        let cut = weight.get(r.start * m.n_in..r.end * m.n_in).zip(bias.get(r.clone()));
-        let (weight, bias) = cut.ok_or_else(|| {
-            Error::unreadable("a tensor has fewer rows than its maps")
-                .in_file(&self.path)
-                .at_key(m.weight.clone())
-        })?;
-        Ok(Map { weight: weight.to_vec(), bias: bias.to_vec(), n_out: r.len(), n_in: m.n_in })
+        let cut = |values: &[f32], width: usize| {
+            let rows = values.get(r.start * width..r.end * width).map(<[f32]>::to_vec);
+            rows.ok_or_else(|| {
+                Error::unreadable("a tensor has fewer rows than its maps")
+                    .in_file(&self.path)
+                    .at_key(m.weight.clone())
+            })
+        };
+        let bias = m.bias.as_ref().map(|name| cut(&self.read(name, all)?, 1)).transpose()?;
+        Ok(Map { weight: cut(&weight, m.n_in)?, bias, n_out: r.len(), n_in: m.n_in })
     }
 
     /// The blocks from `first` on.
@@ -92,27 +83,32 @@ impl Stored {
     }
 
     fn block(&self, l: &BlockLayout) -> Result<BlockWeights> {
-        let d = l.maps[0].n_in;
-        let maps = l.maps.iter().map(|m| self.map(m)).collect::<Result<Vec<_>>>()?;
-        let maps: [Map; 6] = maps.try_into().map_err(|_| Error::unreadable("a block has six maps"))?;
+        let d = l.maps.first().map_or(0, |queries| queries.n_in);
         let norm = |n: &StoredNorm| {
-            let bias = n.bias.as_ref().map_or_else(|| Ok(vec![0.0; d]), |b| self.read(b, d));
-            Ok::<_, Error>([self.read(&n.weight, d)?, bias?])
+            let bias = n.bias.as_ref().map(|b| self.read(b, d)).transpose()?;
+            Ok::<_, Error>(NormWeights { weight: self.read(&n.weight, d)?, bias })
         };
         Ok(BlockWeights {
-            attention: AttentionShape { n_heads: l.n_heads, d_head: d / l.n_heads.max(1), causal: l.causal },
-            maps,
-            norm1: norm(&l.norm1)?,
-            norm2: norm(&l.norm2)?,
+            attention: AttentionShape {
+                n_kv_heads: l.n_kv_heads,
+                soft_cap: l.soft_cap,
+                causal: l.causal,
+                ..AttentionShape::new(l.n_heads, d / l.n_heads.max(1))
+            },
+            maps: l.maps.iter().map(|m| self.map(m)).collect::<Result<_>>()?,
+            norms: [norm(&l.norms[0])?, norm(&l.norms[1])?],
             eps: l.eps,
+            centres: l.centres,
             activation: match l.activation {
                 "relu" => Activation::Relu,
                 "gelu" => Activation::GeluErf,
+                "silu" => Activation::Silu,
                 _ => Activation::GeluTanh,
             },
-            placement: match l.norm_place {
-                NormPlace::AfterAttention => NormPlacement::Post,
-                NormPlace::BeforeAttention => NormPlacement::Pre,
+            placement: match (l.norm_place, l.adds_to_normed) {
+                (NormPlace::AfterAttention, _) => NormPlacement::Post,
+                (NormPlace::BeforeAttention, false) => NormPlacement::Pre,
+                (NormPlace::BeforeAttention, true) => NormPlacement::PreNormed,
             },
         })
     }
@@ -123,14 +119,17 @@ pub(super) fn transposed(matrix: &[f32], rows: usize, columns: usize) -> Vec<f32
     (0..columns).flat_map(|c| (0..rows).map(move |r| matrix[r * columns + c])).collect()
 }
 
-/// The file of weights, where it is one.
+/// The file of weights, or the index of its shards.
 fn weights_file(model: &dyn Model) -> Result<PathBuf> {
     let files: Vec<&PathBuf> =
         model.info().files.iter().filter(|(role, _)| role == "weights").map(|(_, f)| f).collect();
     match files[..] {
         [one] => Ok(one.clone()),
-        _ => {
-            Err(Error::unsupported("the weights of this model are not in one file").at_key(model.family().id))
-        }
+        _ => Err(Error::unsupported(
+            "the weights of this model are neither in one file nor listed by one index",
+        )
+        .at_key(model.family().id)
+        .found(format!("{} files", files.len()))
+        .remedy("probe its frozen representations instead: --method mlp")),
     }
 }

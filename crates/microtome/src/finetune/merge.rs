@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::blocks::Stored;
 use super::{FINISHED, keep};
-use crate::open::OpenModel;
+use crate::open::{OpenModel, SHARD};
 use crate::output;
 
 /// What was written.
@@ -58,14 +58,17 @@ pub fn merge(adapter: &Path, model: &Path, out: &Path) -> Result<MergeReport> {
     output::check_folder(out, "config.json", false, false)?;
     let opened = OpenModel::open(model)?;
     let base = opened.model.as_ref();
-    let weights = |role: &str, sha256: &str| (role == "weights").then(|| sha256.to_string());
-    let wanted = card.base.iter().find_map(|b| weights(&b.role, &b.sha256));
-    let found = opened.inputs.iter().find_map(|f| weights(&f.role, &f.sha256));
+    // Of sharded weights the index and every shard count.
+    let is_weights = |role: &str| role == "weights" || role == SHARD;
+    let wanted: Vec<&str> =
+        card.base.iter().filter(|b| is_weights(&b.role)).map(|b| b.sha256.as_str()).collect();
+    let found: Vec<&str> =
+        opened.inputs.iter().filter(|f| is_weights(&f.role)).map(|f| f.sha256.as_str()).collect();
     if wanted != found {
         return Err(Error::mismatch("the adapter was trained on other weights")
             .in_file(model)
-            .expected(wanted.unwrap_or_default())
-            .found(found.unwrap_or_default())
+            .expected(wanted.join(", "))
+            .found(found.join(", "))
             .remedy("name the checkpoint that finetune was given"));
     }
     let stored = Stored::open(base)?;

@@ -132,11 +132,6 @@ pub fn finetune(options: &FinetuneOptions, progress: &dyn Progress) -> Result<Fi
     let model = opened.model.as_ref();
     let is_probe = matches!(options.fit.method, Method::Mlp { .. });
     let stored = if is_probe { None } else { Some(Stored::open(model)?) };
-    if let (Method::Full, Some(false)) = (options.fit.method, stored.as_ref().map(Stored::has_all_biases)) {
-        return Err(Error::unsupported("all weights can be trained only where every map has a bias")
-            .at_key(model.family().id)
-            .remedy("train adapters instead: --method lora"));
-    }
     if options.first_block >= model.info().n_blocks {
         return Err(Error::usage("no such block")
             .at_key("--first-block")
@@ -267,7 +262,7 @@ fn tokens(data: &mut Data, opened: &OpenModel, genes: &microtome_models::GeneMat
     let model = opened.model.as_ref();
     let (_, tokens) = data.tokenize(model, genes, 0..data.cells.len())?;
     let some: Vec<usize> =
-        (0..tokens.n_cells()).filter(|&c| !model.gene_tokens(tokens.len_of(c)).is_empty()).collect();
+        (0..tokens.n_cells()).filter(|&c| !stream::gene_places(model, &tokens, c).is_empty()).collect();
     if some.is_empty() {
         return Err(Error::mismatch("no cell expresses a gene of the model's vocabulary")
             .in_file(data.dataset.path())

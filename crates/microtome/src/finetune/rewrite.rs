@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use microtome_core::{Error, Result};
-use microtome_models::{Model, StoredMap, StoredNorm};
+use microtome_models::{Model, StoredMap};
 use microtome_train::finetune::{BlockWeights, Map};
 use microtome_weights::{TensorData, write_safetensors};
 
 use super::blocks::{Stored, transposed};
-use crate::output::write_atomic;
+use crate::output::{copy_atomic, write_atomic};
 
 /// Tensors that are no longer those of the file, by their names there.
 type Changed = BTreeMap<String, Vec<f32>>;
@@ -38,18 +38,15 @@ impl Stored {
         let folder = weights.parent().unwrap_or(out);
         make(folder)?;
         self.write_tensors(changed, &weights, &rewritten.metadata)?;
-        for (name, text) in &rewritten.texts {
-            write_atomic(&folder.join(name), text.as_bytes())?;
-        }
         // The configuration comes last: a folder without it is not taken for a checkpoint.
         files.sort_by_key(|f| f.file_name().is_some_and(|n| n == "config.json"));
         for from in files {
             let to = place(&from);
-            let bytes = std::fs::read(&from).map_err(|e| {
-                Error::unreadable("cannot read a file of the model").in_file(&from).caused_by(e)
-            })?;
             make(to.parent().unwrap_or(out))?;
-            write_atomic(&to, &bytes)?;
+            copy_atomic(&from, &to)?;
+        }
+        for (name, text) in &rewritten.texts {
+            write_atomic(&folder.join(name), text.as_bytes())?;
         }
         Ok(())
     }
@@ -60,18 +57,19 @@ impl Stored {
             for (stored, map) in l.maps.iter().zip(&b.maps) {
                 self.put_map(&mut changed, stored, map)?;
             }
-            for (stored, [weight, bias]) in [(&l.norm1, &b.norm1), (&l.norm2, &b.norm2)] {
-                let StoredNorm { weight: name, bias: with } = stored;
-                self.put(&mut changed, name, 0, weight)?;
-                with.as_ref().map_or(Ok(()), |name| self.put(&mut changed, name, 0, bias))?;
+            for (stored, norm) in l.norms.iter().zip(&b.norms) {
+                self.put(&mut changed, &stored.weight, 0, &norm.weight)?;
+                if let (Some(name), Some(bias)) = (&stored.bias, &norm.bias) {
+                    self.put(&mut changed, name, 0, bias)?;
+                }
             }
         }
         Ok(changed)
     }
 
     fn put_map(&self, changed: &mut Changed, stored: &StoredMap, map: &Map) -> Result<()> {
-        if let Some(name) = &stored.bias {
-            self.put(changed, name, stored.rows.start, &map.bias)?;
+        if let (Some(name), Some(bias)) = (&stored.bias, &map.bias) {
+            self.put(changed, name, stored.rows.start, bias)?;
         }
         if !stored.transposed {
             return self.put(changed, &stored.weight, stored.rows.start * stored.n_in, &map.weight);

@@ -4,8 +4,16 @@ use std::sync::OnceLock;
 
 use microtome_core::{BlockSite, Error, Result, Site};
 use microtome_models::taps::{Recorded, Recorder};
-use microtome_models::{Model, Tokens};
+use microtome_models::{GENE_MASK, Model, Tokens};
 use microtome_train::finetune::{Batch, Examples};
+
+/// Tokens of a cell that stand for its genes, counted within it: what the mean of a frozen representation is over.
+pub(super) fn gene_places(model: &dyn Model, tokens: &Tokens, cell: usize) -> Vec<u32> {
+    match tokens.column(GENE_MASK, cell) {
+        Some(marks) => (0..).zip(marks).filter(|(_, mark)| **mark != 0.0).map(|(place, _)| place).collect(),
+        None => model.gene_tokens(tokens.len_of(cell)).map(|place| place as u32).collect(),
+    }
+}
 
 /// Most bytes of the stream that are kept between epochs; of more cells it is made again every time.
 const KEPT: usize = 1 << 30;
@@ -52,8 +60,11 @@ impl Examples for Stream<'_> {
 
     fn batch(&self, cells: &[usize]) -> Result<Batch> {
         let lengths: Vec<usize> = cells.iter().map(|&c| self.n_tokens(c)).collect();
-        let pooled = lengths.iter().map(|&n| self.model.gene_tokens(n)).collect();
-        let Some(kept) = &self.kept else { return Ok(Batch { stream: self.run(cells)?, lengths, pooled }) };
+        let positions: Vec<usize> = cells.iter().map(|&c| self.cells[c]).collect();
+        let pooled = positions.iter().map(|&p| gene_places(self.model, self.tokens, p)).collect();
+        let key_bias = self.model.key_bias(&self.tokens.select(&positions)).unwrap_or_default();
+        let batch = Batch { lengths, pooled, key_bias, ..Batch::default() };
+        let Some(kept) = &self.kept else { return Ok(Batch { stream: self.run(cells)?, ..batch }) };
         let new: Vec<usize> = cells.iter().copied().filter(|&c| kept[c].get().is_none()).collect();
         if !new.is_empty() {
             let d = self.model.info().d_model;
@@ -67,7 +78,7 @@ impl Examples for Stream<'_> {
             }
         }
         let stream = cells.iter().filter_map(|&c| kept[c].get()).flatten().copied().collect();
-        Ok(Batch { stream, lengths, pooled })
+        Ok(Batch { stream, ..batch })
     }
 }
 
@@ -87,7 +98,8 @@ impl Examples for Rows<'_> {
         Ok(Batch {
             stream: cells.iter().flat_map(|&c| self.matrix.row(self.rows[c]).iter().copied()).collect(),
             lengths: vec![1; cells.len()],
-            pooled: vec![0..1; cells.len()],
+            pooled: vec![vec![0]; cells.len()],
+            ..Batch::default()
         })
     }
 }

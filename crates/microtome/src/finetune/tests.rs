@@ -1,173 +1,16 @@
-//! On a reference kit: the adapter begins at the engine, leaves the checkpoint alone, and merges into one that the engine opens.
+//! Whole runs on simulated cells, and what holds on reference kits.
+
+mod kits;
 
 use std::path::{Path, PathBuf};
 
 use microtome_core::Silent;
 use microtome_train::SimulateOptions;
-use microtome_train::finetune::{Batch, Examples, Network};
 use microtome_train::net::Params;
 
 use super::*;
 use crate::simulate::{SimulateRun, simulate};
-
-/// Families whose blocks can be trained.
-const OFFERED: [&str; 10] = [
-    "genecompass",
-    "geneformer",
-    "generain",
-    "langcell",
-    "sccello",
-    "scfoundation",
-    "scgpt",
-    "scmulan",
-    "tahoe_x1",
-    "tgpt",
-];
-
-fn kits() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/models");
-    let mut out = vec![];
-    for family in OFFERED {
-        for entry in std::fs::read_dir(root.join(family)).into_iter().flatten().flatten() {
-            if entry.path().join("checkpoint").is_dir() && entry.path().join("cells.h5ad").exists() {
-                out.push(entry.path());
-            }
-        }
-    }
-    out.sort();
-    out
-}
-
-/// The stream behind every block as the engine has it, and as the frozen network with these weights has it.
-fn both(
-    opened: &OpenModel,
-    data: &Path,
-    network: Option<(&Network, &Params)>,
-) -> Option<(Vec<f32>, Vec<f32>)> {
-    let model = opened.model.as_ref();
-    let mut options = DataOptions { path: data.to_path_buf(), ..DataOptions::default() };
-    let columns = microtome_h5ad::open(data).unwrap().obs_column_names().unwrap();
-    options.prepare.batch_key = columns.into_iter().find(|c| c == "batch");
-    let data = Data::open(&options).unwrap();
-    let genes = model.match_genes(&data.genes).unwrap();
-    let (_, tokens) = data.tokenize(model, &genes, 0..data.cells.len()).unwrap();
-    let cells: Vec<usize> = (0..tokens.n_cells()).filter(|&c| tokens.len_of(c) > 0).collect();
-    let examples = Stream::new(model, &tokens, &cells, 0);
-    let all: Vec<usize> = (0..cells.len()).collect();
-    let batch: Batch = examples.batch(&all).unwrap();
-    let last = Site::resid_post(model.info().n_blocks - 1);
-    let mut recorder = microtome_models::taps::Recorder::new([last.clone()]);
-    model.forward(&tokens.select(&cells), &mut recorder).unwrap();
-    let Some(microtome_models::taps::Recorded::Tokens { data: engine, .. }) = recorder.take(&last) else {
-        panic!()
-    };
-    let flat = |n: &Network, p: &Params| {
-        n.stream(p, &batch).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
-    };
-    match network {
-        Some((n, p)) => Some((engine, flat(n, p))),
-        None => {
-            let stored = Stored::open(model).unwrap();
-            let method = Method::Lora { rank: 4, alpha: 8.0 };
-            let n = Network::new(stored.blocks(0).unwrap(), model.info().d_model, 2, method).unwrap();
-            let p = Params::new(n.first_values(0, 0)).unwrap();
-            Some((engine, flat(&n, &p)))
-        }
-    }
-}
-
-fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
-    assert_eq!(a.len(), b.len());
-    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
-}
-
-#[test]
-fn an_untrained_adapter_is_the_engine_in_every_family_that_is_offered() {
-    let mut families = std::collections::BTreeSet::new();
-    for kit in kits() {
-        let opened = OpenModel::open(&kit.join("checkpoint")).unwrap();
-        let data = Data::open(&DataOptions { path: kit.join("cells.h5ad"), ..DataOptions::default() });
-        let Ok(data) = data else { continue };
-        if opened.model.match_genes(&data.genes).is_err() {
-            continue;
-        }
-        let (engine, network) = both(&opened, &kit.join("cells.h5ad"), None).unwrap();
-        let off = largest_difference(&engine, &network);
-        assert!(off < 1e-5 * size(&engine), "{}: {off}", kit.display());
-        families.insert(opened.model.family().id);
-    }
-    assert!(families.iter().eq(OFFERED.iter()), "{families:?}");
-}
-
-/// 1, or the largest number where it is larger: streams of pre-LN models grow with depth.
-fn size(values: &[f32]) -> f32 {
-    values.iter().fold(1.0, |m, v| m.max(v.abs()))
-}
-
-#[test]
-fn a_merged_checkpoint_of_every_family_is_the_adapter_and_the_base_bit_by_bit() {
-    let mut families = std::collections::BTreeSet::new();
-    for kit in kits() {
-        let folder = tempfile::tempdir().unwrap();
-        let opened = OpenModel::open(&kit.join("checkpoint")).unwrap();
-        let model = opened.model.as_ref();
-        let stored = Stored::open(model).unwrap();
-        let method = Method::Lora { rank: 2, alpha: 4.0 };
-        let network = Network::new(stored.blocks(0).unwrap(), model.info().d_model, 2, method).unwrap();
-        let mut weights = network.first_values(1, 0);
-        let wave = |i: usize| 0.02 * (i as f32 * 0.7).sin();
-        for t in weights.iter_mut().filter(|t| t.name.ends_with("lora_b")) {
-            t.values.iter_mut().enumerate().for_each(|(i, v)| *v = wave(i));
-        }
-        let params = Params::new(weights).unwrap();
-        let out = folder.path().join("merged");
-        stored.write_merged(model, 0, &network.merged(&params).unwrap(), &out).unwrap();
-        let merged = OpenModel::open(&out).unwrap();
-        assert_eq!(merged.model.family().id, model.family().id);
-        // Only weights of the adapted maps are others.
-        let adapted: Vec<&str> = stored
-            .layouts
-            .iter()
-            .flat_map(|l| l.maps.iter().map(|m| stored.full_name(&m.weight).unwrap()))
-            .collect();
-        let again = Stored::open(merged.model.as_ref()).unwrap().checkpoint;
-        for name in stored.checkpoint.names() {
-            let Ok(before) = stored.checkpoint.read_f32(name) else { continue };
-            let after = again.read_f32(name).unwrap();
-            let same = before.len() == after.len()
-                && before.iter().zip(&after).all(|(a, b)| a.to_bits() == b.to_bits());
-            assert_eq!(same, !adapted.contains(&name), "{}: {name}", kit.display());
-        }
-        let cells = kit.join("cells.h5ad");
-        let Ok(data) = Data::open(&DataOptions { path: cells.clone(), ..DataOptions::default() }) else {
-            continue;
-        };
-        if model.match_genes(&data.genes).is_err() {
-            continue;
-        }
-        let (engine, adapter) = both(&merged, &cells, Some((&network, &params))).unwrap();
-        let (base, _) = both(&opened, &cells, None).unwrap();
-        assert!(
-            largest_difference(&base, &engine) > 1e-3 * size(&base),
-            "{}: nothing changed",
-            kit.display()
-        );
-        let off = largest_difference(&engine, &adapter);
-        assert!(off < 1e-5 * size(&engine), "{}: {off}", kit.display());
-        families.insert(opened.model.family().id);
-    }
-    assert!(families.iter().eq(OFFERED.iter()), "{families:?}");
-}
-
-#[test]
-fn families_without_plain_blocks_are_refused_by_name() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/models/scbert");
-    let kit =
-        std::fs::read_dir(root).unwrap().flatten().find(|e| e.path().join("checkpoint").is_dir()).unwrap();
-    let opened = OpenModel::open(&kit.path().join("checkpoint")).unwrap();
-    let error = Stored::open(opened.model.as_ref()).err().unwrap().to_string();
-    assert!(error.contains("adapters are not offered") && error.contains("scbert"), "{error}");
-}
+use kits::{both, largest_difference};
 
 /// Simulated cells and a small model over their genes.
 fn small(folder: &Path) -> (PathBuf, PathBuf) {
@@ -227,11 +70,13 @@ fn a_run_leaves_the_base_alone_and_its_merged_checkpoint_is_the_adapter() {
     assert!(size < std::fs::metadata(model.join("model.safetensors")).unwrap().len());
     let base = OpenModel::open(&model).unwrap();
     let stored = Stored::open(base.model.as_ref()).unwrap();
-    let width = weights.iter().find(|t| t.name == "head.bias").unwrap().shape[0];
     let method = Method::Lora { rank: 2, alpha: 4.0 };
-    let network = Network::new(stored.blocks(0).unwrap(), 16, width, method).unwrap();
     let params = Params::new(weights).unwrap();
-    let (unchanged, adapted) = both(&base, &cells, Some((&network, &params))).unwrap();
+    let blocks = stored.blocks(0).unwrap();
+    let last = |model: &OpenModel| {
+        both(model.model.as_ref(), &cells, (&blocks, method, &params)).unwrap().pop().unwrap()
+    };
+    let [unchanged, adapted] = last(&base);
     assert!(largest_difference(&unchanged, &adapted) > 1e-3, "the adapter does something");
     let again = folder.path().join("again");
     merge(&out, &model, &again).unwrap();
@@ -242,7 +87,7 @@ fn a_run_leaves_the_base_alone_and_its_merged_checkpoint_is_the_adapter() {
         merge(&out, &merged, &folder.path().join("no")).unwrap_err().to_string().contains("other weights")
     );
     let merged = OpenModel::open(&merged).unwrap();
-    let (engine, adapted) = both(&merged, &cells, Some((&network, &params))).unwrap();
+    let [engine, adapted] = last(&merged);
     let off = largest_difference(&engine, &adapted);
     assert!(off < 1e-5, "{off}");
 }

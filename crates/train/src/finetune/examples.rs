@@ -1,7 +1,5 @@
 //! What is learnt from: the stream of every cell, and what is true of it.
 
-use std::ops::Range;
-
 use microtome_core::Result;
 
 /// Some cells as they enter the first trained block, one after the other without padding.
@@ -12,7 +10,9 @@ pub struct Batch {
     /// Tokens of each cell.
     pub lengths: Vec<usize>,
     /// Tokens of each cell, counted within it, whose mean stands for the cell; not empty.
-    pub pooled: Vec<Range<usize>>,
+    pub pooled: Vec<Vec<u32>>,
+    /// What every token adds as a key to the scores of attention (`-inf` hides it), one per token; empty where nothing.
+    pub key_bias: Vec<f32>,
 }
 
 /// Cells by number.

@@ -15,9 +15,11 @@ mod options;
 mod state;
 #[cfg(test)]
 mod tests;
+mod weights;
 
 pub use examples::{Batch, Examples, Targets};
 pub use fit::{Fit, Watcher, fit, predict, standard_of};
-pub use network::{BlockWeights, Map, Network, Part};
+pub use network::Network;
 pub use options::{FitOptions, Method};
 pub use state::{Epoch, FitState};
+pub use weights::{BlockWeights, Map, NormWeights, Part};

@@ -5,75 +5,10 @@ use microtome_core::{Error, Result};
 
 use super::examples::Batch;
 use super::options::Method;
-use crate::net::ops::{Activation, AttentionShape};
-use crate::net::{Block, Linear, NamedTensor, Norm, NormPlacement, Params, Ragged, failed};
+use super::weights::{BlockWeights, Map, NormWeights, Part};
+use crate::net::ops::Activation;
+use crate::net::{Block, Linear, NamedTensor, Norm, Params, Ragged, failed, pool};
 use crate::pretrain::draws::{Draws, Purpose};
-
-/// The maps of a block that are adapted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// Queries.
-    Q,
-    /// Keys.
-    K,
-    /// Values.
-    V,
-    /// Output of the attention.
-    Out,
-    /// First map of the feed-forward part.
-    Up,
-    /// Second map of it.
-    Down,
-}
-
-impl Part {
-    /// All of them, in the order of [`BlockWeights::maps`].
-    pub const ALL: [Self; 6] = [Self::Q, Self::K, Self::V, Self::Out, Self::Up, Self::Down];
-
-    /// Word in the names of tensors.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Q => "attn.q",
-            Self::K => "attn.k",
-            Self::V => "attn.v",
-            Self::Out => "attn.out",
-            Self::Up => "mlp.up",
-            Self::Down => "mlp.down",
-        }
-    }
-}
-
-/// An affine map as the checkpoint has it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Map {
-    /// `[n_out, n_in]`.
-    pub weight: Vec<f32>,
-    /// `[n_out]`.
-    pub bias: Vec<f32>,
-    /// Outputs.
-    pub n_out: usize,
-    /// Inputs.
-    pub n_in: usize,
-}
-
-/// A block as the checkpoint has it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct BlockWeights {
-    /// Heads and mask.
-    pub attention: AttentionShape,
-    /// In the order of [`Part::ALL`].
-    pub maps: [Map; 6],
-    /// Weight and bias of the norm of the attention.
-    pub norm1: [Vec<f32>; 2],
-    /// Weight and bias of the norm of the feed-forward part.
-    pub norm2: [Vec<f32>; 2],
-    /// Added to variances.
-    pub eps: f32,
-    /// Between the two maps of the feed-forward part.
-    pub activation: Activation,
-    /// Where the norms sit.
-    pub placement: NormPlacement,
-}
 
 /// Frozen blocks under a head.
 #[derive(Clone, Debug)]
@@ -90,12 +25,18 @@ pub struct Network {
 #[derive(Clone, Debug)]
 struct Frozen {
     weights: BlockWeights,
+    /// Weight and bias of every map; zeros for biases that are not there.
     tensors: Vec<(Tensor, Tensor)>,
-    norms: [(Tensor, Tensor); 2],
+    /// The same of both norms.
+    norms: Vec<(Tensor, Tensor)>,
 }
 
 fn tensor(values: &[f32], shape: &[usize]) -> Result<Tensor> {
     Tensor::from_slice(values, shape, &Device::Cpu).map_err(failed)
+}
+
+fn bias(values: Option<&[f32]>, n: usize) -> Result<Tensor> {
+    values.map_or_else(|| tensor(&vec![0.0; n], &[n]), |values| tensor(values, &[n]))
 }
 
 impl Network {
@@ -107,11 +48,12 @@ impl Network {
         let frozen = blocks
             .into_iter()
             .map(|weights| {
+                weights.check()?;
                 let map =
-                    |m: &Map| Ok((tensor(&m.weight, &[m.n_out, m.n_in])?, tensor(&m.bias, &[m.n_out])?));
-                let norm = |n: &[Vec<f32>; 2]| Ok((tensor(&n[0], &[d])?, tensor(&n[1], &[d])?));
+                    |m: &Map| Ok((tensor(&m.weight, &[m.n_out, m.n_in])?, bias(m.bias.as_deref(), m.n_out)?));
+                let norm = |n: &NormWeights| Ok((tensor(&n.weight, &[d])?, bias(n.bias.as_deref(), d)?));
                 let tensors = weights.maps.iter().map(map).collect::<Result<_>>()?;
-                let norms = [norm(&weights.norm1)?, norm(&weights.norm2)?];
+                let norms = weights.norms.iter().map(norm).collect::<Result<_>>()?;
                 Ok(Frozen { weights, tensors, norms })
             })
             .collect::<Result<Vec<_>>>()?;
@@ -187,18 +129,28 @@ impl Network {
                 let change = b.matmul(&a).and_then(|c| c * (alpha / rank as f64)).map_err(failed)?;
                 Ok(Linear { weight: (weight + change).map_err(failed)?, bias: bias.clone() })
             }
-            Method::Full => Linear::of(params, &name, m.n_out, m.n_in),
+            Method::Full => Ok(Linear {
+                weight: params.get(&format!("{name}.weight"), &[m.n_out, m.n_in])?,
+                bias: match m.bias {
+                    Some(_) => params.get(&format!("{name}.bias"), &[m.n_out])?,
+                    None => bias.clone(),
+                },
+            }),
             Method::Mlp { .. } => Ok(Linear { weight: weight.clone(), bias: bias.clone() }),
         }
     }
 
     fn norm(&self, params: &Params, i: usize, which: usize) -> Result<Norm> {
-        let eps = self.blocks[i].weights.eps;
+        let w = &self.blocks[i].weights;
+        let (mut weight, mut bias) = self.blocks[i].norms[which].clone();
         if self.method == Method::Full {
-            return Norm::of(params, &format!("blocks.{i}.norm{}", which + 1), self.d, eps);
+            let name = format!("blocks.{i}.norm{}", which + 1);
+            weight = params.get(&format!("{name}.weight"), &[self.d])?;
+            if w.norms[which].bias.is_some() {
+                bias = params.get(&format!("{name}.bias"), &[self.d])?;
+            }
         }
-        let (weight, bias) = self.blocks[i].norms[which].clone();
-        Ok(Norm { weight, bias, eps })
+        Ok(Norm { weight, bias, eps: w.eps, centres: w.centres })
     }
 
     fn block(&self, params: &Params, i: usize) -> Result<Block> {
@@ -209,6 +161,7 @@ impl Network {
             qkv: Linear::joined(&[map(0)?, map(1)?, map(2)?])?,
             out: map(3)?,
             norm1: self.norm(params, i, 0)?,
+            gate: if w.maps.len() > 6 { Some(map(6)?) } else { None },
             up: map(4)?,
             activation: w.activation,
             down: map(5)?,
@@ -222,7 +175,10 @@ impl Network {
     /// # Errors
     /// When a weight is missing, or the batch does not fit the network.
     pub fn stream(&self, params: &Params, batch: &Batch) -> Result<Tensor> {
-        let cells = Ragged::of_lengths(batch.lengths.iter().copied());
+        let mut cells = Ragged::of_lengths(batch.lengths.iter().copied());
+        if !batch.key_bias.is_empty() {
+            cells = cells.with_key_bias(batch.key_bias.clone()).map_err(failed)?;
+        }
         let mut x = tensor(&batch.stream, &[cells.n_tokens(), self.d])?;
         for i in 0..self.blocks.len() {
             x = self.block(params, i)?.forward(&x, &cells).map_err(failed)?;
@@ -236,14 +192,7 @@ impl Network {
     /// As [`Network::stream`].
     pub fn pooled(&self, params: &Params, batch: &Batch) -> Result<Tensor> {
         let x = self.stream(params, batch)?;
-        let (n, mut from) = (x.dim(0).map_err(failed)?, 0);
-        let mut means = vec![0.0; batch.lengths.len() * n];
-        for (c, (length, pooled)) in batch.lengths.iter().zip(&batch.pooled).enumerate() {
-            let share = 1.0 / pooled.len().max(1) as f32;
-            pooled.clone().filter(|t| t < length).for_each(|t| means[c * n + from + t] = share);
-            from += length;
-        }
-        tensor(&means, &[batch.lengths.len(), n])?.matmul(&x).map_err(failed)
+        pool(&x, &Ragged::of_lengths(batch.lengths.iter().copied()), &batch.pooled)
     }
 
     /// What the head says of every cell, `[cell, width]`.
@@ -277,34 +226,15 @@ impl Network {
                 for (part, map) in out.maps.iter_mut().enumerate() {
                     let linear = self.map(params, i, part)?;
                     map.weight = flat(&linear.weight)?;
-                    map.bias = flat(&linear.bias)?;
+                    map.bias = map.bias.is_some().then(|| flat(&linear.bias)).transpose()?;
                 }
-                for (which, norm) in [&mut out.norm1, &mut out.norm2].into_iter().enumerate() {
+                for (which, norm) in out.norms.iter_mut().enumerate() {
                     let n = self.norm(params, i, which)?;
-                    *norm = [flat(&n.weight)?, flat(&n.bias)?];
+                    norm.weight = flat(&n.weight)?;
+                    norm.bias = norm.bias.is_some().then(|| flat(&n.bias)).transpose()?;
                 }
                 Ok(out)
             })
             .collect()
-    }
-}
-
-impl BlockWeights {
-    /// All weights under the names that full fine-tuning trains them by.
-    fn named(&self, i: usize) -> Vec<NamedTensor> {
-        let mut out = vec![];
-        let mut add = |name: String, shape: Vec<usize>, values: &[f32]| {
-            out.push(NamedTensor { name, shape, values: values.to_vec() });
-        };
-        for (part, m) in Part::ALL.iter().zip(&self.maps) {
-            let name = format!("blocks.{i}.{}", part.word());
-            add(format!("{name}.weight"), vec![m.n_out, m.n_in], &m.weight);
-            add(format!("{name}.bias"), vec![m.n_out], &m.bias);
-        }
-        for (k, [weight, bias]) in [&self.norm1, &self.norm2].into_iter().enumerate() {
-            add(format!("blocks.{i}.norm{}.weight", k + 1), vec![weight.len()], weight);
-            add(format!("blocks.{i}.norm{}.bias", k + 1), vec![bias.len()], bias);
-        }
-        out
     }
 }

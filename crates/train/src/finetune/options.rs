@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
-    /// Low-rank adapters on the six maps of every block.
+    /// Low-rank adapters on every map of every block.
     Lora {
         /// Rank of the adapters.
         rank: usize,

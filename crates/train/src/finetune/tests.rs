@@ -19,16 +19,17 @@ fn random(n: usize, sd: f64, key: u64) -> Vec<f32> {
 fn block(key: u64, placement: NormPlacement) -> BlockWeights {
     let map = |n_out: usize, n_in: usize, k: u64| Map {
         weight: random(n_out * n_in, 0.3, 100 * key + k),
-        bias: random(n_out, 0.1, 100 * key + 50 + k),
+        bias: Some(random(n_out, 0.1, 100 * key + 50 + k)),
         n_out,
         n_in,
     };
+    let norm = |weight, bias| NormWeights { weight, bias: Some(bias) };
     BlockWeights {
-        attention: AttentionShape { n_heads: 2, d_head: 4, causal: false },
-        maps: [map(D, D, 0), map(D, D, 1), map(D, D, 2), map(D, D, 3), map(12, D, 4), map(D, 12, 5)],
-        norm1: [vec![1.0; D], vec![0.0; D]],
-        norm2: [random(D, 1.0, 7), random(D, 0.1, 8)],
+        attention: AttentionShape::new(2, 4),
+        maps: vec![map(D, D, 0), map(D, D, 1), map(D, D, 2), map(D, D, 3), map(12, D, 4), map(D, 12, 5)],
+        norms: [norm(vec![1.0; D], vec![0.0; D]), norm(random(D, 1.0, 7), random(D, 0.1, 8))],
         eps: 1e-5,
+        centres: true,
         activation: Activation::Relu,
         placement,
     }
@@ -61,7 +62,7 @@ impl Examples for Toy {
             }
             out.stream.extend(rows);
             out.lengths.push(n);
-            out.pooled.push(0..n);
+            out.pooled.push((0..n as u32).collect());
         }
         Ok(out)
     }
@@ -144,11 +145,34 @@ fn values(t: &candle_core::Tensor) -> Vec<f32> {
     t.flatten_all().unwrap().to_vec1().unwrap()
 }
 
+/// Everything that a block may have: a gate, shared keys, capped scores, RMS norms, maps and norms without a bias.
+fn rich(key: u64, placement: NormPlacement) -> BlockWeights {
+    let plain = block(key, placement);
+    let [q, mut k, mut v, out, mut up, down] = <[Map; 6]>::try_from(plain.maps).unwrap();
+    for shared in [&mut k, &mut v] {
+        shared.weight.truncate(4 * D);
+        shared.bias.as_mut().unwrap().truncate(4);
+        shared.n_out = 4;
+    }
+    up.bias = None;
+    let gate = Map { weight: random(12 * D, 0.3, 900 + key), ..up.clone() };
+    let [first, second] = plain.norms;
+    BlockWeights {
+        attention: AttentionShape { n_kv_heads: 1, soft_cap: Some(2.0), causal: true, ..plain.attention },
+        maps: vec![q, k, v, out, up, down, gate],
+        norms: [NormWeights { bias: None, ..second }, NormWeights { bias: None, ..first }],
+        centres: false,
+        activation: Activation::Silu,
+        ..plain
+    }
+}
+
 #[test]
 fn training_begins_at_the_model_itself() {
     let batch = Toy.batch(&[0, 5, 9]).unwrap();
-    for placement in [NormPlacement::Post, NormPlacement::Pre] {
-        let blocks = vec![block(1, placement), block(2, placement)];
+    let all = [NormPlacement::Post, NormPlacement::Pre, NormPlacement::PreNormed];
+    for (placement, make) in all.into_iter().flat_map(|p| [(p, block as fn(_, _) -> _), (p, rich)]) {
+        let blocks: Vec<BlockWeights> = vec![make(1, placement), make(2, placement)];
         let plain = Network::new(blocks.clone(), D, 2, Method::Mlp { hidden: 3 }).unwrap();
         let none = Params::new(plain.first_values(0, 0)).unwrap();
         let expected = values(&plain.stream(&none, &batch).unwrap());
@@ -162,8 +186,10 @@ fn training_begins_at_the_model_itself() {
 
 #[test]
 fn adapters_learn_what_a_head_on_frozen_blocks_cannot_and_merge_into_the_weights() {
-    for method in [LORA, Method::Full] {
-        with(two(), method, |f| {
+    let rich = || vec![rich(1, NormPlacement::PreNormed), rich(2, NormPlacement::Pre)];
+    let cases = [LORA, Method::Full].into_iter().flat_map(|m| [(m, two()), (m, rich())]);
+    for (method, blocks) in cases {
+        with(blocks.clone(), method, |f| {
             let state = fit(f, None, &options(method), &mut Silent).unwrap();
             let test = cells(80..96);
             let logits = predict(f, &state.best_weights, &test, 20).unwrap();
@@ -175,7 +201,7 @@ fn adapters_learn_what_a_head_on_frozen_blocks_cannot_and_merge_into_the_weights
             assert!(right >= 14, "{method:?}: {right} of 16");
             let params = Params::new(state.best_weights.clone()).unwrap();
             let merged = f.network.merged(&params).unwrap();
-            assert_ne!(merged, two());
+            assert_ne!(merged, blocks);
             let plain = Network::new(merged, D, 2, Method::Mlp { hidden: 3 }).unwrap();
             let none = Params::new(plain.first_values(0, 0)).unwrap();
             let batch = Toy.batch(&test).unwrap();
@@ -268,4 +294,34 @@ fn a_probe_is_a_head_without_blocks() {
         assert!(state.weights.iter().all(|t| t.name.starts_with("head.")));
         assert!(state.best.unwrap().1.is_finite());
     });
+}
+
+#[test]
+fn a_hidden_token_changes_nothing_but_itself() {
+    let network = Network::new(two(), D, 2, Method::Mlp { hidden: 3 }).unwrap();
+    let none = Params::new(network.first_values(0, 0)).unwrap();
+    let whole = Toy.batch(&[5]).unwrap();
+    let n = whole.lengths[0];
+    let mut bias = vec![0.0; n];
+    bias[n - 1] = f32::NEG_INFINITY;
+    let hidden = Batch { key_bias: bias, ..whole.clone() };
+    let without = Batch {
+        stream: whole.stream[..(n - 1) * D].to_vec(),
+        lengths: vec![n - 1],
+        pooled: vec![(0..n as u32 - 1).collect()],
+        key_bias: vec![],
+    };
+    let of = |batch: &Batch| values(&network.stream(&none, batch).unwrap())[..(n - 1) * D].to_vec();
+    let off = of(&hidden).iter().zip(of(&without)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(off < 1e-6, "{off}");
+    assert_ne!(of(&whole), of(&without));
+    let wrong = Batch { key_bias: vec![0.0], ..whole };
+    assert!(network.stream(&none, &wrong).is_err());
+}
+
+#[test]
+fn a_block_without_all_its_maps_is_refused() {
+    let mut block = block(1, NormPlacement::Pre);
+    block.maps.pop();
+    assert!(Network::new(vec![block], D, 2, LORA).unwrap_err().to_string().contains("number of maps"));
 }

@@ -4,7 +4,7 @@
 use candle_core::{Result, Tensor};
 use microtome_core::Result as Outcome;
 
-use super::gated::GatedBlock;
+use super::block::{Block, NormPlacement, states};
 use super::network::{column, rows_of};
 use super::ops::{Activation, AttentionShape};
 use super::{Architecture, Dropout, Input, Linear, Network, Norm, Params, failed};
@@ -106,20 +106,22 @@ impl Architecture for AidoCellShape {
     }
 }
 
-fn block(params: &Params, s: &AidoCellShape, i: usize) -> Outcome<GatedBlock> {
+fn block(params: &Params, s: &AidoCellShape, i: usize) -> Outcome<Block> {
     let (name, d, f) = (AidoCellShape::block(i), s.d_model, s.d_mlp);
     let linear =
         |part: &str, n_out, n_in| Linear::without_bias(params, &format!("{name}.{part}"), n_out, n_in);
     let qkv = ["query", "key", "value"].map(|part| linear(&format!("attention.self.{part}"), d, d));
-    Ok(GatedBlock {
-        attention: AttentionShape { n_heads: s.n_heads, d_head: d / s.n_heads.max(1), causal: false },
+    Ok(Block {
+        attention: AttentionShape::new(s.n_heads, d / s.n_heads.max(1)),
         qkv: Linear::joined(&qkv.into_iter().collect::<Outcome<Vec<_>>>()?)?,
         out: linear("attention.output.dense", d, d)?,
         norm1: Norm::of(params, &format!("{name}.attention.ln"), d, s.eps)?,
-        gate: linear("mlp.gate_proj", f, d)?,
+        gate: Some(linear("mlp.gate_proj", f, d)?),
         up: linear("mlp.up_proj", f, d)?,
+        activation: Activation::Silu,
         down: linear("mlp.down_proj", d, f)?,
         norm2: Norm::of(params, &format!("{name}.ln"), d, s.eps)?,
+        placement: NormPlacement::Pre,
     })
 }
 
@@ -130,7 +132,7 @@ struct AidoCell {
     table: Tensor,
     mask: Tensor,
     positions: Tensor,
-    blocks: Vec<GatedBlock>,
+    blocks: Vec<Block>,
     norm: Norm,
     dense: Linear,
     head_norm: Norm,
@@ -152,11 +154,7 @@ impl AidoCell {
 
     fn run(&self, input: &Input, dropout: &mut Dropout) -> Result<Vec<Tensor>> {
         let embedding = (self.values(&input.values)? + rows_of(&self.positions, &input.ids)?)?;
-        let mut states = vec![dropout.apply(&embedding)?];
-        for (i, block) in self.blocks.iter().enumerate() {
-            let next = block.forward(&states[i], &input.cells, dropout)?;
-            states.push(next);
-        }
+        let mut states = states(&self.blocks, embedding, &input.cells, dropout)?;
         states.push(self.norm.apply(&states[self.blocks.len()])?);
         Ok(states)
     }

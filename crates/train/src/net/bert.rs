@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 use microtome_core::Result as Outcome;
 
-use super::block::{Block, NormPlacement};
+use super::block::{Block, NormPlacement, states};
 use super::network::rows_of;
 use super::ops::{Activation, AttentionShape};
 use super::{Architecture, Dropout, Input, Linear, Network, Norm, Params, failed};
@@ -126,12 +126,7 @@ impl Bert {
         let types = rows_of(&self.types, &vec![0; input.ids.len()])?;
         let positions = rows_of(&self.positions, &input.positions)?;
         let embedding = self.norm.apply(&((words + types)? + positions)?)?;
-        let mut states = vec![dropout.apply(&embedding)?];
-        for (i, block) in self.blocks.iter().enumerate() {
-            let next = block.forward_with(&states[i], &input.cells, dropout)?;
-            states.push(next);
-        }
-        Ok(states)
+        states(&self.blocks, embedding, &input.cells, dropout)
     }
 
     /// Scores of all vocabulary entries, `[rows.len(), vocab_size]`, at these tokens of the last state.
@@ -161,10 +156,11 @@ fn block(params: &Params, s: &BertShape, i: usize) -> Outcome<Block> {
     let qkv = ["query", "key", "value"].map(|part| linear(&format!("attention.self.{part}"), d, d));
     let qkv = qkv.into_iter().collect::<Outcome<Vec<_>>>()?;
     Ok(Block {
-        attention: AttentionShape { n_heads: s.n_heads, d_head: d / s.n_heads.max(1), causal: false },
+        attention: AttentionShape::new(s.n_heads, d / s.n_heads.max(1)),
         qkv: Linear::joined(&qkv)?,
         out: linear("attention.output.dense", d, d)?,
         norm1: Norm::of(params, &format!("{name}.attention.output.LayerNorm"), d, s.eps)?,
+        gate: None,
         up: linear("intermediate.dense", s.d_mlp, d)?,
         activation: s.activation,
         down: linear("output.dense", d, s.d_mlp)?,

@@ -3,7 +3,7 @@
 use candle_core::{Device, Result, Tensor};
 use microtome_core::Result as Outcome;
 
-use super::block::{Block, NormPlacement};
+use super::block::{Block, NormPlacement, states};
 use super::network::rows_of;
 use super::ops::{Activation, AttentionShape};
 use super::{Architecture, Dropout, Input, Linear, Network, Norm, Params, failed};
@@ -92,10 +92,11 @@ fn block(params: &Params, s: &GptShape, i: usize) -> Outcome<Block> {
         Ok::<_, microtome_core::Error>(Linear { weight: weight.t().map_err(failed)?, bias })
     };
     Ok(Block {
-        attention: AttentionShape { n_heads: s.n_heads, d_head: d / s.n_heads.max(1), causal: true },
+        attention: AttentionShape { causal: true, ..AttentionShape::new(s.n_heads, d / s.n_heads.max(1)) },
         qkv: linear("attn.c_attn", d, 3 * d)?,
         out: linear("attn.c_proj", d, d)?,
         norm1: norm("ln_1")?,
+        gate: None,
         up: linear("mlp.c_fc", d, s.d_mlp)?,
         activation: s.activation,
         down: linear("mlp.c_proj", s.d_mlp, d)?,
@@ -115,11 +116,7 @@ impl Gpt {
     fn run(&self, input: &Input, dropout: &mut Dropout) -> Result<Vec<Tensor>> {
         let (words, positions) =
             (rows_of(&self.words, &input.ids)?, rows_of(&self.positions, &input.positions)?);
-        let mut states = vec![dropout.apply(&(words + positions)?)?];
-        for (i, block) in self.blocks.iter().enumerate() {
-            let next = block.forward_with(&states[i], &input.cells, dropout)?;
-            states.push(next);
-        }
+        let mut states = states(&self.blocks, (words + positions)?, &input.cells, dropout)?;
         states.push(self.norm.apply(&states[self.blocks.len()])?);
         Ok(states)
     }

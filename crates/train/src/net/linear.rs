@@ -48,29 +48,33 @@ impl Linear {
     }
 }
 
-/// Layer norm over the last axis with a weight and a bias.
+/// Norm over the last axis with a weight and a bias.
 #[derive(Clone, Debug)]
 pub struct Norm {
     /// `[d]`.
     pub weight: Tensor,
     /// `[d]`.
     pub bias: Tensor,
-    /// Added to the variance.
+    /// Added to the variance, or to the mean square.
     pub eps: f32,
+    /// True for layer norm, which takes the mean off; false for RMS norm.
+    pub centres: bool,
 }
 
 impl Norm {
-    /// `NAME.weight` and `NAME.bias`.
+    /// Layer norm of `NAME.weight` and `NAME.bias`.
     pub fn of(params: &Params, name: &str, d: usize, eps: f32) -> Outcome<Self> {
         Ok(Self {
             weight: params.get(&format!("{name}.weight"), &[d])?,
             bias: params.get(&format!("{name}.bias"), &[d])?,
             eps,
+            centres: true,
         })
     }
 
     /// Normalises the rows of `[rows, d]`.
     pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
-        ops::layer_norm(x, &self.weight, &self.bias, self.eps)
+        let norm = if self.centres { ops::layer_norm } else { ops::rms_norm };
+        norm(x, &self.weight, &self.bias, self.eps)
     }
 }

@@ -2,11 +2,11 @@
 //!
 //! Automatic differentiation is candle's (`candle_core::Var`, `Tensor::backward`). Steps of which candle has no
 //! derivative, or only a slow one, are functions of our own with hand-written derivatives ([`ops`]): affine maps with
-//! their activation, layer norm, attention over ragged cells, cross entropy. All are held against finite differences.
+//! their activation, norms, attention over ragged cells, cross entropy. All are held against finite differences.
 //!
 //! - [`Params`]: named weights that can be trained, under a checkpoint's own names.
 //! - [`Ragged`]: cells of different length one after the other, without padding.
-//! - [`Block`]: attention and feed-forward, pre-LN or post-LN.
+//! - [`Block`]: attention and feed-forward, plain or gated, pre-LN or post-LN.
 //! - [`Architecture`] and [`Network`]: what training asks of a network. There are [`BertShape`] (Geneformer), [`ScGptShape`] (binned
 //!   values), [`GptShape`] (causal: tGPT, GeneRAIN), [`AidoCellShape`] (continuous values) and [`NicheformerShape`] (context tokens).
 //! - [`Dropout`]: masks that a resumed run draws again.
@@ -19,7 +19,6 @@ mod aido_cell;
 mod bert;
 mod block;
 mod dropout;
-mod gated;
 mod gpt;
 mod linear;
 mod network;

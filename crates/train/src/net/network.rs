@@ -73,7 +73,8 @@ pub fn pool(state: &Tensor, cells: &Ragged, pooled: &[Vec<u32>]) -> Result<Tenso
     let mut means = vec![0.0; cells.n_cells() * n];
     for ((row, cell), places) in means.chunks_exact_mut(n.max(1)).zip(cells.cells()).zip(pooled) {
         let share = 1.0 / places.len().max(1) as f32;
-        places.iter().for_each(|p| row[cell.start + *p as usize] = share);
+        let own = places.iter().map(|p| *p as usize).filter(|p| *p < cell.len());
+        own.for_each(|p| row[cell.start + p] = share);
     }
     let means = Tensor::from_vec(means, (cells.n_cells(), n), &Device::Cpu).map_err(failed)?;
     means.matmul(state).map_err(failed)

@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 use microtome_core::Result as Outcome;
 
-use super::block::Block;
+use super::block::{Block, states};
 use super::network::rows_of;
 use super::ops::Activation;
 use super::torch_layer::TorchLayer;
@@ -86,12 +86,7 @@ impl Nicheformer {
     fn run(&self, input: &Input, dropout: &mut Dropout) -> Result<Vec<Tensor>> {
         let (words, positions) =
             (rows_of(&self.words, &input.ids)?, rows_of(&self.positions, &input.positions)?);
-        let mut states = vec![dropout.apply(&(words + positions)?)?];
-        for (i, block) in self.blocks.iter().enumerate() {
-            let next = block.forward_with(&states[i], &input.cells, dropout)?;
-            states.push(next);
-        }
-        Ok(states)
+        states(&self.blocks, (words + positions)?, &input.cells, dropout)
     }
 }
 

@@ -1,11 +1,14 @@
 //! Cells of different length, one after the other.
 
+use std::sync::Arc;
+
 use candle_core::{Result, bail};
 
 /// Where the cells of a minibatch lie along the token axis.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Ragged {
     offsets: Vec<usize>,
+    key_bias: Option<Arc<[f32]>>,
 }
 
 impl Ragged {
@@ -14,7 +17,7 @@ impl Ragged {
         if offsets.first() != Some(&0) || offsets.windows(2).any(|w| w[0] > w[1]) {
             bail!("offsets of cells must start at 0 and must not decrease");
         }
-        Ok(Self { offsets })
+        Ok(Self { offsets, key_bias: None })
     }
 
     /// From the number of tokens of each cell.
@@ -25,7 +28,20 @@ impl Ragged {
             end += n;
             offsets.push(end);
         }
-        Self { offsets }
+        Self { offsets, key_bias: None }
+    }
+
+    /// The same cells, whose tokens as keys add these numbers to the scores of attention, one per token; `-inf` hides a token.
+    pub fn with_key_bias(self, bias: Vec<f32>) -> Result<Self> {
+        if bias.len() != self.n_tokens() {
+            bail!("{} numbers do not go with {} keys", bias.len(), self.n_tokens());
+        }
+        Ok(Self { key_bias: Some(bias.into()), ..self })
+    }
+
+    /// What every token adds to the scores as a key, where anything.
+    pub fn key_bias(&self) -> Option<&[f32]> {
+        self.key_bias.as_deref()
     }
 
     /// Tokens of all cells.

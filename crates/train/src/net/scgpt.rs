@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 use microtome_core::Result as Outcome;
 
-use super::block::Block;
+use super::block::{Block, states};
 use super::network::{column, rows_of};
 use super::ops::Activation;
 use super::torch_layer::TorchLayer;
@@ -114,12 +114,7 @@ impl ScGpt {
         let values: Vec<f32> = input.values.iter().map(|v| v.min(MAX_VALUE)).collect();
         let hidden = self.value1.apply(&column(&values)?, Activation::Relu)?;
         let values = self.value_norm.apply(&self.value2.apply(&hidden, Activation::None)?)?;
-        let mut states = vec![dropout.apply(&(self.genes(&input.ids)? + values)?)?];
-        for (i, block) in self.blocks.iter().enumerate() {
-            let next = block.forward_with(&states[i], &input.cells, dropout)?;
-            states.push(next);
-        }
-        Ok(states)
+        states(&self.blocks, (self.genes(&input.ids)? + values)?, &input.cells, dropout)
     }
 
     /// `ExprDecoder`.

@@ -124,9 +124,70 @@ fn plain_attention(qkv: &Tensor, shape: AttentionShape) -> Tensor {
 }
 
 #[test]
+fn rms_norm() {
+    let (x, w, b) = (var(&[4, 19], 1), var(&[19], 2), var(&[19], 3));
+    check(&[&x, &w, &b], || weigh(&ops::rms_norm(&x, &w, &b, 1e-5).unwrap()), 4e-3);
+    let size = (x.sqr().unwrap().mean_keepdim(1).unwrap() + 1e-5).unwrap().sqrt().unwrap();
+    let own = x.broadcast_div(&size).unwrap().broadcast_mul(&w).unwrap().broadcast_add(&b).unwrap();
+    assert!(closest(&own, &ops::rms_norm(&x, &w, &b, 1e-5).unwrap()) < 2e-6);
+}
+
+/// Shared keys, capped scores and biases of keys against candle's own steps, and every derivative.
+#[test]
+fn attention_with_all_it_may_have() {
+    let bias = [0.5, f32::NEG_INFINITY, -1.0, 2.0, 0.0, f32::NEG_INFINITY, 0.3];
+    for (causal, n_kv_heads, soft_cap) in
+        [(false, 1, None), (true, 2, Some(0.8)), (false, 4, Some(0.8)), (true, 4, None)]
+    {
+        let shape = AttentionShape { n_kv_heads, causal, soft_cap, ..AttentionShape::new(4, 3) };
+        let qkv = var(&[7, shape.qkv_width()], 5);
+        // The second cell begins with a hidden token, which sees nothing under a causal mask.
+        let cells = Ragged::of_lengths([5, 2]).with_key_bias(bias.to_vec()).unwrap();
+        check(&[&qkv], || weigh(&ops::attention(&qkv, &cells, shape).unwrap()), 4e-3);
+        let one = Ragged::of_lengths([7]).with_key_bias(bias.to_vec()).unwrap();
+        let ours = ops::attention(&qkv, &one, shape).unwrap();
+        let own = biased_attention(&qkv, shape, &bias);
+        assert!(closest(&own, &ours) < 1e-6, "{shape:?}");
+        let (own, grads) = (weigh(&own).backward().unwrap(), weigh(&ours).backward().unwrap());
+        assert!(closest(own.get(&qkv).unwrap(), grads.get(&qkv).unwrap()) < 1e-5, "{shape:?}");
+        let alone = ops::attention(&qkv, &cells, shape).unwrap().narrow(0, 5, 1).unwrap();
+        assert_eq!(values(&alone).iter().all(|v| *v == 0.0), causal);
+    }
+    let shape = AttentionShape { n_kv_heads: 3, ..AttentionShape::new(4, 3) };
+    let qkv = var(&[7, shape.qkv_width()], 5);
+    assert!(ops::attention(&qkv, &Ragged::of_lengths([7]), shape).is_err());
+    assert!(Ragged::of_lengths([7]).with_key_bias(vec![0.0; 6]).is_err());
+}
+
+fn biased_attention(qkv: &Tensor, shape: AttentionShape, bias: &[f32]) -> Tensor {
+    let n = qkv.dim(0).unwrap();
+    let (h, kv, w) = (shape.n_heads, shape.n_kv_heads, shape.d_head);
+    let head = |first: usize| qkv.narrow(1, first * w, w).unwrap().contiguous().unwrap();
+    let mut parts = vec![];
+    for i in 0..h {
+        let shared = i / (h / kv);
+        let (q, k, v) = (head(i), head(h + shared), head(h + kv + shared));
+        let finite: Vec<f32> = bias.iter().map(|b| if b.is_finite() { *b } else { 0.0 }).collect();
+        let finite = Tensor::from_vec(finite, (1, n), &Device::Cpu).unwrap();
+        let mut scores = (q.matmul(&k.t().unwrap()).unwrap() / (w as f64).sqrt()).unwrap();
+        scores = scores.broadcast_add(&finite).unwrap();
+        if let Some(cap) = shape.soft_cap.map(f64::from) {
+            scores = ((scores / cap).unwrap().tanh().unwrap() * cap).unwrap();
+        }
+        let sees = |i: usize| !(shape.causal && i % n > i / n) && bias[i % n].is_finite();
+        let mask: Vec<f32> = (0..n * n).map(|i| if sees(i) { 1.0 } else { 0.0 }).collect();
+        let mask = Tensor::from_vec(mask, (n, n), &Device::Cpu).unwrap();
+        let e = (scores.exp().unwrap() * mask).unwrap();
+        let p = e.broadcast_div(&(e.sum_keepdim(1).unwrap() + 1e-30).unwrap()).unwrap();
+        parts.push(p.matmul(&v).unwrap());
+    }
+    Tensor::cat(&parts, 1).unwrap()
+}
+
+#[test]
 fn attention() {
     for causal in [false, true] {
-        let shape = AttentionShape { n_heads: 2, d_head: 3, causal };
+        let shape = AttentionShape { causal, ..AttentionShape::new(2, 3) };
         let qkv = var(&[9, 18], 5);
         let cells = Ragged::of_lengths([4, 0, 1, 4]);
         check(&[&qkv], || weigh(&ops::attention(&qkv, &cells, shape).unwrap()), 4e-3);

@@ -48,17 +48,14 @@ impl TorchLayer {
             |part: &str, n_out, n_in| Linear::of(params, &format!("{}.{part}", self.name), n_out, n_in);
         let norm = |part: &str| Norm::of(params, &format!("{}.{part}", self.name), d, self.eps);
         Ok(Block {
-            attention: AttentionShape {
-                n_heads: self.n_heads,
-                d_head: d / self.n_heads.max(1),
-                causal: false,
-            },
+            attention: AttentionShape::new(self.n_heads, d / self.n_heads.max(1)),
             qkv: Linear {
                 weight: params.get(&self.qkv("weight"), &[3 * d, d])?,
                 bias: params.get(&self.qkv("bias"), &[3 * d])?,
             },
             out: linear("self_attn.out_proj", d, d)?,
             norm1: norm("norm1")?,
+            gate: None,
             up: linear("linear1", self.d_mlp, d)?,
             activation: Activation::Relu,
             down: linear("linear2", d, self.d_mlp)?,

@@ -17,7 +17,7 @@ use crate::tokenize::gene_list;
 use crate::tokenize::rank::require_raw;
 use crate::tokenize::soft_bins::{align, depth_value, log1p_cp10k};
 use crate::tokenize::symbols::{Duplicates, match_symbols};
-use crate::{AttentionWeights, CellRule, Family, GeneMatch, POOL_MASK, Tap, Tokens};
+use crate::{AttentionWeights, BlockLayout, CellRule, Family, GeneMatch, POOL_MASK, Tap, Tokens};
 
 pub(super) const VALUE_EMBEDDING: &str = "value_embedding";
 pub(super) const MLM: &str = "readout.mlm";
@@ -171,6 +171,10 @@ impl Model for AidoCell {
 
     fn attention_weights(&self, block: usize) -> Option<AttentionWeights> {
         self.network.blocks.get(block).and_then(PreLnBlock::weights)
+    }
+
+    fn block_layout(&self, block: usize) -> Option<BlockLayout> {
+        self.network.block_layout(block)
     }
 
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()> {

@@ -8,8 +8,9 @@ use microtome_weights::{Audit, Checkpoint, Loader};
 
 use super::config::{Config, MASK, NormKind, PAD};
 use super::model::{AidoCell, MLM, VALUE_EMBEDDING};
+use crate::block_layout::BlockNames;
 use crate::nn::{Attend, Mlp, Norm, PreLnBlock, Residual, SoftBins, Wanted, offer_cells, run_stack};
-use crate::{CellRule, Model, SiteData, Tap, Tokens};
+use crate::{BlockLayout, CellRule, Model, SiteData, Tap, Tokens};
 
 pub(super) struct Network {
     d: usize,
@@ -49,6 +50,23 @@ impl Network {
         let n_parameters =
             audit.used.iter().map(|t| t.shape.iter().map(|&n| n as u64).product::<u64>()).sum();
         Ok((Self { d, values, mask, pad, positions, blocks, norm, head, n_parameters }, audit))
+    }
+
+    /// Names of the tensors of a block.
+    pub(super) fn block_layout(&self, i: usize) -> Option<BlockLayout> {
+        let block = self.blocks.get(i)?;
+        let name = |part: &str| format!("encoder.layer.{i}.{part}");
+        let names = BlockNames {
+            qkv: ["query", "key", "value"].map(|part| name(&format!("attention.self.{part}"))).to_vec(),
+            out: name("attention.output.dense"),
+            gate: Some(name("mlp.gate_proj")),
+            up: name("mlp.up_proj"),
+            down: name("mlp.down_proj"),
+            norms: [name("attention.ln"), name("ln")],
+            norm_bias: matches!(block.norm1, Norm::Layer(_)),
+            transposed: false,
+        };
+        BlockLayout::pre_ln(block, &names, false)
     }
 
     /// Vectors of the values: soft bins, or the mask and padding rows.

@@ -18,7 +18,7 @@ use super::{card, genes, kit};
 use crate::model::{CellTotals, Model, ModelInfo, SiteInfo, TokenizeOptions};
 use crate::nn::{Wanted, post_ln_weights};
 use crate::parity::{KitCase, KitPlan};
-use crate::{AttentionWeights, CellRule, Family, GeneMatch, Tap, Tokens};
+use crate::{AttentionWeights, BlockLayout, CellRule, Family, GeneMatch, Rewritten, Tap, Tokens};
 
 pub(super) const WITH_CONTEXT: &str = "cell_embedding_with_context";
 pub(super) const MASKED_MEAN: &str = "cell_embedding_masked_mean";
@@ -36,6 +36,7 @@ pub(super) struct Nicheformer {
     pub(super) vocabulary: Vocabulary,
     pub(super) means: Means,
     pub(super) network: Network,
+    config: Config,
     info: ModelInfo,
     audit: Audit,
 }
@@ -50,7 +51,7 @@ impl Nicheformer {
         let checkpoint = Checkpoint::open(&weights)?;
         let (network, audit) = Network::load(&checkpoint, &config).map_err(|e| e.in_file(&weights))?;
         let info = info(&config, &vocabulary, &means, &network, weights);
-        Ok(Self { vocabulary, means, network, info, audit })
+        Ok(Self { vocabulary, means, network, config, info, audit })
     }
 
     /// The recipe in force: by name, or by what the folder holds.
@@ -157,6 +158,20 @@ impl Model for Nicheformer {
 
     fn attention_weights(&self, block: usize) -> Option<AttentionWeights> {
         self.network.blocks.get(block).and_then(post_ln_weights)
+    }
+
+    fn block_layout(&self, block: usize) -> Option<BlockLayout> {
+        self.network.block_layout(block)
+    }
+
+    fn key_bias(&self, tokens: &Tokens) -> Option<Vec<f32>> {
+        Some(self.hidden_keys(tokens))
+    }
+
+    /// With the configuration in the layout of Hugging Face, which states what a Lightning checkpoint does.
+    fn rewritten(&self) -> Rewritten {
+        let text = format!("{:#}\n", self.config.to_json());
+        Rewritten { texts: vec![("config.json".into(), text)], ..Rewritten::default() }
     }
 
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()> {

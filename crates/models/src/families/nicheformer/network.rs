@@ -8,8 +8,9 @@ use super::config::{Config, LAYER_NORM_EPS};
 use super::contexts::N_CONTEXTS;
 use super::model::{MASKED_MEAN, MLM_LOGITS, Nicheformer, WITH_CONTEXT};
 use super::tokens::ATTENTION_MASK;
+use crate::block_layout::BlockNames;
 use crate::nn::{Wanted, pool_cell, run_post_ln, stored};
-use crate::{CellRule, GENE_MASK, SiteData, Tap, Tokens};
+use crate::{BlockLayout, CellRule, GENE_MASK, SiteData, Tap, Tokens};
 
 pub(super) struct Network {
     pub(super) d: usize,
@@ -25,7 +26,8 @@ impl Network {
     pub(super) fn load(checkpoint: &Checkpoint, config: &Config) -> Result<(Self, Audit)> {
         let d = config.d_model;
         let loader = Loader::new(checkpoint);
-        if checkpoint.value("state_dict").is_some() {
+        // By name: a Lightning checkpoint that was written again as safetensors keeps the level.
+        if checkpoint.names().iter().any(|n| n.starts_with("state_dict.")) {
             loader.scope("state_dict")?;
         }
         loader.strip_prefix("nicheformer.")?;
@@ -50,6 +52,11 @@ impl Network {
         let n_parameters =
             audit.used.iter().map(|t| t.shape.iter().map(|&n| n as u64).product::<u64>()).sum();
         Ok((Self { d, words, positions, blocks, head, n_parameters }, audit))
+    }
+
+    /// Names of the tensors of a block.
+    pub(super) fn block_layout(&self, i: usize) -> Option<BlockLayout> {
+        BlockLayout::post_ln(self.blocks.get(i)?, &BlockNames::torch(&format!("encoder.layers.{i}")))
     }
 
     /// `word[id] + position[i]`, padding included.
@@ -89,14 +96,7 @@ impl Nicheformer {
         if wanted.has(&Site::Embed) {
             tap.offer(&Site::Embed, tokens, SiteData::Tokens { data: &x, width: network.d })?;
         }
-        // Hidden keys are hidden from themselves too, unlike under `Mask::visible`.
-        let bias: Vec<f32> = match tokens.per_token.get(ATTENTION_MASK) {
-            Some(mask) => mask.iter().map(|&m| if m == 0.0 { f32::NEG_INFINITY } else { 0.0 }).collect(),
-            None => {
-                let hidden = |id: &u32| *id == self.vocabulary.pad;
-                tokens.ids.iter().map(|id| if hidden(id) { f32::NEG_INFINITY } else { 0.0 }).collect()
-            }
-        };
+        let bias = self.hidden_keys(tokens);
         let mask = Mask::FULL.with_key_bias(&bias);
         let beyond = self.after_blocks().iter().any(|s| wanted.has(s));
         let last = (0..network.blocks.len()).rev().find(|&i| wanted.last_in(i).is_some());
@@ -118,6 +118,15 @@ impl Nicheformer {
             }
         }
         if beyond { self.read_out(tokens, &x, wanted, tap) } else { Ok(()) }
+    }
+
+    /// `-inf` for hidden keys, 0 for all others. Hidden keys are hidden from themselves too, unlike under `Mask::visible`.
+    pub(super) fn hidden_keys(&self, tokens: &Tokens) -> Vec<f32> {
+        let bias = |hidden: bool| if hidden { f32::NEG_INFINITY } else { 0.0 };
+        match tokens.per_token.get(ATTENTION_MASK) {
+            Some(mask) => mask.iter().map(|&m| bias(m == 0.0)).collect(),
+            None => tokens.ids.iter().map(|&id| bias(id == self.vocabulary.pad)).collect(),
+        }
     }
 
     fn read_out(&self, tokens: &Tokens, x: &[f32], wanted: &Wanted, tap: &mut dyn Tap) -> Result<()> {

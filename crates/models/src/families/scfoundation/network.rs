@@ -55,17 +55,7 @@ impl Network {
 
     /// Names of the tensors of a block.
     pub(super) fn block_layout(&self, i: usize) -> Option<BlockLayout> {
-        let name = |part: &str| format!("encoder.transformer_encoder.{i}.{part}");
-        let names = BlockNames {
-            qkv: vec![name("self_attn.in_proj_")],
-            out: name("self_attn.out_proj"),
-            up: name("linear1"),
-            down: name("linear2"),
-            norm1: name("norm1"),
-            norm2: name("norm2"),
-            bias: true,
-            transposed: false,
-        };
+        let names = BlockNames::torch(&format!("encoder.transformer_encoder.{i}"));
         BlockLayout::post_ln(self.blocks.get(i)?, &names)
     }
 

@@ -70,12 +70,7 @@ impl Network {
         let names = BlockNames {
             qkv: vec![format!("{b}.self_attn.{}", self.layout.trim_end_matches('.'))],
             out: out_name(&format!("{b}.self_attn"), self.layout),
-            up: format!("{b}.linear1"),
-            down: format!("{b}.linear2"),
-            norm1: format!("{b}.norm1"),
-            norm2: format!("{b}.norm2"),
-            bias: true,
-            transposed: false,
+            ..BlockNames::torch(&b)
         };
         BlockLayout::post_ln(block, &names)
     }

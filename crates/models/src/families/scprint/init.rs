@@ -13,7 +13,8 @@ use super::layout::{self, HYPER, STATE};
 use super::presets::VARIANTS;
 use crate::untrained::{Kind, Plan};
 
-const FILE: &str = "scprint.safetensors";
+/// Name of the weights of untrained models.
+pub(super) const FILE: &str = "scprint.safetensors";
 
 /// Writes an untrained model of a published size over the genes, positions and classes of the checkpoint `like`.
 pub(super) fn init_preset(preset: &str, like: &Path, seed: u64, out: &Path) -> Result<()> {

@@ -9,6 +9,8 @@ use serde_json::json;
 
 use super::genes::Vocabulary;
 use super::hyper::{Hyper, Normalisation};
+use super::init::FILE as UNTRAINED;
+use super::layout::HYPER;
 use super::network::Network;
 use super::ontology::Ontology;
 use super::tokenise::{self, CellToken, DEPTH, Recipe, SELECTED, Tokeniser, depth_value};
@@ -16,7 +18,7 @@ use super::{card, kit, layout, presets};
 use crate::model::{CellTotals, Model, ModelInfo, SiteInfo, TokenizeOptions};
 use crate::nn::{Wanted, PreLnBlock};
 use crate::parity::{KitCase, KitPlan};
-use crate::{AttentionWeights, CellRule, Family, GeneMatch, Tap, Tokens};
+use crate::{AttentionWeights, BlockLayout, CellRule, Family, GeneMatch, Rewritten, Tap, Tokens};
 
 pub(super) const VALUE_EMBEDDING: &str = "value_embedding";
 pub(super) const CELL_TOKENS: &str = "cell_tokens";
@@ -236,6 +238,16 @@ impl Model for ScPrint {
 
     fn attention_weights(&self, block: usize) -> Option<AttentionWeights> {
         self.network.blocks.get(block).and_then(PreLnBlock::weights)
+    }
+
+    fn block_layout(&self, block: usize) -> Option<BlockLayout> {
+        self.network.block_layout(block)
+    }
+
+    /// The file of the untrained models, which states in its header what the pickle of the published one does.
+    fn rewritten(&self) -> Rewritten {
+        let hyper = serde_json::Value::Object(self.hyper.raw.clone()).to_string();
+        Rewritten { file: UNTRAINED, metadata: vec![(HYPER.into(), hyper)], ..Rewritten::default() }
     }
 
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()> {

@@ -12,8 +12,9 @@ use super::model::{
 };
 use super::readout::{ClassHead, ExpressionHead};
 use super::tokenise::{CellToken, CellTokens, DEPTH, SELECTED, depth_value};
+use crate::block_layout::BlockNames;
 use crate::nn::{Attend, Mlp, Norm, PreLnBlock, Residual, Wanted, offer_cells, run_stack};
-use crate::{CellRule, MASKED, Model, SiteData, Tap, Tokens};
+use crate::{BlockLayout, CellRule, MASKED, Model, SiteData, Tap, Tokens};
 
 /// eps of the norms of the blocks and of the final norm.
 const BLOCK_EPS: f32 = 1e-6;
@@ -91,6 +92,22 @@ impl Network {
             n_parameters,
         };
         Ok((network, audit))
+    }
+
+    /// Names of the tensors of a block.
+    pub(super) fn block_layout(&self, i: usize) -> Option<BlockLayout> {
+        let name = |part: &str| format!("{}.{part}", block_name(i));
+        let names = BlockNames {
+            qkv: vec![name("mixer.Wqkv")],
+            out: name("mixer.out_proj"),
+            gate: None,
+            up: name("mlp.fc1"),
+            down: name("mlp.fc2"),
+            norms: [name("norm1"), name("norm2")],
+            norm_bias: true,
+            transposed: false,
+        };
+        BlockLayout::pre_ln(self.blocks.get(i)?, &names, false)
     }
 
     fn is_gene(&self, id: u32) -> bool {
@@ -272,10 +289,14 @@ fn check_layers(values: &Encoder, hyper: &Hyper) -> Result<()> {
     }
 }
 
+fn block_name(i: usize) -> String {
+    format!("transformer.blocks.{i}")
+}
+
 fn block(loader: &Loader<'_>, i: usize, hyper: &Hyper) -> Result<PreLnBlock> {
     let (d, n_heads) = (hyper.d_model, hyper.n_heads);
     let d_head = d / n_heads;
-    let b = format!("transformer.blocks.{i}");
+    let b = block_name(i);
     let name = format!("{b}.mixer.Wqkv");
     // Rows are queries of all heads, then keys, then values; fewer rows than 3 d mean shared key and value heads.
     let rows = match loader.shape(&format!("{name}.weight")) {

@@ -105,11 +105,11 @@ impl Network {
         let names = BlockNames {
             qkv: vec![name("self_attn.Wqkv")],
             out: name("self_attn.out_proj"),
+            gate: None,
             up: name("up_proj"),
             down: name("down_proj"),
-            norm1: name("norm1"),
-            norm2: name("norm2"),
-            bias: true,
+            norms: [name("norm1"), name("norm2")],
+            norm_bias: true,
             transposed: false,
         };
         BlockLayout::pre_ln(self.blocks.get(i)?, &names, false)

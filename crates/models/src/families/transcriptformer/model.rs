@@ -15,7 +15,7 @@ use super::{card, genes, kit, presets};
 use crate::model::{CellTotals, Model, ModelInfo, SiteInfo, TokenizeOptions};
 use crate::nn::{Wanted, PreLnBlock};
 use crate::parity::{KitCase, KitPlan};
-use crate::{AttentionWeights, CellRule, Family, GeneMatch, Tap, Tokens};
+use crate::{AttentionWeights, BlockLayout, CellRule, Family, GeneMatch, Tap, Tokens};
 
 /// Sites of this family alone.
 pub(super) mod names {
@@ -221,6 +221,14 @@ impl Model for TranscriptFormer {
 
     fn attention_weights(&self, block: usize) -> Option<AttentionWeights> {
         self.network.blocks.get(block).and_then(PreLnBlock::weights)
+    }
+
+    fn block_layout(&self, block: usize) -> Option<BlockLayout> {
+        self.network.block_layout(block, self.causal)
+    }
+
+    fn key_bias(&self, tokens: &Tokens) -> Option<Vec<f32>> {
+        Some(self.count_bias(tokens))
     }
 
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()> {

@@ -8,10 +8,11 @@ use super::config::Config;
 use super::model::TranscriptFormer;
 use super::norms::NormTap;
 use super::vocabulary::Vocabulary;
+use crate::block_layout::BlockNames;
 use crate::model::Model;
 use crate::nn::stored::{layer_norm, linear, linear_without_bias};
 use crate::nn::{Attend, Mlp, Norm, PreLnBlock, Residual, Wanted, run_stack};
-use crate::{SiteData, Tap, Tokens};
+use crate::{BlockLayout, SiteData, Tap, Tokens};
 
 /// Of every LayerNorm; the configuration's own `log_counts_eps` is another.
 pub(super) const EPS: f32 = 1e-5;
@@ -115,6 +116,17 @@ impl Network {
         Ok((network, audit))
     }
 
+    /// Names of the tensors of a block.
+    pub(super) fn block_layout(&self, i: usize, causal: bool) -> Option<BlockLayout> {
+        let name = |part: &str| format!("{}.{part}", block_name(i));
+        let names = BlockNames {
+            qkv: (0..3).map(|part| name(&format!("self_attn.linears.{part}"))).collect(),
+            out: name("self_attn.linears.3"),
+            ..BlockNames::torch(&block_name(i))
+        };
+        BlockLayout::pre_ln(self.blocks.get(i)?, &names, causal)
+    }
+
     /// Token vectors of genes and special tokens, `[id, d]`; only their rows of the table are read.
     pub(super) fn gene_vectors(&self, ids: &[u32]) -> Result<Vec<f32>> {
         let mut out = Vec::with_capacity(ids.len() * self.d);
@@ -176,7 +188,7 @@ impl TranscriptFormer {
     }
 
     /// What every key adds to its scores. An unknown assay is hidden like padding.
-    fn count_bias(&self, tokens: &Tokens) -> Vec<f32> {
+    pub(super) fn count_bias(&self, tokens: &Tokens) -> Vec<f32> {
         let hidden = self.vocabulary.len() as u32 + self.vocabulary.unknown_assay;
         let of_token = |(&id, &n): (&u32, &f32)| match id == hidden && self.hides_unknown {
             true => f32::NEG_INFINITY,
@@ -210,9 +222,13 @@ impl TranscriptFormer {
     }
 }
 
+fn block_name(i: usize) -> String {
+    format!("transformer_encoder.encoder_layers.{i}")
+}
+
 fn block(loader: &Loader<'_>, i: usize, c: &Config) -> Result<PreLnBlock> {
     let (d, f) = (c.d_model, c.d_mlp);
-    let b = format!("transformer_encoder.encoder_layers.{i}");
+    let b = block_name(i);
     let a = format!("{b}.self_attn.linears");
     let (mut weights, mut biases) = (vec![], vec![]);
     for part in 0..3 {

@@ -16,7 +16,7 @@ use super::{card, genes, kit, presets};
 use crate::model::{CellTotals, Model, ModelInfo, SiteInfo, TokenizeOptions};
 use crate::nn::{Wanted, post_ln_weights};
 use crate::parity::{KitCase, KitPlan};
-use crate::{AttentionWeights, CellRule, Family, GeneMatch, Tap, Tokens};
+use crate::{AttentionWeights, BlockLayout, CellRule, Family, GeneMatch, Rewritten, Tap, Tokens};
 
 /// Sites of this family alone.
 pub(super) mod names {
@@ -52,8 +52,8 @@ impl Uce {
         let folder = folder_of(path);
         let weights = weights_file(path, &folder)?;
         let species = AllSpecies::read(&folder)?;
-        let tokens = folder.join(TOKENS);
-        let tokens = if tokens.is_file() { Some(Checkpoint::open(&tokens)?) } else { None };
+        let table = Some(folder.join(TOKENS)).filter(|t| t.is_file());
+        let tokens = table.as_deref().map(Checkpoint::open).transpose()?;
         let (network, audit) = Network::load(Checkpoint::open(&weights)?, tokens, settings.n_heads)
             .map_err(|e| e.in_file(&weights))?;
         let rows = network.table.rows;
@@ -78,6 +78,7 @@ impl Uce {
             ("chromosomes".into(), folder.join(CHROMOSOMES)),
         ];
         files.extend(species.species.iter().map(|s| (format!("proteins of {}", s.name), s.file.clone())));
+        files.extend(table.map(|t| ("token table".into(), t)));
         files.extend(settings_file.map(|f| ("settings".into(), f)));
         let mut out = Self {
             path: weights,
@@ -253,6 +254,20 @@ impl Model for Uce {
 
     fn attention_weights(&self, block: usize) -> Option<AttentionWeights> {
         self.network.blocks.get(block).and_then(post_ln_weights)
+    }
+
+    fn block_layout(&self, block: usize) -> Option<BlockLayout> {
+        self.network.block_layout(block)
+    }
+
+    fn key_bias(&self, tokens: &Tokens) -> Option<Vec<f32>> {
+        self.bias_of_padding(tokens)
+    }
+
+    /// With the settings that untrained models have, which the published checkpoint does not state.
+    fn rewritten(&self) -> Rewritten {
+        let text = format!("{:#}\n", self.settings.to_json(self.chromosome_offset as usize));
+        Rewritten { texts: vec![(SETTINGS.into(), text)], ..Rewritten::default() }
     }
 
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()> {

@@ -6,9 +6,10 @@ use microtome_weights::{Audit, Checkpoint, Loader};
 
 use super::model::{Uce, extra, names};
 use super::sentence::PAD;
+use crate::block_layout::BlockNames;
 use crate::nn::stored::{layer_norm, linear};
 use crate::nn::{Wanted, run_post_ln_stack, unit_rows};
-use crate::{SiteData, Tap, Tokens};
+use crate::{BlockLayout, SiteData, Tap, Tokens};
 
 /// Of every LayerNorm.
 pub(super) const EPS: f32 = 1e-5;
@@ -16,6 +17,9 @@ pub(super) const EPS: f32 = 1e-5;
 const ROWS: usize = 1024;
 /// What the reference adds to the scores of padding.
 pub(super) const PAD_BIAS: f32 = 1.0;
+
+/// Before the number of a block.
+const LAYERS: &str = "transformer_encoder.layers";
 
 /// The frozen table of protein vectors; rows are read where they are needed.
 pub(super) struct TokenTable {
@@ -129,15 +133,14 @@ impl Network {
         let (d, width) = (encoder.linear.n_out(), encoder.linear.n_in());
         let n_positions = shape_of(&loader, "pos_encoder.pe", 3)?[0];
         let positions = loader.f32("pos_encoder.pe", &[n_positions, 1, d])?;
-        let prefix = "transformer_encoder.layers";
-        let n_blocks = (0..).take_while(|i| loader.has(&format!("{prefix}.{i}.linear1.weight"))).count();
+        let n_blocks = (0..).take_while(|i| loader.has(&format!("{LAYERS}.{i}.linear1.weight"))).count();
         if n_blocks == 0 {
             return Err(
-                Error::mismatch("the checkpoint has no transformer blocks").at_key(format!("{prefix}.0.*"))
+                Error::mismatch("the checkpoint has no transformer blocks").at_key(format!("{LAYERS}.0.*"))
             );
         }
         let blocks = (0..n_blocks)
-            .map(|i| block(&loader, &format!("{prefix}.{i}"), d, n_heads))
+            .map(|i| block(&loader, &format!("{LAYERS}.{i}"), d, n_heads))
             .collect::<Result<_>>()?;
         let decoder = Decoder::load(&loader, "decoder")?;
         let expression = Decoder::load(&loader, "binary_decoder")?;
@@ -185,6 +188,11 @@ impl Network {
             n_parameters,
         };
         Ok((network, audit))
+    }
+
+    /// Names of the tensors of a block.
+    pub(super) fn block_layout(&self, i: usize) -> Option<BlockLayout> {
+        BlockLayout::post_ln(self.blocks.get(i)?, &BlockNames::torch(&format!("{LAYERS}.{i}")))
     }
 
     /// Vectors of tokens as the network takes them: divided by their length.
@@ -254,16 +262,19 @@ impl Uce {
         if wanted.has(&Site::Embed) {
             tap.offer(&Site::Embed, tokens, SiteData::Tokens { data: &x, width: d })?;
         }
-        let bias: Option<Vec<f32>> = tokens
-            .ids
-            .contains(&PAD)
-            .then(|| tokens.ids.iter().map(|&id| if id == PAD { self.pad_bias } else { 0.0 }).collect());
+        let bias = self.bias_of_padding(tokens);
         let mask = bias.as_deref().map_or(Mask::FULL, |b| Mask::FULL.with_key_bias(b));
         let beyond = self.sites_beyond().iter().any(|s| wanted.has(s));
         if run_post_ln_stack(&network.blocks, &mut x, tokens, mask, wanted, beyond, tap)? {
             self.read_out(tokens, &x, wanted, tap)?;
         }
         Ok(())
+    }
+
+    /// What padding adds to its scores; none where there is no padding.
+    pub(super) fn bias_of_padding(&self, tokens: &Tokens) -> Option<Vec<f32>> {
+        let bias = |&id: &u32| if id == PAD { self.pad_bias } else { 0.0 };
+        tokens.ids.contains(&PAD).then(|| tokens.ids.iter().map(bias).collect())
     }
 
     fn read_out(&self, tokens: &Tokens, x: &[f32], wanted: &Wanted, tap: &mut dyn Tap) -> Result<()> {

@@ -11,11 +11,11 @@ pub(crate) fn block_layout(prefix: &str, i: usize, block: &PostLnBlock) -> Optio
     let names = BlockNames {
         qkv: ["query", "key", "value"].map(|part| name(&format!("attention.self.{part}"))).to_vec(),
         out: name("attention.output.dense"),
+        gate: None,
         up: name("intermediate.dense"),
         down: name("output.dense"),
-        norm1: name("attention.output.LayerNorm"),
-        norm2: name("output.LayerNorm"),
-        bias: true,
+        norms: [name("attention.output.LayerNorm"), name("output.LayerNorm")],
+        norm_bias: true,
         transposed: false,
     };
     BlockLayout::post_ln(block, &names)

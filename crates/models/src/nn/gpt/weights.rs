@@ -36,11 +36,11 @@ impl Gpt {
         let names = BlockNames {
             qkv: vec![name("attn.c_attn")],
             out: name("attn.c_proj"),
+            gate: None,
             up: name("mlp.c_fc"),
             down: name("mlp.c_proj"),
-            norm1: name("ln_1"),
-            norm2: name("ln_2"),
-            bias: self.bias,
+            norms: [name("ln_1"), name("ln_2")],
+            norm_bias: self.bias,
             transposed: self.layout == GptLayout::Conv1d,
         };
         BlockLayout::pre_ln(self.blocks.get(i)?, &names, self.causal)

@@ -10,9 +10,10 @@ mod cross_entropy;
 mod layer_norm;
 mod node;
 mod simd;
+mod softmax;
 
 pub use activation::Activation;
 pub use affine::affine;
 pub use attention::{AttentionShape, attention};
 pub use cross_entropy::{cross_entropy, token_losses};
-pub use layer_norm::layer_norm;
+pub use layer_norm::{layer_norm, rms_norm};
