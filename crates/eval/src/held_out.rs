@@ -1,11 +1,11 @@
 //! Predictions that were made elsewhere (by a model that was trained on labels or numbers), beside those of a task's own readings.
 
-use microtome_core::{Error, Progress, Result};
+use microtome_core::{Direction, Error, Progress, Result};
 
 use crate::metrics::Metric;
 use crate::protocol::bootstrap::{Series, bootstrap};
 use crate::protocol::interval::Interval;
-use crate::protocol::{Protocol, Units, Weights};
+use crate::protocol::{Protocol, ScoreSet, Units, Weights};
 
 /// The scored cells, what is true of them, and the folds of units that a task's readings are held out by. Made by
 /// [`HeldOut::of_classes`] and [`HeldOut::of_numbers`].
@@ -31,7 +31,7 @@ pub struct Compared {
     pub score: Option<f64>,
     /// Its interval over units; `None` with fewer than six units.
     pub interval: Option<Interval>,
-    /// Score of the first set minus that of this one; `None` for the first.
+    /// How far the first set is ahead of this one, positive where it is better; `None` for the first.
     pub ahead: Option<f64>,
     /// Its interval, paired: the same units for both.
     pub ahead_interval: Option<Interval>,
@@ -89,26 +89,42 @@ impl HeldOut {
         }
         let used: Vec<&[f64]> = predictions.iter().map(|(_, p)| p.as_slice()).collect();
         let set = metric.statistic.set(&self.truth, &used);
-        let scores: Vec<f64> = set.weighted(&Weights::all(n)).iter().map(|s| s[0]).collect();
-        let series: Vec<Series> = (0..used.len())
-            .map(Series::Score)
-            .chain((1..used.len()).map(|r| Series::Difference(0, vec![r])))
-            .collect();
-        let replicates = bootstrap(set.as_ref(), &series, &self.units, protocol, progress)?;
-        let interval = |s: usize| replicates.get(s).and_then(|r| r.interval(protocol.level));
-        let finite = |v: f64| v.is_finite().then_some(v);
-        Ok(predictions
-            .iter()
-            .enumerate()
-            .map(|(r, (name, _))| Compared {
-                name: name.clone(),
-                score: finite(scores[r]),
-                interval: interval(r),
-                ahead: (r > 0).then(|| scores[0] - scores[r]).and_then(finite),
-                ahead_interval: if r > 0 { interval(used.len() + r - 1) } else { None },
-            })
-            .collect())
+        let names: Vec<&str> = predictions.iter().map(|(name, _)| name.as_str()).collect();
+        compare(set.as_ref(), &names, Direction::Higher, &self.units, protocol, progress)
     }
+}
+
+/// Scores of sets, and how far the first is ahead of each of the others: positive where it is better.
+pub(crate) fn compare(
+    set: &dyn ScoreSet,
+    names: &[&str],
+    better: Direction,
+    units: &Units,
+    protocol: &Protocol,
+    progress: &dyn Progress,
+) -> Result<Vec<Compared>> {
+    let scores: Vec<f64> = set.weighted(&Weights::all(units.n_cells())).iter().map(|s| s[0]).collect();
+    let ahead = |r: usize| match better {
+        Direction::Higher => Series::Difference(0, vec![r]),
+        Direction::Lower => Series::Difference(r, vec![0]),
+    };
+    let series: Vec<Series> =
+        (0..names.len()).map(Series::Score).chain((1..names.len()).map(ahead)).collect();
+    let replicates = bootstrap(set, &series, units, protocol, progress)?;
+    let interval = |s: usize| replicates.get(s).and_then(|r| r.interval(protocol.level));
+    let finite = |v: f64| v.is_finite().then_some(v);
+    let by = |r: usize| match better {
+        Direction::Higher => scores[0] - scores[r],
+        Direction::Lower => scores[r] - scores[0],
+    };
+    let of = |(r, name): (usize, &&str)| Compared {
+        name: (*name).into(),
+        score: finite(scores[r]),
+        interval: interval(r),
+        ahead: (r > 0).then(|| by(r)).and_then(finite),
+        ahead_interval: if r > 0 { interval(names.len() + r - 1) } else { None },
+    };
+    Ok(names.iter().enumerate().map(of).collect())
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ pub mod calibration;
 mod cells;
 pub mod controls;
 mod held_out;
+mod losses;
 pub mod metrics;
 mod outcome;
 pub mod protocol;
@@ -30,6 +31,7 @@ pub mod verdict;
 
 pub use cells::{Cells, Groups};
 pub use held_out::{Compared, HeldOut};
+pub use losses::UnitLosses;
 pub use outcome::{CellColumn, OutcomeTable, TaskOutcome, UnitScore};
 pub use protocol::Protocol;
 pub use representation::{GENES_PERMUTED, Representation, WEIGHTS_SHUFFLED};

@@ -37,6 +37,7 @@ pub mod ranks;
 pub mod resample;
 pub mod residuals;
 pub mod ridge;
+pub mod ridge_sums;
 pub mod subgraph;
 pub mod svd;
 pub mod umap;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{DataArgs, positive};
+use super::{DataArgs, Objective, positive};
 
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
@@ -12,6 +12,7 @@ use super::{DataArgs, positive};
   microtome finetune cells.h5ad --model Geneformer-V1-10M --label cell_type --unit donor_id --rank 4 --first-block 4 --merge --out tuned
   microtome finetune cells.h5ad --model Geneformer-V1-10M --target pseudotime --unit donor_id --out tuned
   microtome finetune cells.h5ad --model scGPT --label cell_type --unit donor_id --method mlp --out probe
+  microtome finetune cells.h5ad --model Geneformer-V1-10M --masked --unit donor_id --epochs 5 --merge --out tuned
 
 The report puts what was trained beside the frozen model at every depth (logistic regression, macro-F1) and the simple baselines of scan, on the
 same cells and held-out units, with paired intervals and one sentence (ridge regression and Spearman correlation for numbers). tuned/adapter holds the adapter (safetensors and JSON); the
@@ -19,7 +20,13 @@ checkpoint itself is only read. Ctrl-C keeps the last finished epoch; --resume g
 
 Adapters and all weights: every family with softmax attention, which is all but scbert and cellfm (MLP probe: every family). Training runs
 in f32 on the CPU and keeps what every block made of a cell until its gradient is known: cells of AIDO.Cell have 19,266 tokens and need
---first-block near the end. Training on masked genes: pretrain --from.")]
+--first-block near the end.
+
+--masked trains the adapters on what pretraining asks, under the model's own readout, which stays as it is: geneformer hidden genes, scgpt
+hidden values (squared error of bins), tgpt and generain the next gene. Held-out cells are asked the same questions by all: the adapted
+model, the frozen one at every depth by its own readout and by one fitted to the training units (depth chosen without the held-out
+units), the frequency or mean of the gene, and the most similar training cells. Losses are in the model's own scale; lower is better.
+All weights at once, readout included: pretrain --from.")]
 pub(crate) struct Finetune {
     #[command(flatten)]
     pub(crate) data: DataArgs,
@@ -27,11 +34,20 @@ pub(crate) struct Finetune {
     #[arg(long, value_name = "CKPT")]
     pub(crate) model: PathBuf,
     /// Column of obs with the label to learn
-    #[arg(long, value_name = "OBS", required_unless_present = "target", conflicts_with = "target")]
+    #[arg(long, value_name = "OBS", required_unless_present_any = ["target", "masked"], conflicts_with = "target")]
     pub(crate) label: Option<String>,
     /// Column of obs with the number to learn, instead of a label
     #[arg(long, value_name = "OBS")]
     pub(crate) target: Option<String>,
+    /// Learn what is hidden of the cells' own expression, instead of a label
+    #[arg(long, conflicts_with_all = ["label", "target"])]
+    pub(crate) masked: bool,
+    /// With --masked: what the network is asked, where the family leaves a choice [default: the published way]
+    #[arg(long, value_enum, value_name = "O", requires = "masked")]
+    pub(crate) objective: Option<Objective>,
+    /// With --masked: share of a cell's genes that is hidden [default: of the family]
+    #[arg(long, value_name = "SHARE", requires = "masked")]
+    pub(crate) mask: Option<f64>,
     /// Column of obs with the independent unit: whole units are learnt from, stopped by, judged on
     #[arg(long, value_name = "OBS")]
     pub(crate) unit: Option<String>,
@@ -45,7 +61,7 @@ pub(crate) struct Finetune {
     #[arg(long, value_name = "X", help_heading = "Training")]
     pub(crate) alpha: Option<f64>,
     /// Hidden numbers of the MLP probe
-    #[arg(long, default_value_t = 64, value_name = "N", value_parser = positive, help_heading = "Training")]
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = positive, conflicts_with = "masked", help_heading = "Training")]
     pub(crate) hidden: usize,
     /// First block that is trained, from 0; those before stay as they are
     #[arg(long, default_value_t = 0, value_name = "BLOCK", help_heading = "Training")]
@@ -63,7 +79,7 @@ pub(crate) struct Finetune {
     #[arg(long, default_value_t = 1e-3, value_name = "X", help_heading = "Training")]
     pub(crate) learning_rate: f64,
     /// Let frequent classes count more than rare ones
-    #[arg(long, help_heading = "Training")]
+    #[arg(long, conflicts_with = "masked", help_heading = "Training")]
     pub(crate) unbalanced: bool,
     /// Write a checkpoint with the adapter merged into the weights, which every program that reads the family opens
     #[arg(long)]

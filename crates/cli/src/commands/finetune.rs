@@ -14,6 +14,7 @@ pub(super) fn finetune(a: &args::Finetune, progress: &dyn Progress) -> Result<u8
         FinetuneMethod::Mlp => Method::Mlp { hidden: a.hidden },
     };
     let goal = match (&a.label, &a.target) {
+        _ if a.masked => Goal::Masked { objective: a.objective.map(super::pretrain::asked), share: a.mask },
         (_, Some(column)) => Goal::Number(column.clone()),
         (label, None) => Goal::Label(label.clone().unwrap_or_default()),
     };

@@ -34,12 +34,7 @@ pub(super) fn pretrain(a: &args::Pretrain, progress: &dyn Progress) -> Result<u8
         data: a.data.clone(),
         family: a.family.clone(),
         begin: begin(a)?,
-        asked: a.objective.map(|o| match o {
-            Objective::MaskedGenes => Asked::MaskedGenes,
-            Objective::NextGene => Asked::NextGene,
-            Objective::Regression => Asked::Regression,
-            Objective::Classification => Asked::Classification,
-        }),
+        asked: a.objective.map(asked),
         annotation: a.annotation.clone().map(|obs| AnnotationOptions { obs, weight: a.annotation_weight }),
         split: Split {
             held_out: a.cells.held_out,
@@ -125,4 +120,14 @@ fn begin(a: &args::Pretrain) -> Result<Begin> {
         (None, Some(like)) => Begin::Published { preset: a.preset.clone(), like: like.clone() },
         (None, None) => Begin::New(own()?),
     })
+}
+
+/// What a network is asked, by the word of the command line.
+pub(super) fn asked(objective: Objective) -> Asked {
+    match objective {
+        Objective::MaskedGenes => Asked::MaskedGenes,
+        Objective::NextGene => Asked::NextGene,
+        Objective::Regression => Asked::Regression,
+        Objective::Classification => Asked::Classification,
+    }
 }

@@ -10,7 +10,7 @@ use microtome_train::finetune::{
 };
 use microtome_train::net::NamedTensor;
 
-use super::keep::{FoldDone, Keeper};
+use super::keep::{self, FoldDone, Keeper};
 use super::stream::{Rows, Stream};
 
 /// What is trained.
@@ -61,7 +61,7 @@ impl Folds<'_> {
                 Some(finished) => finished,
                 None => {
                     let finished = self.fold(fold, &test)?;
-                    finished.write(&path)?;
+                    keep::write_done(&path, &finished)?;
                     finished
                 }
             };

@@ -8,22 +8,31 @@ use microtome_eval::{Cells, Groups, HeldOut, Protocol, Representation, TaskOutco
 use serde::Serialize;
 
 use crate::data::Data;
+use crate::pretrain::Asked;
 
-/// What is learnt, by column of `obs`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// What is learnt: a column of `obs`, or the cells' own expression.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Goal {
     /// A label: classification.
     Label(String),
     /// A number: regression.
     Number(String),
+    /// What is hidden of a cell's expression, as the family's pretraining asks it.
+    Masked {
+        /// What is asked; the family's published way when absent.
+        objective: Option<Asked>,
+        /// Share of a cell's genes that is hidden; the family's own when absent.
+        share: Option<f64>,
+    },
 }
 
 impl Goal {
-    /// The column.
-    pub fn column(&self) -> &str {
+    /// The column, or what else is learnt.
+    pub fn name(&self) -> &str {
         match self {
             Self::Label(name) | Self::Number(name) => name,
+            Self::Masked { .. } => "masked expression",
         }
     }
 
@@ -34,6 +43,7 @@ impl Goal {
                 let known = data.dataset.obs_column(name)?.groups().1;
                 data.retain(|row| known[row].is_some());
             }
+            Self::Masked { .. } => return Ok(()),
             Self::Number(name) => {
                 let numbers = data.obs_numbers(name)?;
                 let known: std::collections::HashSet<usize> =
@@ -44,9 +54,9 @@ impl Goal {
         if data.cells.is_empty() {
             let what = match self {
                 Self::Label(_) => "no cell has a label",
-                Self::Number(_) => "no cell has a number",
+                _ => "no cell has a number",
             };
-            return Err(Error::mismatch(what).at_key(format!("obs[\"{}\"]", self.column())));
+            return Err(Error::mismatch(what).at_key(format!("obs[\"{}\"]", self.name())));
         }
         Ok(())
     }
@@ -62,6 +72,7 @@ impl Goal {
                 let options = TrajectoryOptions::new(name.clone(), data.obs_numbers(name)?);
                 Reading::Ridge(Box::new(options.with_headline(RIDGE_TIME_SPEARMAN.id)?))
             }
+            Self::Masked { .. } => return Err(Error::usage("no task of scan reads masked expression")),
         })
     }
 }

@@ -99,16 +99,27 @@ impl FoldDone {
     }
 
     pub(super) fn read(path: &Path, asked: &str, n: usize) -> Result<Option<Self>> {
-        let Ok(text) = std::fs::read(path) else { return Ok(None) };
-        let done: Self = serde_json::from_slice(&text)
-            .map_err(|e| Error::unreadable("a finished fold cannot be read").in_file(path).caused_by(e))?;
-        check_asked(Some(&done.asked), asked, path)?;
-        Ok((done.predicted.len() == n).then_some(done))
+        let done: Option<Self> = read_done(path, asked, |d: &Self| &d.asked)?;
+        Ok(done.filter(|d| d.predicted.len() == n))
     }
+}
 
-    pub(super) fn write(&self, path: &Path) -> Result<()> {
-        crate::output::write_atomic(path, &serde_json::to_vec(self).map_err(json)?)
-    }
+/// What was kept of a finished fold, if any. `of` says what it was asked.
+pub(super) fn read_done<T: serde::de::DeserializeOwned>(
+    path: &Path,
+    asked: &str,
+    of: impl Fn(&T) -> &str,
+) -> Result<Option<T>> {
+    let Ok(text) = std::fs::read(path) else { return Ok(None) };
+    let done: T = serde_json::from_slice(&text)
+        .map_err(|e| Error::unreadable("a finished fold cannot be read").in_file(path).caused_by(e))?;
+    check_asked(Some(of(&done)), asked, path)?;
+    Ok(Some(done))
+}
+
+/// Keeps a finished fold.
+pub(super) fn write_done<T: Serialize>(path: &Path, done: &T) -> Result<()> {
+    crate::output::write_atomic(path, &serde_json::to_vec(done).map_err(json)?)
 }
 
 fn json(e: serde_json::Error) -> Error {

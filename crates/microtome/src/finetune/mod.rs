@@ -3,12 +3,14 @@
 //! The frozen model and the simple baselines are read by the annotation task of `scan`: the same cells, classes, folds of
 //! units and metric. What is trained is trained once per fold (learning units, units to stop by, held-out units), and its
 //! held-out labels are compared with those of every reading on the same resamples of units. The adapter that is kept is
-//! trained once more on the units of all folds but one, by which it stops.
+//! trained once more on the units of all folds but one, by which it stops. Masked expression ([`masked`]) has no label to read: losses
+//! are compared instead.
 
 mod blocks;
 mod folds;
 mod goal;
 mod keep;
+mod masked;
 mod merge;
 mod page;
 mod rewrite;
@@ -16,12 +18,13 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use microtome_core::{BlockSite, Error, ErrorKind, Progress, Result, Role, RunCard, Site};
 use microtome_eval::{Cells, Compared, Groups, Protocol, Representation, controls};
 use microtome_models::taps::Pooling;
-use microtome_models::{Tokens, pool_cells};
+use microtome_models::{Model, Tokens, pool_cells};
+use microtome_report::Page;
 use microtome_train::finetune::{FitOptions, Method, Targets};
 use serde::Serialize;
 use serde_json::json;
@@ -96,11 +99,11 @@ pub struct FinetuneReport {
 pub struct ScoreLine {
     /// Name.
     pub name: String,
-    /// Macro-F1 of labels, or Spearman correlation of numbers, on held-out units.
+    /// On held-out units: macro-F1 of labels, Spearman correlation of numbers, mean loss of masked expression (lower is better).
     pub score: Option<f64>,
     /// Its interval.
     pub interval: Option<[f64; 2]>,
-    /// Score of the trained model minus this one.
+    /// How far the trained model is ahead of this one: positive where it is better.
     pub ahead: Option<f64>,
     /// Its interval, paired over units.
     pub ahead_interval: Option<[f64; 2]>,
@@ -126,18 +129,16 @@ impl From<&Compared> for ScoreLine {
 /// it; in the last two cases the work folder holds every finished fold and the last good state.
 pub fn finetune(options: &FinetuneOptions, progress: &dyn Progress) -> Result<FinetuneReport> {
     options.fit.check()?;
+    if let Goal::Masked { objective, share } = options.goal {
+        return masked::finetune(options, objective, share, progress);
+    }
     let out = &options.out;
     output::check_folder(out, FINISHED, options.resume, options.overwrite)?;
     let opened = OpenModel::open(&options.model)?;
     let model = opened.model.as_ref();
     let is_probe = matches!(options.fit.method, Method::Mlp { .. });
     let stored = if is_probe { None } else { Some(Stored::open(model)?) };
-    if options.first_block >= model.info().n_blocks {
-        return Err(Error::usage("no such block")
-            .at_key("--first-block")
-            .expected(format!("below {}", model.info().n_blocks))
-            .found(options.first_block.to_string()));
-    }
+    check_blocks(options, model)?;
     let mut data = Data::open(&options.data)?;
     data.add_contexts(model)?;
     options.goal.keep_known(&mut data)?;
@@ -145,27 +146,9 @@ pub fn finetune(options: &FinetuneOptions, progress: &dyn Progress) -> Result<Fi
     let tokens = tokens(&mut data, &opened, &genes)?;
     let cells = cells(&data, options)?;
     let task = options.goal.task(&data)?;
-    let inputs: Vec<_> =
-        hash::inputs("data", &options.data.path)?.into_iter().chain(opened.inputs.clone()).collect();
-    let card = RunCard {
-        microtome: VERSION.into(),
-        command: options.command.clone(),
-        inputs,
-        seed: options.fit.seed,
-        precision: "f32".into(),
-        choices: choices(options)?,
-    };
-    let protocol = Protocol {
-        seed: options.fit.seed,
-        n_bootstrap: options.n_bootstrap,
-        run_card: card::card_hash(&card)?,
-        ..Protocol::default()
-    };
+    let (card, protocol) = card_of(options, &opened)?;
     let held_out = task.held_out(&cells, &protocol)?;
-    output::make_folder(out, FINISHED, options.overwrite)?;
-    let work = out.join(WORK);
-    std::fs::create_dir_all(&work)
-        .map_err(|e| Error::output("cannot make the work folder").in_file(&work).caused_by(e))?;
+    let work = make_work(options)?;
 
     let frozen = frozen(&opened, &tokens, progress)?;
     let counts = data.counts(0..data.cells.len())?;
@@ -186,23 +169,9 @@ pub fn finetune(options: &FinetuneOptions, progress: &dyn Progress) -> Result<Fi
         frozen: &frozen,
         targets: &targets,
     };
-    let asked = hash::of_bytes(serde_json::to_string(&card.inputs).unwrap_or_default().as_bytes());
-    let asked = hash::of_bytes(
-        format!(
-            "{asked} {:?} {:?}",
-            options.fit,
-            (&options.goal, &options.unit, options.first_block, &data.cells)
-        )
-        .as_bytes(),
-    );
+    let asked = asked_of(options, &card, &data);
     let folds =
         Folds { subject, held_out: &held_out, options: &options.fit, work: &work, asked: &asked, progress };
-    let to_go_on = |e: Error| match e.kind() {
-        ErrorKind::Interrupted => {
-            e.remedy("finished folds are kept: repeat the command with --resume to go on")
-        }
-        _ => e,
-    };
     let (predicted, fitted) = folds.run().map_err(to_go_on)?;
     let adapter = if is_probe { None } else { Some(folds.last().map_err(to_go_on)?) };
 
@@ -240,13 +209,74 @@ pub fn finetune(options: &FinetuneOptions, progress: &dyn Progress) -> Result<Fi
         }
     }
     let page = page::build(&report, &read.outcome, &fitted, card, &held_out, options, task.headline().id);
-    render::write(&page, &report.report)?;
-    let text = serde_json::to_string_pretty(&report)
-        .map_err(|e| Error::output("cannot write the result as JSON").caused_by(e))?;
-    output::write_atomic(&out.join(FINISHED), format!("{text}\n").as_bytes())?;
-    std::fs::remove_dir_all(&work)
-        .map_err(|e| Error::output("cannot remove the work folder").in_file(&work).caused_by(e))?;
+    finish(&page, &report, &work)?;
     Ok(report)
+}
+
+/// Errors where not all weights can be trained, or there is no such block.
+fn check_blocks(options: &FinetuneOptions, model: &dyn Model) -> Result<()> {
+    if options.first_block >= model.info().n_blocks {
+        return Err(Error::usage("no such block")
+            .at_key("--first-block")
+            .expected(format!("below {}", model.info().n_blocks))
+            .found(options.first_block.to_string()));
+    }
+    Ok(())
+}
+
+fn card_of(options: &FinetuneOptions, opened: &OpenModel) -> Result<(RunCard, Protocol)> {
+    let inputs: Vec<_> =
+        hash::inputs("data", &options.data.path)?.into_iter().chain(opened.inputs.clone()).collect();
+    let card = RunCard {
+        microtome: VERSION.into(),
+        command: options.command.clone(),
+        inputs,
+        seed: options.fit.seed,
+        precision: "f32".into(),
+        choices: choices(options)?,
+    };
+    let protocol = Protocol {
+        seed: options.fit.seed,
+        n_bootstrap: options.n_bootstrap,
+        run_card: card::card_hash(&card)?,
+        ..Protocol::default()
+    };
+    Ok((card, protocol))
+}
+
+/// Hash of everything that decides the numbers.
+fn asked_of(options: &FinetuneOptions, card: &RunCard, data: &Data) -> String {
+    let inputs = hash::of_bytes(serde_json::to_string(&card.inputs).unwrap_or_default().as_bytes());
+    let rest = (&options.goal, &options.unit, options.first_block, &data.cells);
+    hash::of_bytes(format!("{inputs} {:?} {rest:?}", options.fit).as_bytes())
+}
+
+/// The folder of the result with one for what is not finished.
+fn make_work(options: &FinetuneOptions) -> Result<PathBuf> {
+    output::make_folder(&options.out, FINISHED, options.overwrite)?;
+    let work = options.out.join(WORK);
+    std::fs::create_dir_all(&work)
+        .map_err(|e| Error::output("cannot make the work folder").in_file(&work).caused_by(e))?;
+    Ok(work)
+}
+
+fn to_go_on(e: Error) -> Error {
+    match e.kind() {
+        ErrorKind::Interrupted => {
+            e.remedy("finished folds are kept: repeat the command with --resume to go on")
+        }
+        _ => e,
+    }
+}
+
+/// Writes the page and, as the last of all files, the result.
+fn finish(page: &Page, report: &FinetuneReport, work: &Path) -> Result<()> {
+    render::write(page, &report.report)?;
+    let text = serde_json::to_string_pretty(report)
+        .map_err(|e| Error::output("cannot write the result as JSON").caused_by(e))?;
+    output::write_atomic(&report.out.join(FINISHED), format!("{text}\n").as_bytes())?;
+    std::fs::remove_dir_all(work)
+        .map_err(|e| Error::output("cannot remove the work folder").in_file(work).caused_by(e))
 }
 
 fn method_words(method: Method) -> String {

@@ -65,7 +65,7 @@ pub(super) fn build(
     metric: &str,
 ) -> Page {
     Page {
-        title: format!("Fine-tuning for {}", options.goal.column()),
+        title: format!("Fine-tuning for {}", options.goal.name()),
         command: card::shell(&options.command),
         findings: vec![
             report.verdict.clone(),

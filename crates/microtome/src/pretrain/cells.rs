@@ -11,7 +11,7 @@ use super::labels::labels;
 use crate::data::Data;
 
 /// Cells of all files, one file after the other.
-pub(super) struct Sources<'a> {
+pub(crate) struct Sources<'a> {
     files: &'a [Data],
     matches: Vec<GeneMatch>,
     model: &'a dyn Model,
@@ -28,7 +28,7 @@ const COUNTED: usize = 1024;
 
 impl<'a> Sources<'a> {
     /// Matches the genes of every file. Errors when one has none of the vocabulary's.
-    pub(super) fn new(
+    pub(crate) fn new(
         files: &'a [Data],
         model: &'a dyn Model,
         with_values: bool,

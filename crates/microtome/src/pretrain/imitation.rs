@@ -39,7 +39,7 @@ impl Asked {
 }
 
 /// A family that can be pretrained: one file in `families/`.
-pub(super) trait Imitation: Sync {
+pub(crate) trait Imitation: Sync {
     /// Id of the family.
     fn family(&self) -> &'static str;
     /// What its network can be asked, the published way first.
@@ -76,12 +76,12 @@ pub(super) trait Imitation: Sync {
 }
 
 /// The family called `id`, when it can be pretrained.
-pub(super) fn find(id: &str) -> Result<&'static dyn Imitation> {
+pub(crate) fn find(id: &str) -> Result<&'static dyn Imitation> {
     if let Some(found) = families::ALL.iter().find(|i| i.family() == id) {
         return Ok(*found);
     }
     find_family(id)?;
-    let known: Vec<&str> = families::ALL.iter().map(|i| i.family()).collect();
+    let known = families();
     let near = closest(id, known.iter().copied());
     let e = Error::unsupported("this family cannot be pretrained")
         .expected(format!("one of: {}", known.join(", ")))
@@ -93,7 +93,7 @@ pub(super) fn find(id: &str) -> Result<&'static dyn Imitation> {
 }
 
 /// What is asked: the published way, or the user's choice of those that the family has.
-pub(super) fn asked(imitation: &dyn Imitation, wanted: Option<Asked>) -> Result<Asked> {
+pub(crate) fn asked(imitation: &dyn Imitation, wanted: Option<Asked>) -> Result<Asked> {
     let there = imitation.asks();
     match wanted {
         None => Ok(there[0]),
@@ -103,6 +103,11 @@ pub(super) fn asked(imitation: &dyn Imitation, wanted: Option<Asked>) -> Result<
             .expected(there.iter().map(|a| a.word()).collect::<Vec<_>>().join(" or "))
             .found(a.word())),
     }
+}
+
+/// Ids of the families that can be pretrained.
+pub(crate) fn families() -> Vec<&'static str> {
+    families::ALL.iter().map(|i| i.family()).collect()
 }
 
 /// The network of the families that are a GPT-2.

@@ -5,15 +5,15 @@
 //! therefore read by every program that reads the family.
 
 mod begin;
-mod cells;
+pub(crate) mod cells;
 mod families;
 mod files;
-mod imitation;
+pub(crate) mod imitation;
 mod labels;
 mod model;
 mod tensorboard;
 mod vocabulary;
-mod watch;
+pub(crate) mod watch;
 
 use std::path::{Path, PathBuf};
 

@@ -12,10 +12,10 @@ const CELLS: usize = 10_000;
 const CHUNK: usize = 512;
 
 /// What a new model may be made of.
-pub(super) struct Material<'a> {
-    pub(super) data: &'a [Data],
+pub(crate) struct Material<'a> {
+    pub(crate) data: &'a [Data],
     /// Training cells among those of all files, ascending.
-    pub(super) train: &'a [usize],
+    pub(crate) train: &'a [usize],
 }
 
 /// Which of its names a gene goes by: as the family looks it up when it meets data.

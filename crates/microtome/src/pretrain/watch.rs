@@ -14,7 +14,7 @@ use super::tensorboard::Events;
 use crate::hash;
 
 /// The file that holds weights, moments and place in the data: one file, so that it is whole or not there.
-pub(super) struct State {
+pub(crate) struct State {
     path: PathBuf,
     /// Hash of everything that decides the losses.
     asked: String,
@@ -25,7 +25,13 @@ impl State {
         Self { path: work.join("state.safetensors"), asked: hash::of_bytes(asked.to_string().as_bytes()) }
     }
 
-    fn write(&self, kept: &Kept) -> Result<()> {
+    /// A state of its own name; `asked` is the hash of everything that decides the losses.
+    pub(crate) fn at(path: PathBuf, asked: &str) -> Self {
+        Self { path, asked: asked.into() }
+    }
+
+    /// Replaces the state that was kept.
+    pub(crate) fn write(&self, kept: &Kept) -> Result<()> {
         let text = serde_json::to_string(kept)
             .map_err(|e| Error::output("cannot write the state as JSON").caused_by(e))?;
         let tensors: Vec<_> = kept
@@ -41,7 +47,7 @@ impl State {
     }
 
     /// The state that was kept, if any. Errors when it belongs to another recipe or other data.
-    pub(super) fn read(&self) -> Result<Option<Kept>> {
+    pub(crate) fn read(&self) -> Result<Option<Kept>> {
         if !self.path.exists() {
             return Ok(None);
         }

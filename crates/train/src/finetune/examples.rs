@@ -52,18 +52,5 @@ impl Targets {
 
 /// Cuts cells into parts of at most `tokens` tokens, or of one cell, in order.
 pub(super) fn parts<'a>(examples: &dyn Examples, cells: &'a [usize], tokens: usize) -> Vec<&'a [usize]> {
-    let mut out = vec![];
-    let (mut from, mut held) = (0, 0);
-    for (i, &cell) in cells.iter().enumerate() {
-        let n = examples.n_tokens(cell);
-        if i > from && held + n > tokens {
-            out.push(&cells[from..i]);
-            (from, held) = (i, 0);
-        }
-        held += n;
-    }
-    if from < cells.len() {
-        out.push(&cells[from..]);
-    }
-    out
+    crate::pretrain::gradient::parts(cells, tokens, |&c| examples.n_tokens(c))
 }

@@ -84,6 +84,10 @@ impl Architecture for AidoCellShape {
         self.d_model
     }
 
+    fn n_blocks(&self) -> usize {
+        self.n_blocks
+    }
+
     fn over(&self, params: &Params) -> Outcome<Box<dyn Network>> {
         let (d, n, eps) = (self.d_model, self.n_bins, self.eps);
         let decoder = Linear {
@@ -168,6 +172,10 @@ impl AidoCell {
 impl Network for AidoCell {
     fn states(&self, input: &Input, dropout: &mut Dropout) -> Outcome<Vec<Tensor>> {
         self.run(input, dropout).map_err(failed)
+    }
+
+    fn for_readout(&self, state: &Tensor) -> Outcome<Tensor> {
+        self.norm.apply(state).map_err(failed)
     }
 
     /// `ln(1 + CP10k)` of the wanted genes.

@@ -72,6 +72,10 @@ impl Architecture for BertShape {
         self.d_model
     }
 
+    fn n_blocks(&self) -> usize {
+        self.n_blocks
+    }
+
     fn over(&self, params: &Params) -> Outcome<Box<dyn Network>> {
         Ok(Box::new(Bert::new(params, self)?))
     }

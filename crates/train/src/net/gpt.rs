@@ -72,6 +72,10 @@ impl Architecture for GptShape {
         self.d_model
     }
 
+    fn n_blocks(&self) -> usize {
+        self.n_blocks
+    }
+
     fn over(&self, params: &Params) -> Outcome<Box<dyn Network>> {
         let get = |(name, shape): (String, [usize; 2])| params.get(&name, &shape);
         Ok(Box::new(Gpt {
@@ -130,6 +134,10 @@ impl Gpt {
 impl Network for Gpt {
     fn states(&self, input: &Input, dropout: &mut Dropout) -> Outcome<Vec<Tensor>> {
         self.run(input, dropout).map_err(failed)
+    }
+
+    fn for_readout(&self, state: &Tensor) -> Outcome<Tensor> {
+        self.norm.apply(state).map_err(failed)
     }
 
     /// Scores of the token that follows.

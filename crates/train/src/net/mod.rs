@@ -4,7 +4,7 @@
 //! derivative, or only a slow one, are functions of our own with hand-written derivatives ([`ops`]): affine maps with
 //! their activation, norms, attention over ragged cells, cross entropy. All are held against finite differences.
 //!
-//! - [`Params`]: named weights that can be trained, under a checkpoint's own names.
+//! - [`Params`]: named weights that can be trained, under a checkpoint's own names; [`Frozen`]: weights that stay, and what is trained of them.
 //! - [`Ragged`]: cells of different length one after the other, without padding.
 //! - [`Block`]: attention and feed-forward, plain or gated, pre-LN or post-LN.
 //! - [`Architecture`] and [`Network`]: what training asks of a network. There are [`BertShape`] (Geneformer), [`ScGptShape`] (binned
@@ -19,6 +19,7 @@ mod aido_cell;
 mod bert;
 mod block;
 mod dropout;
+mod frozen;
 mod gpt;
 mod linear;
 mod network;
@@ -37,6 +38,7 @@ pub use block::{Block, NormPlacement};
 /// A tensor of the graph.
 pub use candle_core::Tensor;
 pub use dropout::Dropout;
+pub use frozen::{Change, Frozen, Piece};
 pub use gpt::GptShape;
 pub use linear::{Linear, Norm};
 pub use network::{Architecture, Input, Network, pool};

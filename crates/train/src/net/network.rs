@@ -40,6 +40,8 @@ pub trait Architecture: Send + Sync {
     fn tensors(&self) -> Vec<(String, Vec<usize>)>;
     /// Residual width.
     fn width(&self) -> usize;
+    /// Blocks.
+    fn n_blocks(&self) -> usize;
     /// The network over the weights of the moment, for one pass. Errors when a weight is missing or of another shape.
     fn over(&self, params: &Params) -> Result<Box<dyn Network>>;
 }
@@ -49,6 +51,10 @@ pub trait Network {
     /// The embedding, the output of every block, and the last norm where there is one: `[token, d]` each. Tokens are below the
     /// vocabulary's size, positions below their table's.
     fn states(&self, input: &Input, dropout: &mut Dropout) -> Result<Vec<Tensor>>;
+    /// The embedding or the output of a block as the native readout takes it: through the last norm where there is one.
+    fn for_readout(&self, state: &Tensor) -> Result<Tensor> {
+        Ok(state.clone())
+    }
     /// What the native readout says of the wanted rows of the last state, `[row, answers]`: scores of all tokens, or one number.
     fn answers(&self, input: &Input, last: &Tensor) -> Result<Tensor>;
     /// The same asked of the cell's vector alone, `[row, 1]`, for networks that have such a readout.

@@ -64,6 +64,10 @@ impl Architecture for NicheformerShape {
         self.d_model
     }
 
+    fn n_blocks(&self) -> usize {
+        self.n_blocks
+    }
+
     fn over(&self, params: &Params) -> Outcome<Box<dyn Network>> {
         let d = self.d_model;
         Ok(Box::new(Nicheformer {

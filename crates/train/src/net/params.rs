@@ -6,6 +6,7 @@ use candle_core::{Device, Tensor, Var};
 use microtome_core::{Error, Result};
 
 use super::failed;
+use super::frozen::Frozen;
 
 /// A tensor outside of any framework.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,10 +19,12 @@ pub struct NamedTensor {
     pub values: Vec<f32>,
 }
 
-/// Weights by their names in the checkpoint, in the order of the names.
+/// Weights by their names in the checkpoint, in the order of the names. Only those that are trained are listed, counted, copied and set;
+/// [`Params::get`] finds frozen ones too.
 #[derive(Clone, Debug, Default)]
 pub struct Params {
     vars: BTreeMap<String, Var>,
+    frozen: Frozen,
 }
 
 impl Params {
@@ -42,26 +45,35 @@ impl Params {
                 return Err(Error::unreadable("two tensors share a name").at_key(t.name));
             }
         }
-        Ok(Self { vars })
+        Ok(Self { vars, frozen: Frozen::default() })
+    }
+
+    /// The same over frozen weights, which are resolved with what is trained of them.
+    pub fn over(self, frozen: Frozen) -> Self {
+        Self { frozen, ..self }
     }
 
     /// A weight as part of the graph. Errors when it is not there or has another shape.
     pub fn get(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let var = self.vars.get(name).ok_or_else(|| {
+        let found = match self.vars.get(name) {
+            Some(var) => Some(var.as_tensor().clone()),
+            None => self.frozen.get(name, &self.vars)?,
+        };
+        let tensor = found.ok_or_else(|| {
             Error::unreadable("a tensor of the network is missing")
                 .at_key(name)
                 .remedy("use a whole checkpoint")
         })?;
-        if var.dims() != shape {
+        if tensor.dims() != shape {
             return Err(Error::unreadable("a tensor has another shape than the configuration says")
                 .at_key(name)
                 .expected(format!("{shape:?}"))
-                .found(format!("{:?}", var.dims())));
+                .found(format!("{:?}", tensor.dims())));
         }
-        Ok(var.as_tensor().clone())
+        Ok(tensor)
     }
 
-    /// Whether there is a weight of this name.
+    /// Whether there is a trained weight of this name.
     pub fn has(&self, name: &str) -> bool {
         self.vars.contains_key(name)
     }

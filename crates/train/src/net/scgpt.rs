@@ -72,6 +72,10 @@ impl Architecture for ScGptShape {
         self.d_model
     }
 
+    fn n_blocks(&self) -> usize {
+        self.n_blocks
+    }
+
     fn over(&self, params: &Params) -> Outcome<Box<dyn Network>> {
         let d = self.d_model;
         let linear = |name: &str, n_out, n_in| Linear::of(params, name, n_out, n_in);

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::objective::{ANNOTATION_HEAD, BINS_HEAD, Objective, Task};
 use super::question::Question;
 use super::recipe::Recipe;
-use crate::net::{Dropout, Input, Params, Ragged, Tensor, failed, ops, pool};
+use crate::net::{Dropout, Input, Network, Params, Ragged, Tensor, failed, ops, pool};
 
 /// Sums of losses over a step, and gradients of the whole in the order of the names.
 pub(super) struct Gradient {
@@ -29,15 +29,16 @@ pub(super) struct Looked {
 }
 
 /// Cuts cells into parts of at most `tokens` tokens (or one cell), in order.
-pub(super) fn parts(cells: &[Question], tokens: usize) -> Vec<&[Question]> {
+pub(crate) fn parts<T>(cells: &[T], tokens: usize, n_tokens: impl Fn(&T) -> usize) -> Vec<&[T]> {
     let mut out = vec![];
     let (mut from, mut held) = (0, 0);
     for (i, cell) in cells.iter().enumerate() {
-        if i > from && held + cell.ids.len() > tokens {
+        let n = n_tokens(cell);
+        if i > from && held + n > tokens {
             out.push(&cells[from..i]);
             (from, held) = (i, 0);
         }
-        held += cell.ids.len();
+        held += n;
     }
     if from < cells.len() {
         out.push(&cells[from..]);
@@ -72,7 +73,7 @@ pub(super) fn gradient(
     let shares = Shares { answer: 1.0 / n.max(1) as f32, label: 1.0 / labelled.max(1) as f32 };
     let grads = params.iter().map(|(_, v)| vec![0.0; v.elem_count()]).collect();
     let mut total = Gradient { loss: 0.0, besides: 0.0, n, grads };
-    let parts: Vec<_> = parts(cells, recipe.part_tokens).into_iter().zip(0u64..).collect();
+    let parts: Vec<_> = parts(cells, recipe.part_tokens, |q| q.ids.len()).into_iter().zip(0u64..).collect();
     for wave in parts.chunks(rayon::current_num_threads().max(1)) {
         let of = |(part, i): &(&[Question], u64)| {
             let dropout = Dropout::new(recipe.dropout, recipe.seed, step, *i);
@@ -105,7 +106,7 @@ pub(super) fn look(
         let (labelled, right) = pass.annotated(params, task)?;
         Ok(Looked { losses: pass.losses(task)?, labelled, right })
     };
-    let done: Vec<Result<Looked>> = parts(cells, part_tokens).par_iter().map(one).collect();
+    let done: Vec<Result<Looked>> = parts(cells, part_tokens, |q| q.ids.len()).par_iter().map(one).collect();
     let mut all = Looked::default();
     for part in done {
         let part = part?;
@@ -114,6 +115,39 @@ pub(super) fn look(
         all.right += part.right;
     }
     Ok(all)
+}
+
+/// Cells as the network takes them.
+pub(super) fn input(cells: &[Question]) -> Input {
+    let ragged = Ragged::of_lengths(cells.iter().map(|c| c.ids.len()));
+    let rows = cells.iter().zip(ragged.cells());
+    Input {
+        ids: cells.iter().flat_map(|c| c.ids.iter().copied()).collect(),
+        values: cells.iter().flat_map(|c| c.values.iter().copied()).collect(),
+        positions: cells.iter().flat_map(|c| c.positions.iter().copied()).collect(),
+        rows: rows.flat_map(|(c, at)| c.rows.iter().map(move |p| at.start as u32 + p)).collect(),
+        cells: ragged,
+    }
+}
+
+/// What the readout of the objective says of the wanted rows of a state.
+pub(super) fn answers(
+    params: &Params,
+    task: &Task<'_>,
+    net: &dyn Network,
+    input: &Input,
+    state: &Tensor,
+) -> Result<Tensor> {
+    match task.objective {
+        Objective::MaskedBins { n, .. } => task.read(params, BINS_HEAD, n, &wanted(input, state)?),
+        _ => net.answers(input, state),
+    }
+}
+
+/// The wanted rows of a state.
+pub(super) fn wanted(input: &Input, state: &Tensor) -> Result<Tensor> {
+    let rows = Tensor::new(&input.rows[..], state.device()).map_err(failed)?;
+    state.index_select(&rows, 0).map_err(failed)
 }
 
 /// A part run forwards.
@@ -129,30 +163,16 @@ struct Pass {
 
 impl Pass {
     fn new(params: &Params, task: &Task<'_>, cells: &[Question], mut dropout: Dropout) -> Result<Self> {
-        let ragged = Ragged::of_lengths(cells.iter().map(|c| c.ids.len()));
-        let rows = cells.iter().zip(ragged.cells());
-        let input = Input {
-            ids: cells.iter().flat_map(|c| c.ids.iter().copied()).collect(),
-            values: cells.iter().flat_map(|c| c.values.iter().copied()).collect(),
-            positions: cells.iter().flat_map(|c| c.positions.iter().copied()).collect(),
-            rows: rows.flat_map(|(c, at)| c.rows.iter().map(move |p| at.start as u32 + p)).collect(),
-            cells: ragged,
-        };
+        let input = input(cells);
         let net = task.architecture.over(params)?;
         let mut states = net.states(&input, &mut dropout)?;
         let Some(last) = states.pop() else {
             return Err(Error::usage("a network needs at least its embedding"));
         };
-        let (answers, of_cell) = match task.objective {
-            Objective::MaskedBins { n, .. } => {
-                let rows = Tensor::new(&input.rows[..], last.device()).map_err(failed)?;
-                let asked = last.index_select(&rows, 0).map_err(failed)?;
-                (task.read(params, BINS_HEAD, n, &asked)?, None)
-            }
-            Objective::MaskedValues { .. } => {
-                (net.answers(&input, &last)?, net.answers_of_cell(&input, &last)?)
-            }
-            _ => (net.answers(&input, &last)?, None),
+        let answers = answers(params, task, net.as_ref(), &input, &last)?;
+        let of_cell = match task.objective {
+            Objective::MaskedValues { .. } => net.answers_of_cell(&input, &last)?,
+            _ => None,
         };
         let vectors = match task.annotation {
             Some(_) => {

@@ -10,14 +10,19 @@
 //! last bit. Gradients are summed over parts of a step in a fixed order, so that they do not depend on the number of
 //! threads either.
 //!
+//! Besides training, [`Questions`] asks a frozen or trained network the same questions at every depth, and [`guesses`] asks what knows no
+//! network.
+//!
 //! This module writes no file. [`Watcher`] hears of every step, validation and state to be kept.
 
 pub(crate) mod adamw;
 mod baselines;
 pub(crate) mod draws;
-mod gradient;
+pub(crate) mod gradient;
+mod neighbours;
 mod objective;
 mod question;
+mod questions;
 mod recipe;
 mod run;
 mod state;
@@ -26,8 +31,10 @@ mod stream;
 mod tests;
 mod validation;
 
-pub use baselines::{Baselines, Guess};
+pub use baselines::{Baselines, Guess, Guessed, guesses};
+pub use neighbours::{NEIGHBOURS, by_neighbours};
 pub use objective::{ANNOTATION_HEAD, Annotation, BINS_HEAD, Masking, Objective, Task, Vocabulary};
+pub use questions::{AtDepth, Questions, Reader};
 pub use recipe::{Decay, Recipe};
 pub use run::{Outcome, Watcher, pretrain};
 pub use state::{Kept, Position, Record, Validated};

@@ -54,6 +54,11 @@ impl Question {
         Some(out)
     }
 
+    /// Places that are not asked for.
+    pub(super) fn shown(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.ids.len()).filter(|p| self.rows.binary_search(&(*p as u32)).is_err())
+    }
+
     /// Chooses a share of the genes, rounded, without replacement, and hides them.
     fn hide(&mut self, mut places: Vec<u32>, objective: &Objective, masking: Masking, mut draws: Draws) {
         let n = ((places.len() as f64 * masking.share).round() as usize).clamp(1, places.len());

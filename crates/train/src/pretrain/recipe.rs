@@ -26,6 +26,9 @@ pub struct Recipe {
     pub steps: u64,
     /// Tokens of one step (of all its parts); a step takes whole cells until it holds as many.
     pub batch_tokens: usize,
+    /// Cells of one step instead, however many tokens they hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_cells: Option<usize>,
     /// Tokens that are run together; the parts of a step are run side by side, and their gradients are added.
     pub part_tokens: usize,
     /// Highest learning rate.
@@ -67,6 +70,7 @@ impl Default for Recipe {
         Self {
             steps: 1000,
             batch_tokens: 16_384,
+            batch_cells: None,
             part_tokens: 2_048,
             learning_rate: 1e-3,
             warm_up: 0.05,
@@ -97,6 +101,7 @@ impl Recipe {
         let wrong = [
             ("steps", self.steps > 0, "at least 1"),
             ("batch_tokens", self.batch_tokens > 0, "at least 1"),
+            ("batch_cells", self.batch_cells != Some(0), "at least 1"),
             ("part_tokens", self.part_tokens > 0, "at least 1"),
             ("learning_rate", self.learning_rate.is_finite() && self.learning_rate > 0.0, "above 0"),
             ("warm_up", share(self.warm_up), "0 to 1"),

@@ -16,6 +16,10 @@ use crate::net::{NamedTensor, Params};
 
 /// Hears of a run as it goes.
 pub trait Watcher {
+    /// What the run is called where its progress is shown.
+    fn stage(&self) -> &str {
+        "pretraining"
+    }
     /// What guesses that know no cell lose, before the first step.
     fn baselines(&mut self, baselines: &Baselines) -> Result<()>;
     /// A step is done.
@@ -84,7 +88,7 @@ pub fn pretrain(
         run.validate(&looked_at, watcher)?;
     }
     let mut stream = Stream::new(cells, train, recipe, run.kept.position);
-    progress.begin("pretraining", recipe.steps, "steps");
+    progress.begin(watcher.stage(), recipe.steps, "steps");
     progress.advance(run.kept.step);
     let mut stopped_early = run.out_of_patience();
     while run.kept.step < recipe.steps && !stopped_early {
@@ -150,7 +154,11 @@ impl Run<'_> {
     fn take(&mut self, stream: &mut Stream<'_>) -> Result<Vec<Question>> {
         let (mut batch, mut tokens) = (vec![], 0);
         let began = stream.position().epoch;
-        while tokens < self.recipe.batch_tokens {
+        let full = |batch: &[Question], tokens: usize| match self.recipe.batch_cells {
+            Some(n) => batch.len() >= n,
+            None => tokens >= self.recipe.batch_tokens,
+        };
+        while !full(&batch, tokens) {
             let (epoch, place, cell) = stream.next()?;
             let draws = Draws::new(self.recipe.seed, Purpose::Mask, epoch, place as u64);
             match Question::draw(&cell, &self.task.objective, self.recipe.masking, draws) {
