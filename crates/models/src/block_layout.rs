@@ -208,6 +208,8 @@ fn word(activation: Activation) -> Option<&'static str> {
 /// How a model is written again as safetensors: its tensors under the names of its file, beside the other files it was read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rewritten {
+    /// Folder of the weights below that of the model, where they have one of their own; otherwise empty.
+    pub folder: &'static str,
     /// Name of the file of weights, in the folder of the one that was read.
     pub file: &'static str,
     /// Notes in its header.
@@ -218,7 +220,7 @@ pub struct Rewritten {
 
 impl Default for Rewritten {
     fn default() -> Self {
-        Self { file: "model.safetensors", metadata: vec![], texts: vec![] }
+        Self { folder: "", file: "model.safetensors", metadata: vec![], texts: vec![] }
     }
 }
 

@@ -19,8 +19,8 @@ same cells and held-out units, with paired intervals and one sentence (ridge reg
 checkpoint itself is only read. Ctrl-C keeps the last finished epoch; --resume goes on to the same numbers.
 
 Adapters and all weights: every family with softmax attention, which is all but scbert and cellfm (MLP probe: every family). Training runs
-in f32 on the CPU and keeps what every block made of a cell until its gradient is known: cells of AIDO.Cell have 19,266 tokens and need
---first-block near the end.
+in f32 on the CPU. A cell of AIDO.Cell has 19,266 tokens: one block of the smallest model takes the better part of a minute per cell, so
+take few cells and --first-block near the end.
 
 --masked trains the adapters on what pretraining asks, under the model's own readout, which stays as it is: geneformer hidden genes, scgpt
 hidden values (squared error of bins), tgpt and generain the next gene. Held-out cells are asked the same questions by all: the adapted

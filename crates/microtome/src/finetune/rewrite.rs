@@ -27,13 +27,12 @@ impl Stored {
         let changed = self.changed(first, blocks)?;
         let rewritten = model.rewritten();
         let mut files: Vec<PathBuf> = model.info().files.iter().map(|(_, f)| f.clone()).collect();
-        let root = root_of(&self.path, &files);
+        let root = root_of(&self.path, rewritten.folder);
         files.retain(|f| *f != self.path);
         // Files from elsewhere (dictionaries that were found beside the model) go under their own names.
         let name_of = |file: &Path| PathBuf::from(file.file_name().unwrap_or_default());
-        let place = |file: &Path| {
-            out.join(file.strip_prefix(&root).map_or_else(|_| name_of(file), Path::to_path_buf))
-        };
+        let place =
+            |file: &Path| out.join(file.strip_prefix(root).map_or_else(|_| name_of(file), Path::to_path_buf));
         let weights = place(&self.path).with_file_name(rewritten.file);
         let folder = weights.parent().unwrap_or(out);
         make(folder)?;
@@ -126,14 +125,10 @@ fn make(folder: &Path) -> Result<()> {
         .map_err(|e| Error::output("cannot make the folder").in_file(folder).caused_by(e))
 }
 
-/// The folder of a model: that of its weights, or the one above where all files are below it.
-fn root_of(weights: &Path, files: &[PathBuf]) -> PathBuf {
+/// The folder of a model whose weights lie in a folder below it, or in itself.
+fn root_of<'p>(weights: &'p Path, below: &str) -> &'p Path {
     let own = weights.parent().unwrap_or(Path::new(""));
-    let all_below = |folder: &&Path| files.iter().all(|f| f.starts_with(folder));
-    match own.parent() {
-        Some(above) if !all_below(&own) && all_below(&above) => above.to_path_buf(),
-        _ => own.to_path_buf(),
-    }
+    if !below.is_empty() && own.ends_with(below) { own.parent().unwrap_or(own) } else { own }
 }
 
 #[cfg(test)]
@@ -141,14 +136,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_folder_of_a_model_holds_its_parts_but_nothing_from_elsewhere() {
-        let of = |weights: &str, files: &[&str]| {
-            root_of(Path::new(weights), &files.iter().map(PathBuf::from).collect::<Vec<_>>())
-        };
-        assert_eq!(of("/a/b/w", &["/a/b/w", "/a/b/d/e.json"]), Path::new("/a/b"));
-        assert_eq!(of("/a/tower/w", &["/a/tower/w", "/a/dict"]), Path::new("/a"));
-        assert_eq!(of("/a/b/w", &["/a/b/w", "/c/dict"]), Path::new("/a/b"));
-        assert_eq!(of("m/w", &["m/w", "m/d"]), Path::new("m"));
-        assert_eq!(of("w", &["w"]), Path::new(""));
+    fn weights_may_lie_in_a_folder_of_their_own() {
+        assert_eq!(root_of(Path::new("/a/tower/w"), "tower"), Path::new("/a"));
+        assert_eq!(root_of(Path::new("tower/w"), "tower"), Path::new(""));
+        assert_eq!(root_of(Path::new("/a/tower/w"), ""), Path::new("/a/tower"));
+        assert_eq!(root_of(Path::new("/a/w"), "tower"), Path::new("/a"));
+        assert_eq!(root_of(Path::new("w"), ""), Path::new(""));
     }
 }

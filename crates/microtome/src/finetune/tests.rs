@@ -48,14 +48,33 @@ fn options(cells: &Path, model: &Path, out: &Path) -> FinetuneOptions {
     }
 }
 
+/// A model whose cells are padded, and whose padding is hidden from attention and from the mean.
+fn padded(folder: &Path, cells: &Path) -> PathBuf {
+    use microtome_models::Dimensions;
+    use microtome_models::families::nicheformer::write_untrained;
+    let data = Data::open(&DataOptions { path: cells.to_path_buf(), ..DataOptions::default() }).unwrap();
+    let genes = crate::pretrain::vocabulary(&[data]).unwrap();
+    let genes: Vec<(String, f64)> = genes.into_iter().map(|g| (g.ensembl_id, g.median)).collect();
+    let size = Dimensions { layers: 2, d: 16, heads: 2, ffn: 32, max_tokens: 140 };
+    let model = folder.join("padded");
+    write_untrained(size, &genes, 3, &model).unwrap();
+    model
+}
+
 #[test]
 fn a_run_leaves_the_base_alone_and_its_merged_checkpoint_is_the_adapter() {
     let folder = tempfile::tempdir().unwrap();
     let (cells, model) = small(folder.path());
-    let before = OpenModel::open(&model).unwrap().inputs;
+    check_run(&cells, &model);
+    check_run(&cells, &padded(folder.path(), &cells));
+}
+
+fn check_run(cells: &Path, model: &Path) {
+    let folder = tempfile::tempdir().unwrap();
+    let before = OpenModel::open(model).unwrap().inputs;
     let out = folder.path().join("out");
-    let report = finetune(&options(&cells, &model, &out), &Silent).unwrap();
-    assert_eq!(OpenModel::open(&model).unwrap().inputs, before, "hashes of the checkpoint's files");
+    let report = finetune(&options(cells, model, &out), &Silent).unwrap();
+    assert_eq!(OpenModel::open(model).unwrap().inputs, before, "hashes of the checkpoint's files");
     assert!(report.verdict.contains("held-out donor_ids"), "{}", report.verdict);
     assert!(
         report.scores.len() > 5
@@ -68,18 +87,18 @@ fn a_run_leaves_the_base_alone_and_its_merged_checkpoint_is_the_adapter() {
     let weights = keep::read_adapter(report.adapter.as_ref().unwrap()).unwrap();
     let size: u64 = std::fs::metadata(report.adapter.unwrap().join("adapter.safetensors")).unwrap().len();
     assert!(size < std::fs::metadata(model.join("model.safetensors")).unwrap().len());
-    let base = OpenModel::open(&model).unwrap();
+    let base = OpenModel::open(model).unwrap();
     let stored = Stored::open(base.model.as_ref()).unwrap();
     let method = Method::Lora { rank: 2, alpha: 4.0 };
     let params = Params::new(weights).unwrap();
     let blocks = stored.blocks(0).unwrap();
     let last = |model: &OpenModel| {
-        both(model.model.as_ref(), &cells, (&blocks, method, &params)).unwrap().pop().unwrap()
+        both(model.model.as_ref(), cells, (&blocks, method, &params)).unwrap().pop().unwrap()
     };
     let [unchanged, adapted] = last(&base);
     assert!(largest_difference(&unchanged, &adapted) > 1e-3, "the adapter does something");
     let again = folder.path().join("again");
-    merge(&out, &model, &again).unwrap();
+    merge(&out, model, &again).unwrap();
     let file = |f: &Path| std::fs::read(f.join("model.safetensors")).unwrap();
     let merged = report.merged.unwrap();
     assert!(file(&again) == file(&merged), "merged at once and from the files");

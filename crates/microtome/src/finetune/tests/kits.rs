@@ -184,7 +184,7 @@ fn a_merged_checkpoint_of_every_family_is_what_was_trained_and_the_base_bit_by_b
         stored.write_merged(model, 0, &network.merged(&params).unwrap(), &out).unwrap();
         let after = OpenModel::open(&kit.join("checkpoint")).unwrap().inputs;
         assert_eq!(after, opened.inputs, "{}: hashes of the checkpoint's files", kit.display());
-        let merged = OpenModel::open(&out).unwrap();
+        let merged = OpenModel::open(&out).unwrap_or_else(|e| panic!("{}: {e}", kit.display()));
         assert_eq!(merged.model.family().id, model.family().id);
         // Only tensors that were trained are others.
         let again = Stored::open(merged.model.as_ref()).unwrap().checkpoint;

@@ -17,7 +17,7 @@ use crate::tokenize::rank::{RankRule, Scaling};
 use crate::tokenize::rank_genes;
 use crate::tokenize::rank_vocabulary::RankVocabulary;
 use crate::{CellRule, Family, GeneMatch, Tap, Tokens};
-use crate::BlockLayout;
+use crate::{BlockLayout, Rewritten};
 use crate::nn::bert::block_layout;
 
 pub(super) struct LangCell {
@@ -103,6 +103,10 @@ impl Model for LangCell {
 
     fn block_layout(&self, block: usize) -> Option<BlockLayout> {
         self.network.blocks.get(block).and_then(|b| block_layout("", block, b))
+    }
+
+    fn rewritten(&self) -> Rewritten {
+        Rewritten { folder: files::TOWER, ..Rewritten::default() }
     }
 
     fn forward(&self, tokens: &Tokens, tap: &mut dyn Tap) -> Result<()> {
