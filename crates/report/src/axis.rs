@@ -29,10 +29,18 @@ impl Axis {
         }
         let step = round_step((high - low) / wanted.max(1) as f64);
         let room = (high - low) * 0.04;
-        let (low, high) = (low - room, high + room);
+        Self::stepped(low - room, high + room, step)
+    }
+
+    fn stepped(low: f64, high: f64, step: f64) -> Self {
         let first = (low / step).ceil();
         let ticks = (0..64).map(|i| (first + f64::from(i)) * step).take_while(|t| *t <= high).collect();
         Self { low, high, step, ticks }
+    }
+
+    /// The same without labels between whole numbers, for what is counted.
+    pub(crate) fn of_counts(self) -> Self {
+        if self.step < 1.0 { Self::stepped(self.low, self.high, 1.0) } else { self }
     }
 
     /// Place of a value between 0 (low end) and 1 (high end).
@@ -60,6 +68,15 @@ mod tests {
         assert!(a.low < 0.213 && a.high > 0.587 && a.place(0.213) > 0.03);
         assert_eq!(a.place(-9.0), 0.0);
         assert_eq!(a.place(9.0), 1.0);
+    }
+
+    #[test]
+    fn what_is_counted_has_no_labels_between_whole_numbers() {
+        let a = Axis::around([0.0, 1.0, 2.0].into_iter(), 8);
+        assert!(a.ticks.contains(&0.5));
+        assert_eq!(a.of_counts().ticks, [0.0, 1.0, 2.0]);
+        let many = Axis::around([0.0, 40.0].into_iter(), 8);
+        assert_eq!(many.clone().of_counts(), many);
     }
 
     #[test]

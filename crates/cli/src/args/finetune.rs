@@ -43,10 +43,10 @@ pub(crate) struct Finetune {
     #[arg(long, conflicts_with_all = ["label", "target"])]
     pub(crate) masked: bool,
     /// With --masked: what the network is asked, where the family leaves a choice [default: the published way]
-    #[arg(long, value_enum, value_name = "O", requires = "masked")]
+    #[arg(long, value_enum, value_name = "O", conflicts_with_all = ["label", "target"])]
     pub(crate) objective: Option<Objective>,
     /// With --masked: share of a cell's genes that is hidden [default: of the family]
-    #[arg(long, value_name = "SHARE", requires = "masked")]
+    #[arg(long, value_name = "SHARE", conflicts_with_all = ["label", "target"])]
     pub(crate) mask: Option<f64>,
     /// Column of obs with the independent unit: whole units are learnt from, stopped by, judged on
     #[arg(long, value_name = "OBS")]

@@ -102,7 +102,7 @@ pub(crate) enum Command {
     Simulate(Simulate),
     /// Train a model on cells: hidden genes, hidden values or the next gene are to be told from the others
     Pretrain(Pretrain),
-    /// Train adapters, all weights or a probe for a label, judged on held-out units beside the frozen model and simple baselines
+    /// Train adapters, all weights or a probe for a label, a number or masked expression, judged on held-out units beside the frozen model and simple baselines
     Finetune(Finetune),
     /// Put an adapter of finetune into the weights of its checkpoint
     Merge(Merge),

@@ -81,8 +81,10 @@ fn svg(f: &Lines, id: usize, narrow: bool, out: &mut String) {
     let (width, height) = if narrow { (358.0, 300.0) } else { (920.0, 360.0) };
     let scaled = |v: f64| if f.x_log { v.max(f64::MIN_POSITIVE).log10() } else { v };
     let ends = |p: &LinePoint| [p.y, p.low, p.high].into_iter().flatten();
+    let x = Axis::around(points(f).map(|p| scaled(p.x)), if narrow { 4 } else { 8 });
+    let counted = !f.x_log && points(f).all(|p| p.x.fract() == 0.0);
     let frame = Frame {
-        x: Axis::around(points(f).map(|p| scaled(p.x)), if narrow { 4 } else { 8 }),
+        x: if counted { x.of_counts() } else { x },
         y: Axis::around(points(f).flat_map(ends), 5),
         log: f.x_log,
         left: 58.0,

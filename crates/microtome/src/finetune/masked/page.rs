@@ -34,59 +34,46 @@ fn number(v: Option<f64>) -> String {
     v.map_or("undefined".into(), |v| format!("{v:.3}"))
 }
 
-/// One sentence: who has the lowest loss, and how the adapted model stands beside the frozen one, the probe and the best baseline.
+/// Who has the lowest loss; then how the adapted model stands beside the frozen one, the probe and the best guess.
 pub(super) fn verdict(scores: &[ScoreLine], facts: &Facts<'_>) -> String {
     let sets = facts.sets;
-    let lowest = |of: &mut dyn Iterator<Item = usize>| {
-        of.filter(|i| scores[*i].score.is_some()).min_by(|a, b| {
-            scores[*a].score.partial_cmp(&scores[*b].score).unwrap_or(std::cmp::Ordering::Equal)
-        })
+    let loss = |i: usize| scores[i].score.unwrap_or(f64::INFINITY);
+    let lowest = |of: Vec<usize>| of.into_iter().min_by(|a, b| loss(*a).total_cmp(&loss(*b)));
+    let guess = lowest(sets.baselines.clone().collect());
+    let name = |i: usize| match i {
+        0 => scores[0].name.as_str(),
+        i if i == sets.published => "the frozen model",
+        i if i == sets.probe => "the frozen probe",
+        i => scores[i].name.as_str(),
     };
-    let baseline = lowest(&mut sets.baselines.clone());
-    let rivals: Vec<usize> =
-        [Some(sets.published), Some(sets.probe), baseline].into_iter().flatten().collect();
-    let Some(best) = lowest(&mut std::iter::once(0).chain(rivals.iter().copied())) else {
-        return "No loss could be measured.".into();
+    let rivals: Vec<usize> = [Some(sets.published), Some(sets.probe), guess].into_iter().flatten().collect();
+    let Some(best) = lowest([0].into_iter().chain(rivals.iter().copied()).collect()) else {
+        return String::new();
     };
-    let trained = &scores[0];
-    let of = format!("{} of {}s", facts.base.objective.asked(), facts.losses.held_out.unit());
-    let opening = if best == 0 {
-        format!(
-            "On held-out {of}, {} has the lowest loss: {} {} (lower is better)",
-            trained.name,
-            number(trained.score),
-            facts.unit()
-        )
-    } else {
-        format!(
-            "On held-out {of}, {} has the lowest loss, {} {} (lower is better); {} reaches {}",
-            scores[best].name,
-            number(scores[best].score),
-            facts.unit(),
-            trained.name,
-            number(trained.score)
-        )
-    };
-    let against: Vec<String> = rivals.iter().map(|i| standing(&scores[*i])).collect();
-    format!("{opening}; it {}.", list(&against))
+    let opening = format!(
+        "On {} of held-out {}s, {} has the lowest loss: {} ({}, lower is better)",
+        facts.base.objective.asked(),
+        facts.losses.held_out.unit(),
+        name(best),
+        number(scores[best].score),
+        facts.unit()
+    );
+    let against: Vec<String> = rivals.iter().map(|&i| standing(name(i), &scores[i])).collect();
+    match best {
+        0 => format!("{opening}; it {}.", list(&against)),
+        _ => format!("{opening}. {} reaches {}; it {}.", name(0), number(scores[0].score), list(&against)),
+    }
 }
 
 /// How the adapted model stands beside another.
-fn standing(other: &ScoreLine) -> String {
-    let word = match other.ahead_interval {
-        Some([low, _]) if low > 0.0 => "beats",
-        Some([_, high]) if high < 0.0 => "loses to",
-        Some(_) => "ties with",
-        None => "cannot be told apart (too few units for an interval) from",
+fn standing(name: &str, other: &ScoreLine) -> String {
+    let (word, interval) = match other.ahead_interval {
+        Some([low, high]) if low > 0.0 => ("beats", format!(", lower by {low:.3} to {high:.3}")),
+        Some([low, high]) if high < 0.0 => ("loses to", format!(", higher by {:.3} to {:.3}", -high, -low)),
+        Some([low, high]) => ("ties with", format!(", lower by {low:+.3} to {high:+.3}")),
+        None => ("cannot be told apart (too few units for an interval) from", String::new()),
     };
-    let interval =
-        other.ahead_interval.map_or(String::new(), |[l, h]| format!(", lower by {l:.3} to {h:.3}"));
-    let interval = match other.ahead_interval {
-        Some([l, h]) if h < 0.0 => format!(", higher by {:.3} to {:.3}", -h, -l),
-        Some([l, _]) if l <= 0.0 => interval.replace("lower by", "difference"),
-        _ => interval,
-    };
-    format!("{word} {} ({}{interval})", other.name, number(other.score))
+    format!("{word} {name} ({}{interval})", number(other.score))
 }
 
 fn list(items: &[String]) -> String {
@@ -123,7 +110,12 @@ pub(super) fn build(
             ),
         ],
         figures: vec![Figure::Lines(by_depth(&report.scores, facts)), Figure::Lines(training(facts))],
-        tables: vec![table(&report.scores, facts), by_unit(&report.scores, facts)?, folds(facts)],
+        tables: vec![
+            table(&report.scores, facts),
+            depths(&report.scores, facts),
+            by_unit(&report.scores, facts)?,
+            folds(facts),
+        ],
         warnings: notes.to_vec(),
         run_card,
         ..Page::default()
@@ -211,26 +203,47 @@ fn training(facts: &Facts<'_>) -> Lines {
     }
 }
 
-fn table(scores: &[ScoreLine], facts: &Facts<'_>) -> TableBlock {
+const HEADER: [&str; 5] = ["model or guess", "loss", "interval", "adapted is lower by", "interval"];
+
+fn row(s: &ScoreLine) -> Vec<String> {
     let number = |v: Option<f64>| v.map_or(String::new(), |v| format!("{v:.4}"));
     let range = |r: Option<[f64; 2]>| r.map_or(String::new(), |[a, b]| format!("{a:.4} to {b:.4}"));
-    let row = |s: &ScoreLine| {
-        vec![s.name.clone(), number(s.score), range(s.interval), number(s.ahead), range(s.ahead_interval)]
-    };
+    vec![s.name.clone(), number(s.score), range(s.interval), number(s.ahead), range(s.ahead_interval)]
+}
+
+/// The model's own readout and the fitted one at every depth.
+fn depths(scores: &[ScoreLine], facts: &Facts<'_>) -> TableBlock {
+    let sets = facts.sets;
+    TableBlock {
+        title: "The frozen model by depth".into(),
+        note: format!("Mean loss, {}, as drawn above; lower is better.", facts.unit()),
+        header: HEADER.map(String::from).to_vec(),
+        rows: sets.own.clone().chain(sets.fitted.clone()).map(|i| row(&scores[i])).collect(),
+        ..TableBlock::default()
+    }
+}
+
+fn table(scores: &[ScoreLine], facts: &Facts<'_>) -> TableBlock {
     let fitted = match facts.base.asked {
         Asked::Regression => "ridge regression from the stream at the hidden places",
         _ => "the own readout with the frequencies of the training cells",
+    };
+    let once = match facts.base.asked {
+        Asked::MaskedGenes | Asked::NextGene => {
+            " Guesses among genes that are not shown use that a gene comes once per cell, which a network must learn."
+        }
+        _ => "",
     };
     TableBlock {
         title: "Adapted beside frozen, probes and baselines".into(),
         note: format!(
             "Mean loss, {}, on units that took no part in learning; lower is better. Fitted readout: {fitted}. The probe's depth and readout \
              are chosen by the units that also say when training stops. Similar cells: cosine over the genes a cell shows, the mean of all \
-             cells counting as one more than the {NEIGHBOURS}. Intervals of differences are paired: the same units are drawn for both.",
+             cells counting as one more than the {NEIGHBOURS}.{once} Intervals of differences are paired: the same units are drawn for both.",
             facts.unit()
         ),
-        header: ["", "loss", "interval", "adapted is lower by", "interval"].map(String::from).to_vec(),
-        rows: scores.iter().map(row).collect(),
+        header: HEADER.map(String::from).to_vec(),
+        rows: scores[..facts.sets.own.start].iter().map(row).collect(),
         ..TableBlock::default()
     }
 }
@@ -239,14 +252,18 @@ fn by_unit(scores: &[ScoreLine], facts: &Facts<'_>) -> Result<TableBlock> {
     let shown: Vec<usize> =
         [0, facts.sets.published, facts.sets.probe].into_iter().chain(facts.sets.baselines.clone()).collect();
     let sets: Vec<_> = shown.iter().map(|i| facts.sets.all[*i].clone()).collect();
+    let short = |i: &usize| match *i {
+        0 => "adapted".to_string(),
+        i if i == facts.sets.published => "frozen".into(),
+        i if i == facts.sets.probe => "frozen probe".into(),
+        i => scores[i].name.clone(),
+    };
     let number = |v: &Option<f64>| v.map_or(String::new(), |v| format!("{v:.4}"));
     let unit = facts.losses.held_out.unit();
     Ok(TableBlock {
         title: format!("By {unit}"),
         note: format!("Mean loss within every held-out {unit}, {}; lower is better.", facts.unit()),
-        header: std::iter::once(unit.to_string())
-            .chain(shown.iter().map(|i| scores[*i].name.clone()))
-            .collect(),
+        header: std::iter::once(unit.to_string()).chain(shown.iter().map(short)).collect(),
         rows: facts
             .losses
             .by_unit(&sets)?

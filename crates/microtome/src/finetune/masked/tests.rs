@@ -8,7 +8,7 @@ use microtome_core::Silent;
 use microtome_train::SimulateOptions;
 use microtome_train::finetune::FitOptions;
 use microtome_train::net::NamedTensor;
-use microtome_train::pretrain::Recipe;
+use microtome_train::pretrain::{Masking, Objective, Recipe};
 
 use super::*;
 use crate::data::DataOptions;
@@ -130,28 +130,40 @@ impl Setting {
     }
 }
 
+/// On the bundled model, which knows another tissue.
 #[test]
 fn adapters_lower_the_loss_where_they_are_applied_and_genes_are_what_they_are() {
     let folder = tempfile::tempdir().unwrap();
-    let (cells, model) = small(folder.path(), "geneformer");
-    let o = options(&cells, &model, &folder.path().join("out"));
+    let (cells, model) = (folder.path().join("cells.h5ad"), folder.path().join("model"));
+    let simulated = SimulateOptions { n_cells: 96, seed: 5, ..SimulateOptions::default() };
+    simulate(&SimulateRun { options: simulated, out: cells.clone(), ..SimulateRun::default() }, &Silent)
+        .unwrap();
+    crate::demo_model::write(&model).unwrap();
+    let mut o = options(&cells, &model, &folder.path().join("out"));
+    (o.fit.epochs, o.fit.batch, o.fit.learning_rate) = (3, 4, 5e-3);
     let mut setting = Setting::new(&o);
+    // All hidden genes become the mask: where some are left in their place, copying them can be learnt from any genes.
+    setting.base.masking = Masking::of_values(0.15);
+    let everyone: Vec<usize> = (0..setting.held.len()).collect();
+    let Setting { base, held, .. } = &setting;
+    setting.questions = Questions::draw(held, &everyone, &base.objective, base.masking, 0).unwrap();
     let (adapted, published) = setting.run(&o, &folder.path().join("whole"));
+    assert!(adapted < published - 0.05, "{adapted} {published}");
+    // Other genes in the place of a cell's own, others in every cell. What is left to learn is that all genes are as likely (the model
+    // of another tissue is surer than it should be), and that genes that are shown are not hidden.
     let true_cells = setting.held.cells.clone();
-    let mut genes: Vec<u32> = true_cells.iter().flat_map(|c| c.ids.clone()).collect();
-    genes.sort_unstable();
-    genes.dedup();
-    // The model knows another tissue: it may be worse than taking every gene for as likely.
-    let known = published.min((genes.len() as f64).ln());
-    assert!(adapted < known - 0.05, "{adapted} {known}");
-    // Other genes in the place of a cell's own, others in every cell: nothing is left to learn but that.
+    let Objective::MaskedGenes(vocabulary) = &setting.base.objective else { panic!() };
+    let genes = vocabulary.genes().to_vec();
     for (i, cell) in setting.held.cells.iter_mut().enumerate() {
         let mut other = genes.clone();
         microtome_numerics::resample::Rng::new(i as u64).shuffle(&mut other);
-        cell.ids.iter_mut().for_each(|t| *t = other[genes.binary_search(t).unwrap()]);
+        let of = |t: u32| genes.binary_search(&t).map_or(t, |i| other[i]);
+        cell.ids.iter_mut().for_each(|t| *t = of(*t));
     }
     let (shuffled, _) = setting.run(&o, &folder.path().join("shuffled"));
-    assert!(shuffled > known - 0.02, "{shuffled} {known}");
+    let shown = setting.held.cells[0].ids.len();
+    assert!(shuffled > ((genes.len() - shown) as f64).ln(), "{shuffled}");
+    assert!(adapted < shuffled - 0.03, "{shuffled} {published} {adapted}");
     // Adapters that are trained but have no part in the forward pass.
     setting.held.cells = true_cells;
     setting.base.disconnect();
@@ -173,7 +185,7 @@ fn a_run_leaves_the_base_alone_and_its_merged_checkpoint_is_the_adapter() {
         |name: &str| report.scores.iter().find(|s| s.name.contains(name)).unwrap_or_else(|| panic!("{name}"));
     let (adapted, frozen) = (&report.scores[0], &report.scores[1]);
     assert!(frozen.name.ends_with("frozen") && frozen.ahead_interval.unwrap()[0] > 0.0, "{frozen:?}");
-    assert!(report.verdict.starts_with("On held-out hidden genes of donor_ids"), "{}", report.verdict);
+    assert!(report.verdict.starts_with("On hidden genes of held-out donor_ids, "), "{}", report.verdict);
     assert!(of("probe, depth chosen").score <= frozen.score, "{:?}", of("probe, depth chosen"));
     assert_eq!(of("blocks.1.resid_post, own readout").score, frozen.score);
     assert!(of("gene frequency among genes the cell does not show").score < Some(f64::from(150u8).ln()));
@@ -212,9 +224,12 @@ fn a_run_leaves_the_base_alone_and_its_merged_checkpoint_is_the_adapter() {
     }
 }
 
-fn assert_alike(a: &[f64], b: &[f64]) {
+/// Within 1e-5; the largest difference.
+fn assert_alike(a: &[f64], b: &[f64]) -> f64 {
+    assert!(a.iter().chain(b).all(|l| l.is_finite()), "{a:?} {b:?}");
     let off = a.iter().zip(b).map(|(a, b)| (a - b).abs() / a.abs().max(1.0)).fold(0.0, f64::max);
     assert!(a.len() == b.len() && off < 1e-5, "{off}");
+    off
 }
 
 #[test]
@@ -243,43 +258,45 @@ fn adapters_of_every_family_that_is_offered_merge_into_the_same_losses() {
             setting.base.stored.write_merged(opened.model.as_ref(), 0, &blocks, &out).unwrap();
             let merged = Setting::new(&options(&o.data.path, &out, folder.path()));
             let adapted = setting.losses(&setting.base.adapted(weights).unwrap());
-            assert_alike(&adapted, &merged.losses(&merged.base.published()));
+            let off = assert_alike(&adapted, &merged.losses(&merged.base.published()));
             let published = setting.losses(&setting.base.published());
+            // Untrained readouts of some kits hardly tell genes apart: what adapters do is small there, but not nothing.
             let moved = adapted.iter().zip(&published).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-            assert!(moved > 1e-3, "{}: nothing changed", kit.display());
+            assert!(moved > 1e-4_f64.max(10.0 * off), "{}: {moved}, {off}", kit.display());
             done.insert(family);
         }
     }
-    assert!(["generain", "geneformer", "scgpt", "tgpt"].iter().all(|f| done.contains(f)), "{done:?}");
+    // The kit of scgpt has batch labels, which masked training refuses; the family has a test of its own.
+    assert!(["generain", "geneformer", "tgpt"].iter().all(|f| done.contains(f)), "{done:?}");
 }
 
 #[test]
 fn values_are_told_beside_ridge_regression_the_mean_of_the_gene_and_similar_cells() {
     let folder = tempfile::tempdir().unwrap();
     let (cells, model) = small(folder.path(), "scgpt");
-    let mut o = options(&cells, &model, &folder.path().join("out"));
-    o.fit = FitOptions { method: Method::Full, epochs: 2, learning_rate: 3e-3, ..o.fit };
+    for (method, name) in [(Method::Full, "full"), (Method::Lora { rank: 4, alpha: 8.0 }, "lora")] {
+        values_are_told(&cells, &model, &folder.path().join(name), method);
+    }
+}
+
+fn values_are_told(cells: &Path, model: &Path, out: &Path, method: Method) {
+    let mut o = options(cells, model, out);
+    o.fit = FitOptions { method, epochs: 2, learning_rate: 3e-3, ..o.fit };
     let report = crate::finetune::finetune(&o, &Silent).unwrap();
     assert!(report.verdict.contains("squared error per hidden value"), "{}", report.verdict);
     let of = |name: &str| {
-        let found = report.scores.iter().find(|s| s.name.contains(name)).unwrap_or_else(|| panic!("{name}"));
+        let found = report.scores.iter().find(|s| s.name.ends_with(name)).unwrap_or_else(|| panic!("{name}"));
         found.score.unwrap()
     };
-    assert!(
-        of("the mean value of the gene")
-            < report.scores.iter().find(|s| s.name == "the mean value").unwrap().score.unwrap()
-    );
+    assert!(of("the mean value of the gene") < of("the mean value"));
     // Ridge regression on the embedding of a hidden gene knows which gene it is: better than one number for all.
-    assert!(
-        of("embed, fitted readout")
-            < report.scores.iter().find(|s| s.name == "the mean value").unwrap().score.unwrap()
-    );
-    assert!(of("most similar training cells").is_finite());
+    assert!(of("embed, fitted readout") < of("the mean value"));
+    assert!(of("most similar training cells") < of("the mean value"));
     assert!(report.scores[0].score < report.scores[1].score, "{:?}", &report.scores[..2]);
     // The merged checkpoint is what was trained.
     let weights = keep::read_adapter(report.adapter.as_ref().unwrap()).unwrap();
     let setting = Setting::new(&o);
-    let other = Setting::new(&options(&cells, &report.merged.unwrap(), &o.out));
+    let other = Setting::new(&options(cells, &report.merged.unwrap(), &o.out));
     let trained = setting.losses(&setting.base.adapted(weights).unwrap());
     assert_alike(&trained, &other.losses(&other.base.published()));
 }
