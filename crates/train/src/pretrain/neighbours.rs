@@ -1,6 +1,6 @@
 //! What the training cells that look most like a cell say of what it does not show.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rayon::prelude::*;
 
@@ -13,7 +13,7 @@ use super::stream::Cell;
 /// Training cells that are asked.
 pub const NEIGHBOURS: usize = 10;
 
-/// The mean of the [`NEIGHBOURS`] training cells most like what a cell shows (cosine over its visible genes), to which the mean of all
+/// The mean of the [`NEIGHBOURS`] training cells most like what a cell shows (cosine without the genes that are asked for), to which the mean of all
 /// training cells is added as one cell more: of the gene's values, of the frequencies of its bins, or of the presence of genes that the
 /// cell does not show. None for the next gene, where what is shown grows from place to place.
 pub fn by_neighbours(
@@ -22,8 +22,7 @@ pub fn by_neighbours(
     questions: &Questions,
     cells: &[usize],
 ) -> Option<Guessed> {
-    let reference: Vec<Vec<(u32, f32)>> = train.iter().map(|c| profile(c)).collect();
-    let norms: Vec<f32> = reference.iter().map(|r| norm(r)).collect();
+    let reference: Vec<Vec<(u32, f32)>> = train.iter().map(profile).collect();
     let found: Vec<HashMap<u32, f32>> = match objective {
         Objective::NextGene(_) => return None,
         Objective::MaskedGenes(_) => reference.iter().map(|r| r.iter().copied().collect()).collect(),
@@ -31,10 +30,19 @@ pub fn by_neighbours(
     };
     let nearest = |q: &Question| -> Vec<&HashMap<u32, f32>> {
         let own: HashMap<u32, f32> = shown(q).into_iter().collect();
-        let likeness = |(r, n): (&Vec<(u32, f32)>, &f32)| {
-            r.iter().filter_map(|(t, v)| Some(own.get(t)? * v)).sum::<f32>() / n.max(f32::MIN_POSITIVE)
+        let asked: HashSet<u32> = q.rows.iter().map(|row| q.ids[*row as usize]).collect();
+        let likeness = |r: &Vec<(u32, f32)>| {
+            let (mut product, mut square) = (0.0f32, 0.0f32);
+            for (token, v) in r {
+                match own.get(token) {
+                    Some(w) => (product, square) = (product + w * v, square + v * v),
+                    None if asked.contains(token) => {}
+                    None => square += v * v,
+                }
+            }
+            product / square.sqrt().max(f32::MIN_POSITIVE)
         };
-        let mut all: Vec<(f32, usize)> = reference.iter().zip(&norms).map(likeness).zip(0..).collect();
+        let mut all: Vec<(f32, usize)> = reference.iter().map(likeness).zip(0..).collect();
         all.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         all.iter().take(NEIGHBOURS).map(|(_, i)| &found[*i]).collect()
     };
@@ -106,8 +114,4 @@ fn shown(q: &Question) -> Vec<(u32, f32)> {
     let n = q.ids.len() as f32;
     let weight = |p: usize| q.values.get(p).copied().unwrap_or(1.0 - p as f32 / n);
     q.shown().map(|p| (q.ids[p], weight(p))).collect()
-}
-
-fn norm(profile: &[(u32, f32)]) -> f32 {
-    profile.iter().map(|(_, v)| v * v).sum::<f32>().sqrt()
 }

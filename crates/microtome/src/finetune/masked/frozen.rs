@@ -142,10 +142,10 @@ pub(super) fn read(
     for fold in 0..folds.len() {
         let stop = stop_of(fold, folds.len());
         let mut of_fold = vec![];
-        for depth in 0..n_depths {
+        for (depth, on_stop) in seen[stop].iter().enumerate() {
             let mut tried = all_but(depth, &[fold, stop])?.fit(&alphas)?;
             let mut again = all_but(depth, &[fold])?.fit(&alphas)?;
-            let best = match &seen[stop][depth] {
+            let best = match on_stop {
                 Seen::Rows(sums) => {
                     let error = |r: &Readout| match r {
                         Readout::Linear(fit) => sums.squared_error(fit),

@@ -238,7 +238,7 @@ fn table(scores: &[ScoreLine], facts: &Facts<'_>) -> TableBlock {
         title: "Adapted beside frozen, probes and baselines".into(),
         note: format!(
             "Mean loss, {}, on units that took no part in learning; lower is better. Fitted readout: {fitted}. The probe's depth and readout \
-             are chosen by the units that also say when training stops. Similar cells: cosine over the genes a cell shows, the mean of all \
+             are chosen by the units that also say when training stops. Similar cells: cosine without the genes that are asked for, the mean of all \
              cells counting as one more than the {NEIGHBOURS}.{once} Intervals of differences are paired: the same units are drawn for both.",
             facts.unit()
         ),
