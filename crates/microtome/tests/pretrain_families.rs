@@ -5,8 +5,8 @@
 use std::path::Path;
 
 use microtome::{
-    AnnotationOptions, Asked, Begin, PretrainOptions, PretrainReport, Recipe, Shape, SimulateOptions,
-    SimulateRun, Split, pretrain, simulate,
+    AnnotationOptions, Asked, Begin, DataOptions, FinetuneOptions, FitOptions, Goal, Method, PretrainOptions,
+    PretrainReport, Recipe, Shape, SimulateOptions, SimulateRun, Split, finetune, pretrain, simulate,
 };
 use microtome_core::{Silent, Site};
 use microtome_models::families::geneformer::{GeneformerGene, Generation};
@@ -370,6 +370,32 @@ fn bins_and_classes_are_read_out_beside_the_network() {
     // Readouts that were not trained are not there to be trusted.
     let model = microtome_models::open(&o.out).unwrap();
     assert!(!model.sites().iter().any(|s| s.site.to_string().starts_with("readout")));
+    // Adapters are trained under that readout, which goes with the merged checkpoint.
+    let tuned = finetune(
+        &FinetuneOptions {
+            data: DataOptions { path: data.clone(), ..DataOptions::default() },
+            model: o.out.clone(),
+            goal: Goal::Masked { objective: Some(Asked::Classification), share: None },
+            unit: Some("donor_id".into()),
+            fit: FitOptions {
+                method: Method::Lora { rank: 2, alpha: 4.0 },
+                epochs: 1,
+                ..FitOptions::default()
+            },
+            first_block: 1,
+            merge: true,
+            n_bootstrap: 100,
+            out: dir.path().join("tuned"),
+            resume: false,
+            overwrite: false,
+            command: vec![],
+        },
+        &Silent,
+    )
+    .unwrap();
+    assert!(tuned.verdict.starts_with("On hidden"), "{}", tuned.verdict);
+    let merged = std::fs::read(tuned.merged.unwrap().join("heads.safetensors")).unwrap();
+    assert!(merged == std::fs::read(o.out.join("heads.safetensors")).unwrap());
     let one = PretrainOptions {
         annotation: Some(AnnotationOptions { obs: "species".into(), weight: 1.0 }),
         overwrite: true,

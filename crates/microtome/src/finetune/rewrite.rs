@@ -10,6 +10,7 @@ use microtome_weights::{TensorData, write_safetensors};
 
 use super::blocks::{Stored, transposed};
 use crate::output::{copy_atomic, write_atomic};
+use crate::pretrain::HEADS;
 
 /// Tensors that are no longer those of the file, by their names there.
 type Changed = BTreeMap<String, Vec<f32>>;
@@ -37,6 +38,11 @@ impl Stored {
         let folder = weights.parent().unwrap_or(out);
         make(folder)?;
         self.write_tensors(changed, &weights, &rewritten.metadata)?;
+        // Readouts beside the network stay as they are.
+        let heads = self.path.with_file_name(HEADS);
+        if heads.exists() {
+            copy_atomic(&heads, &weights.with_file_name(HEADS))?;
+        }
         // The configuration comes last: a folder without it is not taken for a checkpoint.
         files.sort_by_key(|f| f.file_name().is_some_and(|n| n == "config.json"));
         for from in files {

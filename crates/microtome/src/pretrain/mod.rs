@@ -33,6 +33,7 @@ pub use cells::Split;
 pub use imitation::Asked;
 use labels::Classes;
 pub use labels::{AnnotationOptions, AnnotationReport};
+pub(crate) use model::HEADS;
 use vocabulary::Material;
 pub(crate) use vocabulary::vocabulary;
 use watch::Log;

@@ -16,7 +16,7 @@ use crate::open::{open_model, provide_readers};
 /// The weights of a checkpoint of ours, whatever the family.
 const WEIGHTS: &str = "model.safetensors";
 /// Readouts that are trained beside the network and have no place in the family's checkpoint.
-const HEADS: &str = "heads.safetensors";
+pub(crate) const HEADS: &str = "heads.safetensors";
 
 /// Writes the checkpoint that training begins with, unless it is there: beside its place first.
 pub(super) fn prepare(

@@ -10,10 +10,8 @@ use microtome_train::pretrain::{Annotation, Masking, Objective, Task};
 use microtome_weights::Checkpoint;
 
 use crate::finetune::blocks::Stored;
+use crate::pretrain::HEADS;
 use crate::pretrain::imitation::{self, Asked, Imitation};
-
-/// Readouts that training put beside a checkpoint.
-const HEADS: &str = "heads.safetensors";
 
 /// A checkpoint whose blocks are trained from one on.
 pub(super) struct Base {
