@@ -129,12 +129,9 @@ pub fn catalogue(wanted: Option<&str>) -> Result<Catalogue> {
                 own.chain(definitions().map(|d| d.id)).chain(CONTROLS.iter().map(|c| c.id)).collect();
             Err(Error::usage("no task, metric or baseline has such an id")
                 .found(format!("\"{wanted}\""))
-                .remedy(
-                    closest(wanted, ids.into_iter())
-                        .map_or("microtome metrics lists them all".into(), |near| {
-                            format!("did you mean {near}?")
-                        }),
-                ))
+                .remedy(closest(wanted, ids).map_or("microtome metrics lists them all".into(), |near| {
+                    format!("did you mean {near}?")
+                })))
         }
     }
 }
