@@ -22,10 +22,11 @@ Adapters and all weights: every family with softmax attention, which is all but 
 in f32 on the CPU. A cell of AIDO.Cell has 19,266 tokens: one block of the smallest model takes the better part of a minute per cell, so
 take few cells and --first-block near the end.
 
---masked trains the adapters on what pretraining asks, under the model's own readout, which stays as it is: geneformer hidden genes, scgpt
-hidden values (squared error of bins), tgpt and generain the next gene. Held-out cells are asked the same questions by all: the adapted
-model, the frozen one at every depth by its own readout and by one fitted to the training units (depth chosen without the held-out
-units), the frequency or mean of the gene, and the most similar training cells. Losses are in the model's own scale; lower is better.
+--masked trains the adapters on what pretraining asks, under the model's own readout, which stays as it is: geneformer and nicheformer hidden
+genes, scgpt and aido_cell hidden values (squared error of bins, of logarithms), tgpt and generain the next gene. Held-out cells are asked
+the same questions by all: the adapted model, the frozen one at every depth by its own readout and by one fitted to the training units
+(depth chosen without the held-out units), the frequency or mean of the gene, and the most similar training cells. Losses are in the
+model's own scale; lower is better.
 All weights at once, readout included: pretrain --from.")]
 pub(crate) struct Finetune {
     #[command(flatten)]
