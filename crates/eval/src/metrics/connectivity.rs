@@ -125,6 +125,16 @@ mod tests {
     }
 
     #[test]
+    fn a_graph_of_other_making_is_read_within_labels() {
+        // A path 0-1-2-3; the second label cuts it, so that 3 hangs on nobody of its own.
+        let graph = Graph::new(vec![0, 1, 3, 5, 6], vec![1, 0, 2, 1, 3, 2], vec![1.0; 6]).unwrap();
+        assert_eq!(connectivity_of_graph(&graph, &[0; 4]).unwrap().value, Some(1.0));
+        let cut = connectivity_of_graph(&graph, &[0, 0, 1, 0]).unwrap();
+        assert!((cut.value.unwrap() - (2.0 / 3.0 + 1.0) / 2.0).abs() < 1e-12 && cut.n_used == 2);
+        assert!(connectivity_of_graph(&graph, &[0; 3]).is_err());
+    }
+
+    #[test]
     fn direction_matters_where_a_cell_is_nobodys_neighbour() {
         // 10 points at 1, which prefers its own pair; nothing points to 10.
         let list = knn(&[0.0, 0.5, 1.2, 10.0], 1);
