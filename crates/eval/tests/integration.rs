@@ -135,6 +135,19 @@ fn distances_between_types_are_compared_with_those_within_batches() {
         let of = |b| row(&out, "toy", Some(b), metric).value.unwrap();
         assert!(of(0) > 0.85 && of(1) < 0.7, "{metric} {} {}", of(0), of(1));
     }
+    // Three batches of 80 cells hold no consensus, and say so.
+    let small: Vec<usize> = (0..240).collect();
+    let cut = |g: &Groups, codes: Vec<u32>| Groups { codes, ..g.clone() };
+    let few = IntegrationOptions {
+        labels: cut(&o.labels, o.labels.codes[..240].to_vec()),
+        batches: groups("batch", 3, (0..240).map(|i| (i / 2 % 3) as u32).collect()),
+        ..o
+    };
+    let of_few: Vec<Representation> =
+        all.iter().map(|r| Representation { matrix: r.matrix.select_rows(&small), ..r.clone() }).collect();
+    let out = go(&cells(240, Some(8)), &few, &of_few, 2);
+    let none = row(&out, "toy", Some(0), "scgraph_corr_weighted");
+    assert!(none.reason.as_ref().unwrap().starts_with("no consensus: no batch has 100 cells"), "{none:?}");
 }
 
 #[test]

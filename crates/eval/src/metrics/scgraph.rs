@@ -140,7 +140,9 @@ pub fn scgraph(x: &Matrix, labels: &[u32], consensus: &LabelDistances, keep_self
     let (rows, codes) = (kept.rows(x), kept.codes(&masked));
     let rare = usable.cells.len() - kept.cells.len();
     let n_types = Grouping::new(&codes).n();
-    let reason = if n_types < LEAST_TYPES {
+    let reason = if consensus.labels.is_empty() {
+        Some(format!("no consensus: no batch has {LEAST_IN_BATCH} cells"))
+    } else if n_types < LEAST_TYPES {
         Some(format!("{n_types} cell types; fewer than {LEAST_TYPES} say nothing"))
     } else {
         constant(&rows).then(|| "every cell is at the same place".into())
